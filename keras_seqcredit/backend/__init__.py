@@ -1,0 +1,38 @@
+"""What Keras' public API does not offer, once per backend.
+
+Every backend module has the same functions:
+
+- `scan(body, carry, xs, length, reverse=False)`: a loop over the leading axis
+  that works under XLA, with an unknown length, and stacks outputs of any shape;
+- `vjp(function, *args)`: outputs of `function` and its pullback;
+- `custom_gradient(forward, backward, operands, constants, jit_compile)`: calls
+  `forward` and differentiates it with `backward`;
+- `take_rows(table, indices)` and `add_rows(table, indices, rows)`: gather from
+  and scatter-add into the rows of a matrix.
+
+Structures are nested tuples and lists of tensors; an empty tuple stands for
+"absent".
+"""
+
+import keras
+
+if keras.backend.backend() == "tensorflow":
+    from keras_seqcredit.backend.tensorflow import add_rows
+    from keras_seqcredit.backend.tensorflow import custom_gradient
+    from keras_seqcredit.backend.tensorflow import scan
+    from keras_seqcredit.backend.tensorflow import take_rows
+    from keras_seqcredit.backend.tensorflow import vjp
+elif keras.backend.backend() == "jax":
+    from keras_seqcredit.backend.jax import add_rows
+    from keras_seqcredit.backend.jax import custom_gradient
+    from keras_seqcredit.backend.jax import scan
+    from keras_seqcredit.backend.jax import take_rows
+    from keras_seqcredit.backend.jax import vjp
+else:
+    raise ImportError(
+        "keras_seqcredit runs on the TensorFlow and JAX backends of Keras. "
+        f"Received: KERAS_BACKEND={keras.backend.backend()!r}. Set "
+        "KERAS_BACKEND to 'tensorflow' or 'jax' before importing keras."
+    )
+
+__all__ = ["add_rows", "custom_gradient", "scan", "take_rows", "vjp"]

@@ -1,0 +1,55 @@
+"""Loops, gradients and row access on JAX."""
+
+import jax
+
+
+def scan(body, carry, xs, length, reverse=False):
+    """Loops `body(carry, x) -> (carry, y)` over the leading axis of `xs`."""
+    return jax.lax.scan(body, carry, xs, length=length, reverse=reverse)
+
+
+def vjp(function, *args):
+    """Returns `function(*args)` and its pullback to `args`."""
+    return jax.vjp(function, *args)
+
+
+def custom_gradient(forward, backward, operands, constants, jit_compile):
+    """Calls `forward(operands, constants)`, differentiated by `backward`.
+
+    Args:
+        forward: returns `(outputs, residuals)`.
+        backward: `backward(operands, constants, residuals, gradients)` returns
+            gradients in the structure of `operands`.
+        operands: structure of tensors with a gradient.
+        constants: structure of tensors without one.
+        jit_compile: unused, JAX compiles where its caller does.
+
+    Returns:
+        The outputs of `forward`.
+    """
+    del jit_compile
+
+    @jax.custom_vjp
+    def call(operands, constants):
+        return forward(operands, constants)[0]
+
+    def call_forward(operands, constants):
+        outputs, residuals = forward(operands, constants)
+        return outputs, (operands, constants, residuals)
+
+    def call_backward(saved, gradients):
+        # None is JAX's zero gradient for a whole structure.
+        return backward(*saved, gradients), None
+
+    call.defvjp(call_forward, call_backward)
+    return call(operands, constants)
+
+
+def take_rows(table, indices):
+    """Rows of `table (n, width)` at `indices`, of shape `indices + (width,)`."""
+    return table.at[indices].get(mode="clip")
+
+
+def add_rows(table, indices, rows):
+    """Adds `rows` to the rows of `table (n, width)` at `indices`."""
+    return table.at[indices].add(rows)

@@ -1,0 +1,144 @@
+"""Loops, gradients and row access on TensorFlow."""
+
+import tensorflow as tf
+
+
+def scan(body, carry, xs, length, reverse=False):
+    """Loops `body(carry, x) -> (carry, y)` over the leading axis of `xs`.
+
+    Unlike `keras.ops.scan` it stacks outputs of any shape and compiles under
+    XLA for a length that is unknown while tracing.
+    """
+    if tf.executing_eagerly():
+        return _eager_scan(body, carry, xs, length, reverse)
+
+    def element(index):
+        return tf.nest.map_structure(lambda x: tf.gather(x, index), xs)
+
+    # TensorArrays need the shapes of the outputs before the loop starts:
+    # trace the body once in a function that is never called.
+    specs = tf.function(
+        lambda carry: body(carry, element(tf.constant(0)))[1], autograph=False
+    ).get_concrete_function(carry)
+    outputs = tf.nest.map_structure(
+        lambda output: tf.TensorArray(
+            output.dtype, size=length, element_shape=output.shape
+        ),
+        specs.structured_outputs,
+    )
+    shapes = tf.nest.map_structure(lambda value: value.shape, carry)
+
+    def step(count, carry, outputs):
+        index = length - 1 - count if reverse else count
+        carry, output = body(carry, element(index))
+        # XLA wants loop-invariant shapes; a body may lose static ones.
+        tf.nest.map_structure(
+            lambda value, shape: value.set_shape(shape), carry, shapes
+        )
+        outputs = tf.nest.map_structure(
+            lambda array, value: array.write(index, value), outputs, output
+        )
+        return count + 1, carry, outputs
+
+    _, carry, outputs = tf.while_loop(
+        lambda count, *_: count < length,
+        step,
+        (tf.constant(0), carry, outputs),
+        maximum_iterations=length,
+    )
+    return carry, tf.nest.map_structure(lambda array: array.stack(), outputs)
+
+
+def _eager_scan(body, carry, xs, length, reverse):
+    outputs = []
+    steps = range(int(length))
+    for index in reversed(steps) if reverse else steps:
+        carry, output = body(
+            carry, tf.nest.map_structure(lambda x, i=index: x[i], xs)
+        )
+        outputs.append(output)
+    if reverse:
+        outputs.reverse()
+    return carry, tf.nest.map_structure(
+        lambda *values: tf.stack(values), *outputs
+    )
+
+
+def vjp(function, *args):
+    """Returns `function(*args)` and its pullback to `args`."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(tf.nest.flatten(args))
+        outputs = function(*args)
+
+    def pullback(gradients):
+        return tape.gradient(
+            outputs,
+            args,
+            output_gradients=gradients,
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+
+    return outputs, pullback
+
+
+def custom_gradient(forward, backward, operands, constants, jit_compile):
+    """Calls `forward(operands, constants)`, differentiated by `backward`.
+
+    Args:
+        forward: returns `(outputs, residuals)`.
+        backward: `backward(operands, constants, residuals, gradients)` returns
+            gradients in the structure of `operands`.
+        operands: structure of tensors with a gradient.
+        constants: structure of tensors without one.
+        jit_compile: compile both with XLA when called inside a `tf.function`,
+            also where that function itself is not compiled.
+
+    Returns:
+        The outputs of `forward`.
+    """
+    if jit_compile and not tf.executing_eagerly():
+        forward, backward = (
+            tf.function(function, autograph=False, jit_compile=True)
+            for function in (forward, backward)
+        )
+
+    structure = None
+
+    @tf.custom_gradient
+    def call(*flat):
+        nonlocal structure
+        operands_ = tf.nest.pack_sequence_as(operands, flat)
+        outputs, residuals = forward(operands_, constants)
+        structure = outputs
+        flat_outputs = tf.nest.flatten(outputs)
+
+        def gradient(*flat_gradients):
+            gradients = [
+                tf.zeros_like(output) if gradient is None else gradient
+                for gradient, output in zip(
+                    flat_gradients, flat_outputs, strict=True
+                )
+            ]
+            return tf.nest.flatten(
+                backward(
+                    operands_,
+                    constants,
+                    residuals,
+                    tf.nest.pack_sequence_as(outputs, gradients),
+                )
+            )
+
+        return flat_outputs, gradient
+
+    flat_outputs = call(*tf.nest.flatten(operands))
+    return tf.nest.pack_sequence_as(structure, flat_outputs)
+
+
+def take_rows(table, indices):
+    """Rows of `table (n, width)` at `indices`, of shape `indices + (width,)`."""
+    return tf.gather(table, indices)
+
+
+def add_rows(table, indices, rows):
+    """Adds `rows` to the rows of `table (n, width)` at `indices`."""
+    return tf.tensor_scatter_nd_add(table, indices[..., None], rows)

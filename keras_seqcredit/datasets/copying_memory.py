@@ -1,0 +1,228 @@
+"""The copying memory problem, as arrays and as an endless stream."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_seqcredit.datasets._arguments import check_integer
+from keras_seqcredit.datasets._arguments import check_seed
+
+
+def copying_memory(
+    num_samples: int,
+    length: int = 100,
+    num_symbols: int = 10,
+    vocabulary: int = 8,
+    one_hot: bool = False,
+    seed: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Generates the copying memory problem: recall symbols after a long gap.
+
+    A sequence is `num_symbols` random symbols, `length - 1` blanks, a marker,
+    and `num_symbols` blanks. The target is blank until the marker has been
+    read, then the symbols in the order in which they came:
+
+    ```
+    x:  s_1 ... s_n  blank ... blank  marker  blank ... blank
+    y:  blank ............................... s_1   ... s_n
+    ```
+
+    Blank is 0, the symbols are `1 ... vocabulary` and the marker is
+    `vocabulary + 1`, so a model of the targets needs `vocabulary + 1` outputs.
+    Without memory the best cross-entropy is `num_symbols * log(vocabulary)`
+    a sequence.
+
+    Args:
+        num_samples: Integer, the number of sequences.
+        length: Integer, the number of steps from the last symbol to the
+            marker. Defaults to `100`.
+        num_symbols: Integer, the number of symbols to recall. Defaults to
+            `10`.
+        vocabulary: Integer, the number of different symbols. Defaults to `8`.
+        one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.
+        seed: Integer or `None`. The same seed gives the same data; `None`
+            gives other data at each call.
+
+    Returns:
+        Tuple of NumPy arrays `(x, y)`, where
+        `steps = length + 2 * num_symbols`:
+
+        - `x`: int32, shape `(num_samples, steps)`; or, one-hot, float32, shape
+            `(num_samples, steps, vocabulary + 2)`.
+        - `y`: int32, shape `(num_samples, steps)`.
+
+    Raises:
+        ValueError: if an argument is not an integer or is too small.
+
+    Example:
+
+    ```python
+    from keras_seqcredit import datasets
+
+    x, y = datasets.copying_memory(1000, length=30, one_hot=True, seed=0)
+    assert x.shape == (1000, 50, 10)
+    assert y.shape == (1000, 50)
+    ```
+
+    References:
+        - Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural
+          Computation 9(8), 1997.
+        - Arjovsky, Shah and Bengio, "Unitary Evolution Recurrent Neural
+          Networks", ICML 2016, arXiv:1511.06464.
+    """
+    num_samples = check_integer("num_samples", num_samples)
+    length, num_symbols, vocabulary = _check_problem(
+        length, num_symbols, vocabulary
+    )
+    rng = np.random.default_rng(check_seed("seed", seed))
+    return _sample(rng, num_samples, length, num_symbols, vocabulary, one_hot)
+
+
+def copying_memory_stream(
+    batch_size: int,
+    length: int = 100,
+    num_symbols: int = 10,
+    vocabulary: int = 8,
+    one_hot: bool = False,
+    batches_per_epoch: int = 100,
+    seed: int | None = None,
+    initial_epoch: int = 0,
+) -> keras.utils.PyDataset:
+    """Streams the copying memory problem: fresh sequences in every epoch.
+
+    A batch is a function of the seed, the epoch and its index in the epoch. A
+    run that is resumed with the same `seed`, and with the same `initial_epoch`
+    here and in `fit()`, therefore sees the data that it would have seen
+    without the interruption. For that, `fit()` needs `shuffle=False`, since
+    Keras otherwise visits the batches of an epoch in random order, and no
+    `steps_per_epoch`, which the stream knows.
+
+    Args:
+        batch_size: Integer, the number of sequences of a batch.
+        length: Integer, the number of steps from the last symbol to the
+            marker. Defaults to `100`.
+        num_symbols: Integer, the number of symbols to recall. Defaults to
+            `10`.
+        vocabulary: Integer, the number of different symbols. Defaults to `8`.
+        one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.
+        batches_per_epoch: Integer, the length of the data set. Defaults to
+            `100`.
+        seed: Integer or `None`. `None` draws a seed at random.
+        initial_epoch: Integer, the epoch at which the stream starts. Defaults
+            to `0`.
+
+    Returns:
+        A `keras.utils.PyDataset` of batches `(x, y)`, shaped as those of
+        `copying_memory`.
+
+    Raises:
+        ValueError: if an argument is not an integer or is too small.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_seqcredit import datasets
+
+    stream = datasets.copying_memory_stream(
+        32, length=10, one_hot=True, batches_per_epoch=4, seed=0
+    )
+    model = keras.Sequential(
+        [
+            keras.layers.GRU(16, return_sequences=True),
+            keras.layers.Dense(9, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(stream, epochs=2, shuffle=False, verbose=0)
+
+    # Later, from a checkpoint, with epoch 2 as the next one:
+    stream = datasets.copying_memory_stream(
+        32,
+        length=10,
+        one_hot=True,
+        batches_per_epoch=4,
+        seed=0,
+        initial_epoch=2,
+    )
+    model.fit(stream, initial_epoch=2, epochs=3, shuffle=False, verbose=0)
+    ```
+
+    References:
+        - Arjovsky, Shah and Bengio, "Unitary Evolution Recurrent Neural
+          Networks", ICML 2016, arXiv:1511.06464.
+    """
+    return _CopyingMemoryStream(
+        problem=(*_check_problem(length, num_symbols, vocabulary), one_hot),
+        batch_size=check_integer("batch_size", batch_size),
+        batches_per_epoch=check_integer("batches_per_epoch", batches_per_epoch),
+        seed=check_seed("seed", seed),
+        initial_epoch=check_integer("initial_epoch", initial_epoch, minimum=0),
+    )
+
+
+class _CopyingMemoryStream(keras.utils.PyDataset):
+    """Batches that depend on `(seed, epoch, index)` and on nothing else.
+
+    There is no choice of `workers`: with more than one, Keras hands batches of
+    one epoch on to the next.
+    """
+
+    def __init__(
+        self,
+        problem: tuple[int, int, int, bool],
+        batch_size: int,
+        batches_per_epoch: int,
+        seed: int | None,
+        initial_epoch: int,
+    ) -> None:
+        super().__init__()
+        if seed is None:
+            seed = int(np.random.default_rng().integers(2**63))
+        self.problem = problem
+        self.batch_size = batch_size
+        self.batches_per_epoch = batches_per_epoch
+        self.seed = seed
+        self.epoch = initial_epoch
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        return _sample(rng, self.batch_size, *self.problem)
+
+    def on_epoch_end(self) -> None:
+        # `fit()` also calls this once before its first epoch. That moves an
+        # uninterrupted and a resumed run alike.
+        self.epoch += 1
+
+
+def _check_problem(
+    length: Any, num_symbols: Any, vocabulary: Any
+) -> tuple[int, int, int]:
+    return (
+        check_integer("length", length),
+        check_integer("num_symbols", num_symbols),
+        check_integer("vocabulary", vocabulary),
+    )
+
+
+def _sample(
+    rng: np.random.Generator,
+    num_samples: int,
+    length: int,
+    num_symbols: int,
+    vocabulary: int,
+    one_hot: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    symbols = rng.integers(1, vocabulary + 1, (num_samples, num_symbols))
+    x = np.zeros((num_samples, length + 2 * num_symbols), dtype="int32")
+    y = np.zeros_like(x)
+    x[:, :num_symbols] = symbols
+    x[:, num_symbols + length - 1] = vocabulary + 1
+    y[:, -num_symbols:] = symbols
+    if one_hot:
+        x = np.eye(vocabulary + 2, dtype="float32")[x]
+    return x, y

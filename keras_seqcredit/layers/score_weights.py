@@ -1,0 +1,46 @@
+"""The weights of an attention score, as a layer of their own."""
+
+import keras
+
+from keras_seqcredit.layers.cell_function import variable_value
+from keras_seqcredit.ops.sparse_attention import SCORES
+
+
+class ScoreWeights(keras.layers.Layer):
+    """Owns the weights of one of the scores in `ops.sparse_attention`.
+
+    Each weight is an attribute under its name in `score.weight_shapes`. `build`
+    takes the shape of the memory, `(batch, slots, units)`.
+    """
+
+    def __init__(
+        self, score, attention_units, initializer, regularizer, constraint, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.score = SCORES[score]
+        self.attention_units = attention_units
+        self._initializer = initializer
+        self._regularizer = regularizer
+        self._constraint = constraint
+
+    def build(self, memory_shape):
+        units = memory_shape[-1]
+        shapes = self.score.weight_shapes(units, self.attention_units or units)
+        for name, shape in shapes.items():
+            bias = name == "attention_bias"
+            weight = self.add_weight(
+                shape=shape,
+                name=name,
+                # A clone: one initializer gives equal values at each call.
+                initializer="zeros" if bias else self._initializer.clone(),
+                regularizer=None if bias else self._regularizer,
+                constraint=None if bias else self._constraint,
+            )
+            setattr(self, name, weight)
+
+    def prepared(self) -> tuple:
+        """The weights as `ops.sparse_recurrence` wants them."""
+        names = self.score.weight_shapes(1, 1)
+        return self.score.prepare(
+            [variable_value(getattr(self, name)) for name in names]
+        )

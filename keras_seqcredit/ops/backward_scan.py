@@ -1,0 +1,264 @@
+"""The backward scan of a sparse recurrence: its exact gradient."""
+
+from typing import NamedTuple
+
+from keras import ops
+from keras import tree
+
+from keras_seqcredit import backend
+from keras_seqcredit.ops.recurrence import Clock
+from keras_seqcredit.ops.recurrence import Operands
+from keras_seqcredit.ops.recurrence import Outputs
+from keras_seqcredit.ops.recurrence import absent
+from keras_seqcredit.ops.recurrence import remembered_states
+from keras_seqcredit.ops.recurrence import select
+from keras_seqcredit.ops.recurrence import size
+from keras_seqcredit.ops.sparse_attention import mask_scores
+from keras_seqcredit.ops.sparse_attention import sparse_weights
+from keras_seqcredit.ops.sparse_attention import summarise
+from keras_seqcredit.types import Tensor
+
+
+class _Carry(NamedTuple):
+    states: list  # gradient of the states after the step
+    shares: tuple  # gradient of each table, (slots * B, width)
+    pending: tuple  # rows and gradients of the last step, not yet in shares
+    weights: tuple  # gradient of the weights, summed in float32
+
+
+def backward_scan(settings, operands, constants, outputs, gradients):
+    """Pulls gradients of `Outputs` back to `Operands`."""
+    if settings.k_top:
+        clock = Clock(settings, operands, constants)
+        tables = _tables(settings, operands, clock, outputs)
+        slots = outputs.indices
+    else:
+        clock, tables, slots = None, (), ()
+    num_states = len(operands.states)
+    masked = not absent(constants.mask)
+    batch = size(operands.inputs, 1)
+    time = 0 if absent(constants.time) else constants.time
+
+    def step(carry, x):
+        index, inputs, mask, before, slots, above = x
+        states = _add(carry.states, above.states)
+        if masked:
+            zeros = [ops.zeros_like(g) for g in states]
+            held = select(mask, zeros, states)
+            states = select(mask, states, zeros)
+        shares, share = carry.shares, ((),) * len(tables)
+        provisional = above.provisional
+        if clock:
+            # Adding before reading: a read between two additions would make
+            # XLA copy the whole table at every step.
+            shares = _add_rows(shares, carry.pending)
+            share = _slot_of_step(clock, shares, index, batch)
+            if settings.remember_provisional:
+                provisional = provisional + share[0]
+            else:
+                states = [states[0] + share[0], *states[1:]]
+        rows = tuple(_take(table, slots, batch) for table in tables)
+        _, pullback = backend.vjp(
+            lambda *args: _step(settings, operands, constants, slots, *args),
+            operands.cell,
+            operands.score,
+            inputs,
+            before,
+            rows,
+        )
+        *found, inputs, states, rows = pullback(
+            _Found(states, provisional, share[1:], above.weights)
+        )
+        states = list(states)
+        if settings.k_trunc:
+            now = time + index
+            joined = (now % settings.k_trunc != 0) | (now == 0)
+            states = [ops.where(joined, g, ops.zeros_like(g)) for g in states]
+        if settings.keep_summary:
+            states.append(ops.zeros_like(states[0]))
+        if masked:
+            states = _add(states, held)
+        weights = tree.map_structure(
+            lambda total, g: total + ops.cast(g, total.dtype),
+            carry.weights,
+            tuple(found),
+        )
+        pending = (slots, rows) if clock else ()
+        return _Carry(states, shares, pending, weights), inputs
+
+    start = _Carry(
+        [ops.zeros_like(x[0]) for x in outputs.states],
+        tuple(ops.zeros_like(table) for table in tables),
+        _nothing_pending(tables, slots),
+        tree.map_structure(_zeros_to_sum, (operands.cell, operands.score)),
+    )
+    xs = (
+        ops.arange(size(operands.inputs, 0), dtype="int32"),
+        operands.inputs,
+        constants.mask,
+        _before(operands.states, outputs.states[:num_states]),
+        slots,
+        gradients._replace(indices=()),
+    )
+    end, inputs = backend.scan(
+        step, start, xs, size(operands.inputs, 0), reverse=True
+    )
+    weights, memory = end.weights, ()
+    if clock:
+        shares = _add_rows(end.shares, end.pending)
+        weights, memory = _finish(settings, operands, tables, shares, weights)
+    cell, score = tree.map_structure(
+        lambda g, w: ops.cast(g, w.dtype),
+        weights,
+        (operands.cell, operands.score),
+    )
+    return Operands(cell, score, inputs, end.states[:num_states], memory)
+
+
+class _Found(NamedTuple):
+    """What a step computes, for its vjp."""
+
+    states: list
+    provisional: Tensor | tuple
+    cached: tuple
+    weights: Tensor | tuple
+
+
+def _step(settings, operands, constants, slots, cell, score, x, states, rows):
+    """A step again, on the rows that it read."""
+    states = settings.cell(cell, constants.cell, x, states)
+    if not settings.k_top:
+        if settings.keep_summary:
+            states = [*states, ops.zeros_like(states[0])]
+        return _Found(list(states), (), (), ())
+    memory = rows[0]
+    cached = rows[1] if len(rows) > 1 else settings.score.cache(score, memory)
+    scores = settings.score.scores(score, states[0], memory, cached)
+    weights = sparse_weights(mask_scores(scores, slots >= 0))
+    summary = summarise(weights, memory)
+    provisional = states[0]
+    states = [provisional + summary, *states[1:]]
+    content = provisional if settings.remember_provisional else states[0]
+    if settings.keep_summary:
+        states.append(summary)
+    # The weights' share of a table that is a function of them is found once,
+    # after the loop.
+    weights_of_cache = [ops.stop_gradient(w) for w in operands.score]
+    return _Found(
+        states,
+        content if settings.remember_provisional else (),
+        (settings.score.cache(weights_of_cache, content),)
+        if len(rows) > 1
+        else (),
+        weights,
+    )
+
+
+def _tables(settings, operands, clock, outputs):
+    """All that was ever remembered, `(slots * B, width)`, and its cache."""
+    memory = ops.concatenate(
+        [
+            ops.transpose(operands.memory, (1, 0, 2)),
+            clock.written(remembered_states(settings, outputs)),
+        ],
+        axis=0,
+    )
+    memory = ops.reshape(memory, (-1, memory.shape[-1]))
+    if not settings.score.cache_is_costly:
+        return (memory,)
+    return memory, settings.score.cache(operands.score, memory)
+
+
+def _take(table, slots, batch):
+    return backend.take_rows(table, _rows(slots, batch))
+
+
+def _rows(slots, batch):
+    """Rows of a table for slots `(B, K)`; an empty one reads slot 0."""
+    slots = ops.maximum(slots, 0)
+    return slots * batch + ops.arange(batch, dtype="int32")[:, None]
+
+
+def _add_rows(shares, pending):
+    slots, rows = pending
+    batch = size(slots, 0)
+    places = ops.reshape(_rows(slots, batch), (-1,))
+    return tuple(
+        backend.add_rows(share, places, ops.reshape(row, (-1, row.shape[-1])))
+        for share, row in zip(shares, rows, strict=True)
+    )
+
+
+def _slot_of_step(clock, shares, index, batch):
+    """Each table's gradient for the slot that step `index` wrote."""
+    first_row = (clock.count(index + 1) - 1) * batch
+    zero = ops.zeros((), "int32")
+    found = []
+    for share in shares:
+        rows = ops.slice(share, (first_row, zero), (batch, share.shape[-1]))
+        if clock.k_att > 1:
+            rows = ops.where(clock.writes_at(index), rows, ops.zeros_like(rows))
+        found.append(rows)
+    return tuple(found)
+
+
+def _finish(settings, operands, tables, shares, weights):
+    """Gradients of the first memory, and of the weights through the cache."""
+    units = operands.states[0].shape[-1]
+    batch, first = size(operands.memory, 0), size(operands.memory, 1)
+
+    def of_first(share):
+        share = ops.reshape(share[: first * batch], (first, batch, share.shape[-1]))
+        return ops.transpose(share, (1, 0, 2))
+
+    memory = of_first(shares[0])
+    if len(tables) > 1:
+        cell, score = weights
+        _, pullback = backend.vjp(
+            lambda score: settings.score.cache(score, tables[0]), operands.score
+        )
+        (found,) = pullback(shares[1])
+        score = tree.map_structure(
+            lambda total, g: total + ops.cast(g, total.dtype), score, found
+        )
+        _, pullback = backend.vjp(
+            lambda memory: settings.score.cache(operands.score, memory),
+            operands.memory,
+        )
+        memory = memory + pullback(of_first(shares[1]))[0]
+        weights = (cell, score)
+    del units
+    return weights, memory
+
+
+def _before(first, after):
+    """States before each step, from the first ones and those after it."""
+    return [
+        ops.concatenate([a[None], b[:-1]], axis=0)
+        for a, b in zip(first, after, strict=True)
+    ]
+
+
+def _nothing_pending(tables, slots):
+    if not tables:
+        return ()
+    slots = slots[0]
+    return (
+        ops.zeros_like(slots),
+        tuple(
+            ops.zeros((*ops.shape(slots), table.shape[-1]), table.dtype)
+            for table in tables
+        ),
+    )
+
+
+def _zeros_to_sum(weight):
+    """Sums over time are kept in float32 at least."""
+    return ops.cast(
+        ops.zeros_like(weight),
+        "float64" if str(weight.dtype).find("64") >= 0 else "float32",
+    )
+
+
+def _add(a, b):
+    return [x + y for x, y in zip(a, b, strict=True)]

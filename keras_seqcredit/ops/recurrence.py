@@ -1,0 +1,150 @@
+"""What the forward and the backward scan of a sparse recurrence share."""
+
+from typing import Any
+from typing import Callable
+from typing import NamedTuple
+
+from keras import ops
+
+from keras_seqcredit.types import Tensor
+
+
+class Settings(NamedTuple):
+    """What is fixed while a recurrence runs.
+
+    Attributes:
+        cell: `cell(weights, constants, x, states) -> states`, where states is
+            a list of `(B, U)` and the first one is the hidden state.
+        score: one of `sparse_attention.SCORES`.
+        k_top: number of slots read at each step; 0 for none.
+        k_att: every `k_att`-th state is remembered.
+        k_trunc: steps between cuts of the local gradient, or None.
+        remember_provisional: remember the state before attention, not after.
+        memory_size: newest states that are kept, or None for all.
+        keep_summary: return the summaries too, as a last state.
+    """
+
+    cell: Callable[..., list]
+    score: Any = None
+    k_top: int = 0
+    k_att: int = 1
+    k_trunc: int | None = None
+    remember_provisional: bool = False
+    memory_size: int | None = None
+    keep_summary: bool = False
+
+
+class Operands(NamedTuple):
+    """What a recurrence is differentiated by.
+
+    Attributes:
+        cell: tuple of the cell's weights.
+        score: tuple of the score's prepared weights.
+        inputs: `(T, B, F)`.
+        states: list of the first states, `(B, U)` each.
+        memory: `(B, S, U)`, what is remembered at the start, oldest first; or
+            `()` with `k_top=0`.
+    """
+
+    cell: tuple
+    score: tuple
+    inputs: Tensor
+    states: list
+    memory: Any = ()
+
+
+class Constants(NamedTuple):
+    """What it is not differentiated by; `()` stands for what is absent.
+
+    Attributes:
+        cell: whatever else the cell reads, such as dropout masks.
+        mask: bool `(T, B)`, False where a step is padding.
+        memory_mask: bool `(B, S)`, False where a slot of `memory` is empty.
+        time: int32 scalar, steps already taken.
+    """
+
+    cell: Any = ()
+    mask: Any = ()
+    memory_mask: Any = ()
+    time: Any = ()
+
+
+class Outputs(NamedTuple):
+    """What it returns.
+
+    Attributes:
+        states: list of `(T, B, U)`, the states after each step, then the
+            summaries if they are kept.
+        provisional: `(T, B, U)`, the hidden state before attention, if it is
+            what is remembered; else `()`.
+        weights: `(T, B, k_top + 1)`, or `()`.
+        indices: int32 `(T, B, k_top + 1)`, -1 where nothing was read, or `()`.
+            They count all that was ever remembered, the slots of `memory`
+            first.
+    """
+
+    states: list
+    provisional: Any = ()
+    weights: Any = ()
+    indices: Any = ()
+
+
+class Clock:
+    """Which slot is written when. Slots count all that was ever remembered."""
+
+    def __init__(self, settings, operands, constants):
+        self.k_att = settings.k_att
+        self.length = size(operands.inputs, 0)
+        self.first = size(operands.memory, 1)
+        self.time = 0 if absent(constants.time) else constants.time
+        self._starts_anew = absent(constants.time) or self.k_att == 1
+        # A start between two writes may fit one write more than T // k_att.
+        spare = 0 if self._starts_anew else self.k_att - 1
+        self._writes = (self.length + spare) // self.k_att
+        self.capacity = settings.memory_size or self.first + self._writes
+
+    def count(self, index):
+        """Slots remembered before step `index` of this sequence."""
+        if self.k_att == 1:
+            return self.first + index
+        return self.first + (self.time % self.k_att + index) // self.k_att
+
+    def writes_at(self, index):
+        """Whether step `index` is remembered."""
+        return (self.time + index + 1) % self.k_att == 0
+
+    def written(self, values):
+        """The values `(T, ...)` of the steps that are remembered, in order."""
+        if self.k_att == 1:
+            return values
+        if self._starts_anew:
+            return values[self.k_att - 1 :: self.k_att]
+        steps = ops.arange(self._writes, dtype="int32") * self.k_att
+        steps = steps + (self.k_att - 1 - self.time % self.k_att)
+        return ops.take(values, ops.minimum(steps, self.length - 1), axis=0)
+
+
+def remembered_states(settings: Settings, outputs: Outputs) -> Tensor:
+    """`(T, B, U)`, what each step would write."""
+    if settings.remember_provisional:
+        return outputs.provisional
+    return outputs.states[0]
+
+
+def absent(x) -> bool:
+    """Whether an optional tensor is missing."""
+    return isinstance(x, tuple) and not x
+
+
+def size(x, axis):
+    """A dimension as an int where it is known, else as a tensor."""
+    static = x.shape[axis]
+    return ops.shape(x)[axis] if static is None else static
+
+
+def select(mask, chosen, other):
+    """Rows of `chosen` where `mask (B,)` holds, rows of `other` elsewhere."""
+    return [
+        ops.where(mask[:, None], a, b)
+        for a, b in zip(chosen, other, strict=True)
+    ]

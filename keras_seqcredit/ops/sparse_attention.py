@@ -1,0 +1,207 @@
+"""Sparse attention over a memory of past states.
+
+Shapes: `B` batch, `S` slots, `U` units of a state, `A` units of the attention.
+
+A score says how well a state fits each slot. It is an object with
+
+- `weight_shapes(units, attention_units)`: the names and shapes of its weights;
+- `prepare(weights)`: what can be computed once, before a loop over time;
+- `cache(prepared, memory)`: what can be computed once a slot, or `()`;
+- `scores(prepared, state, memory, cached)`: `(B, U), (B, S, U) -> (B, S)`.
+
+References:
+    - Ke et al., "Sparse Attentive Backtracking", NeurIPS 2018,
+      arXiv:1809.03702, section 3.
+"""
+
+import keras
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.types import Tensor
+
+# Where a slot is empty. Finite, so that no infinity meets a zero.
+_EMPTY = -3e38
+_EMPTY_HALF = -6e4
+
+
+class AdditiveScore:
+    """`v . tanh(W_m m + W_q h + b)`: the paper's MLP over the pair."""
+
+    # The cache is a matrix product: too dear to repeat for the selected rows.
+    cache_is_costly = True
+    reads_every_slot = True
+
+    @staticmethod
+    def weight_shapes(units: int, attention_units: int) -> dict:
+        return {
+            "memory_kernel": (units, attention_units),
+            "query_kernel": (units, attention_units),
+            "attention_bias": (attention_units,),
+            "attention_vector": (attention_units,),
+        }
+
+    @staticmethod
+    def prepare(weights):
+        return tuple(weights)
+
+    @staticmethod
+    def cache(prepared, memory):
+        return ops.matmul(memory, prepared[0])
+
+    @staticmethod
+    def scores(prepared, state, memory, cached):
+        _, query_kernel, bias, vector = prepared
+        query = ops.matmul(state, query_kernel) + bias
+        hidden = ops.tanh(cached + query[:, None])
+        return ops.matmul(hidden, vector[:, None])[..., 0]
+
+
+class DotScore:
+    """`(W_q h) . (W_m m) / sqrt(A)`.
+
+    `W_q W_m^T` is one bilinear form, so slots need no keys of their own.
+    """
+
+    cache_is_costly = False
+    reads_every_slot = True
+
+    @staticmethod
+    def weight_shapes(units: int, attention_units: int) -> dict:
+        return {
+            "memory_kernel": (units, attention_units),
+            "query_kernel": (units, attention_units),
+        }
+
+    @staticmethod
+    def prepare(weights):
+        memory_kernel, query_kernel = weights
+        scale = memory_kernel.shape[-1] ** -0.5
+        return (
+            ops.matmul(query_kernel, ops.transpose(memory_kernel)) * scale,
+        )
+
+    @staticmethod
+    def cache(prepared, memory):
+        return ()
+
+    @staticmethod
+    def scores(prepared, state, memory, cached):
+        query = ops.matmul(state, prepared[0])
+        return ops.matmul(memory, query[..., None])[..., 0]
+
+
+class ConcatScore:
+    """`w . tanh([h; m])`: the score of the authors' released code.
+
+    A slot's share never changes, so it is one number a slot.
+    """
+
+    cache_is_costly = False
+    reads_every_slot = False
+
+    @staticmethod
+    def weight_shapes(units: int, attention_units: int) -> dict:
+        return {"attention_vector": (2 * units,)}
+
+    @staticmethod
+    def prepare(weights):
+        (vector,) = weights
+        units = vector.shape[0] // 2
+        return vector[:units, None], vector[units:, None]
+
+    @staticmethod
+    def cache(prepared, memory):
+        return ops.matmul(ops.tanh(memory), prepared[1])
+
+    @staticmethod
+    def scores(prepared, state, memory, cached):
+        query = ops.matmul(ops.tanh(state), prepared[0])
+        return query + cached[..., 0]
+
+
+SCORES = {"additive": AdditiveScore, "dot": DotScore, "concat": ConcatScore}
+
+
+def sparse_weights(scores: Tensor) -> Tensor:
+    """Weights of the `k_top + 1` best slots; the worst of them is threshold.
+
+    The threshold is subtracted, what is left is divided by its sum. Empty
+    slots get no weight, and while there are any the threshold is 0.
+
+    Args:
+        scores: `(..., k_top + 1)`, the score of an empty slot being that of
+            `mask_scores`.
+
+    Returns:
+        Weights of the same shape, in float32 or better, at most `k_top` of them positive.
+    """
+    # A minimum, not the last column: cutting the result of top_k apart makes
+    # XLA sort all slots instead.
+    threshold = ops.min(scores, axis=-1, keepdims=True)
+    threshold = ops.where(
+        is_empty(threshold), ops.zeros_like(threshold), threshold
+    )
+    scores, threshold = _at_least_float32(scores), _at_least_float32(threshold)
+    weights = ops.relu(scores - threshold)
+    return weights / (ops.sum(weights, axis=-1, keepdims=True) + 1e-7)
+
+
+def mask_scores(scores: Tensor, occupied: Tensor) -> Tensor:
+    """Gives empty slots a score below all others."""
+    return ops.where(
+        occupied, scores, ops.full_like(scores, _empty_score(scores))
+    )
+
+
+def is_empty(scores: Tensor) -> Tensor:
+    """Where `mask_scores` found a slot empty."""
+    return scores <= ops.full_like(scores, 0.99 * _empty_score(scores))
+
+
+def attend(score, prepared, k_top: int, state, memory, cached, occupied):
+    """Reads the `k_top` best slots of a memory.
+
+    Args:
+        score: one of `SCORES`.
+        prepared: its prepared weights.
+        k_top: number of slots to read.
+        state: `(B, U)`, what the slots are compared with.
+        memory: `(B, S, U)` with `S > k_top`.
+        cached: `score.cache(prepared, memory)`.
+        occupied: bool `(B, S)`, False for slots to leave out.
+
+    Returns:
+        `(summary (B, U), weights (B, k_top + 1), slots (B, k_top + 1))`, the
+        slot of the threshold last; `slots` is -1 where a slot is empty.
+    """
+    scores = score.scores(prepared, state, memory, cached)
+    best, slots = ops.top_k(mask_scores(scores, occupied), k_top + 1)
+    weights = sparse_weights(best)
+    summary = summarise(weights, take_slots(memory, slots))
+    slots = ops.where(is_empty(best), -1, ops.cast(slots, "int32"))
+    return summary, weights, slots
+
+
+def summarise(weights: Tensor, rows: Tensor) -> Tensor:
+    """`sum_i w_i m_i` for weights `(B, K)` and rows `(B, K, U)`."""
+    weights = ops.cast(weights, rows.dtype)
+    return ops.sum(weights[..., None] * rows, axis=1)
+
+
+def take_slots(memory: Tensor, slots: Tensor) -> Tensor:
+    """Rows `(B, K, U)` of a memory `(B, S, U)` at slots `(B, K)`."""
+    batch, size, units = ops.shape(memory)
+    first = ops.arange(batch, dtype="int32")[:, None] * size
+    table = ops.reshape(memory, (-1, units))
+    return backend.take_rows(table, ops.cast(slots, "int32") + first)
+
+
+def _empty_score(scores: Tensor) -> float:
+    half = keras.backend.standardize_dtype(scores.dtype) == "float16"
+    return _EMPTY_HALF if half else _EMPTY
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return x if dtype == "float64" else ops.cast(x, "float32")

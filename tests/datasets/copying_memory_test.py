@@ -1,0 +1,115 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_seqcredit import datasets
+
+
+@pytest.mark.parametrize(
+    "length, num_symbols, vocabulary", [(1, 1, 1), (5, 3, 4), (100, 10, 8)]
+)
+def test_sequence_has_symbols_then_blanks_then_a_marker(
+    length, num_symbols, vocabulary
+):
+    x, y = datasets.copying_memory(20, length, num_symbols, vocabulary, seed=0)
+    assert x.shape == y.shape == (20, length + 2 * num_symbols)
+    assert x.dtype == y.dtype == np.int32
+    symbols = x[:, :num_symbols]
+    assert symbols.min() >= 1 and symbols.max() <= vocabulary
+    marker = num_symbols + length - 1
+    assert (x[:, marker] == vocabulary + 1).all()
+    assert not np.delete(x, marker, axis=1)[:, num_symbols:].any()
+    np.testing.assert_array_equal(y[:, -num_symbols:], symbols)
+    assert not y[:, :-num_symbols].any()
+
+
+def test_one_hot_encodes_the_same_sequences():
+    x, y = datasets.copying_memory(6, length=9, seed=1)
+    x_one_hot, y_one_hot = datasets.copying_memory(
+        6, length=9, one_hot=True, seed=1
+    )
+    assert (x_one_hot.shape, x_one_hot.dtype) == ((6, 29, 10), np.float32)
+    assert (x_one_hot.sum(axis=-1) == 1).all()
+    np.testing.assert_array_equal(x_one_hot.argmax(axis=-1), x)
+    np.testing.assert_array_equal(y_one_hot, y)
+
+
+def test_seed_decides_the_data():
+    x = datasets.copying_memory(8, seed=3)[0]
+    np.testing.assert_array_equal(x, datasets.copying_memory(8, seed=3)[0])
+    assert not np.array_equal(x, datasets.copying_memory(8, seed=4)[0])
+    assert not np.array_equal(x, datasets.copying_memory(8)[0])
+
+
+def stream(**kwargs):
+    kwargs = {"seed": 0, "batches_per_epoch": 3, "one_hot": True} | kwargs
+    return datasets.copying_memory_stream(4, length=3, num_symbols=2, **kwargs)
+
+
+def test_stream_is_a_function_of_seed_epoch_and_index():
+    first = stream()
+    assert len(first) == 3
+    epoch = [x for x, _ in first]
+    np.testing.assert_array_equal(first[1][0], epoch[1])
+    first.on_epoch_end()
+    next_epoch = [x for x, _ in first]
+    assert len({x.tobytes() for x in epoch + next_epoch}) == 6
+    for x, resumed in zip(next_epoch, stream(initial_epoch=1), strict=True):
+        np.testing.assert_array_equal(x, resumed[0])
+    assert not np.array_equal(epoch[0], stream(seed=1)[0][0])
+    assert not np.array_equal(epoch[0], stream(seed=None)[0][0])
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_resumed_training_equals_uninterrupted_training(built):
+    def build():
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                keras.layers.Dense(9, activation="softmax"),
+            ]
+        )
+        if built:
+            model.build((None, 7, 10))
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    whole = build()
+    options = {"shuffle": False, "verbose": 0}
+    whole.fit(stream(), epochs=3, **options)
+
+    resumed = build()
+    resumed.fit(stream(), epochs=1, **options)
+    resumed.fit(
+        stream(initial_epoch=1),
+        initial_epoch=1,
+        epochs=3,
+        **options,
+    )
+    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("length", 0), ("num_symbols", -1), ("vocabulary", "8"), ("seed", 0.5)],
+)
+@pytest.mark.parametrize(
+    "function", [datasets.copying_memory, datasets.copying_memory_stream]
+)
+def test_wrong_arguments(function, name, value):
+    with pytest.raises(
+        ValueError, match=f"Expected `{name}` .* Received: {name}="
+    ):
+        function(4, **{name: value})
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("batch_size", 0), ("batches_per_epoch", True), ("initial_epoch", -1)],
+)
+def test_wrong_stream_arguments(name, value):
+    with pytest.raises(
+        ValueError, match=f"Expected `{name}` .* Received: {name}="
+    ):
+        datasets.copying_memory_stream(**({"batch_size": 4} | {name: value}))

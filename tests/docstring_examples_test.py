@@ -1,0 +1,70 @@
+"""Examples of docstrings, of the README and of the docs run as they stand.
+
+The examples of one docstring or page run one after another, in an empty folder,
+and share their names. Training is cut to two epochs of two steps.
+"""
+
+import inspect
+import pathlib
+import re
+import textwrap
+
+import keras
+import pytest
+
+from tests.public_names import public_objects
+
+ROOT = pathlib.Path(__file__).parents[1]
+EXAMPLE = re.compile(r"^ *```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def examples(text: str) -> list[str]:
+    return [textwrap.dedent(code) for code in EXAMPLE.findall(text)]
+
+
+def documents() -> dict[str, list[str]]:
+    """Returns the examples of everything that has some, by name."""
+    texts = {}
+    for name, value in public_objects().items():
+        texts[name] = value.__doc__ or ""
+        if not inspect.isclass(value):
+            continue
+        for attribute, method in vars(value).items():
+            if inspect.isfunction(method) and not attribute.startswith("_"):
+                texts[f"{name}.{attribute}"] = method.__doc__ or ""
+    for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]:
+        texts[str(path.relative_to(ROOT))] = path.read_text()
+    found = {name: examples(text) for name, text in texts.items()}
+    return {name: codes for name, codes in found.items() if codes}
+
+
+DOCUMENTS = documents()
+
+
+@pytest.fixture
+def short_training(monkeypatch):
+    fit = keras.Model.fit
+
+    def short_fit(*args, **kwargs):
+        epochs = kwargs.get("initial_epoch", 0) + 2
+        kwargs["epochs"] = min(kwargs.get("epochs", 1), epochs)
+        kwargs["steps_per_epoch"] = 2
+        if "validation_data" in kwargs:
+            kwargs["validation_steps"] = 1
+        return fit(*args, **kwargs)
+
+    monkeypatch.setattr(keras.Model, "fit", short_fit)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.usefixtures("short_training")
+def test_examples_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "__main__"}
+    for number, code in enumerate(DOCUMENTS[name], start=1):
+        exec(compile(code, f"<{name}, example {number}>", "exec"), namespace)
+
+
+def test_every_public_class_and_function_has_an_example():
+    objects = {n for n, v in public_objects().items() if callable(v)}
+    assert sorted(objects - DOCUMENTS.keys()) == []

@@ -1,0 +1,268 @@
+"""Values and all gradients against the reference that has no tricks."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_seqcredit.layers import SparseAttentiveRNN
+from keras_seqcredit.layers import cell_function
+from tests.gradients import double_precision
+from tests.gradients import value_and_gradients
+from tests.gradients import with_weights
+from tests.reference import sparse_attentive
+
+BATCH, TIME, FEATURES, UNITS = 2, 9, 2, 4
+
+CELLS = {
+    "lstm": lambda dtype: keras.layers.LSTMCell(
+        UNITS, bias_initializer="normal", dtype=dtype
+    ),
+    "gru": lambda dtype: keras.layers.GRUCell(
+        UNITS, bias_initializer="normal", dtype=dtype
+    ),
+    "gru_before": lambda dtype: keras.layers.GRUCell(
+        UNITS, reset_after=False, dtype=dtype
+    ),
+    "simple": lambda dtype: keras.layers.SimpleRNNCell(UNITS, dtype=dtype),
+    "no_bias": lambda dtype: keras.layers.LSTMCell(
+        UNITS, use_bias=False, dtype=dtype
+    ),
+    "split": lambda dtype: keras.layers.LSTMCell(
+        UNITS, implementation=1, dtype=dtype
+    ),
+    "stack": lambda dtype: keras.layers.StackedRNNCells(
+        [
+            keras.layers.GRUCell(3, dtype=dtype),
+            keras.layers.LSTMCell(UNITS, dtype=dtype),
+        ],
+        dtype=dtype,
+    ),
+}
+
+# One idea a line; what is not named is as in DEFAULT.
+DEFAULT = dict(
+    cell="lstm",
+    attention="additive",
+    k_top=2,
+    k_att=1,
+    k_trunc=3,
+    memory_content="state",
+    memory_size=None,
+    mask=None,
+)
+CASES = [
+    {},
+    {"k_trunc": None},
+    {"k_trunc": 1},
+    {"k_trunc": 20},
+    {"k_top": 0},
+    {"k_top": 0, "k_trunc": None},
+    {"k_top": 0, "cell": "gru"},
+    {"k_top": 1},
+    {"k_top": 5},
+    {"k_top": 40},
+    {"k_att": 2},
+    {"k_att": 4, "k_trunc": 2},
+    {"k_att": 20},
+    {"memory_content": "provisional"},
+    {"memory_content": "provisional", "k_att": 3, "mask": "holes"},
+    {"memory_size": 4},
+    {"memory_size": 3, "k_att": 2},
+    {"memory_size": 2},
+    {"memory_size": 30},
+    {"memory_size": 4, "mask": "holes"},
+    {"memory_size": 3, "k_att": 2, "mask": "holes"},
+    {"mask": "right"},
+    {"mask": "left"},
+    {"mask": "holes"},
+    {"mask": "all"},
+    {"mask": "holes", "k_att": 2},
+    {"attention": "dot"},
+    {"attention": "dot", "k_att": 2, "mask": "holes"},
+    {"attention": "dot", "memory_content": "provisional"},
+    {"attention": "dot", "attention_units": 3, "memory_size": 5},
+    {"attention": "concat"},
+    {"attention": "concat", "k_att": 2, "mask": "holes"},
+    {"attention": "concat", "memory_content": "provisional"},
+    {"attention": "concat", "memory_size": 4},
+    {"attention_units": 7},
+    *({"cell": cell} for cell in CELLS if cell != "lstm"),
+    {"cell": "gru", "attention": "dot", "mask": "holes"},
+    {"cell": "stack", "mask": "holes", "k_att": 2},
+]
+
+
+def make_mask(kind):
+    mask = np.ones((BATCH, TIME), bool)
+    if kind == "right":
+        mask[0, 7:] = mask[1, 1:] = False
+    elif kind == "left":
+        mask[0, :2] = mask[1, :5] = False
+    elif kind == "holes":
+        mask = np.random.default_rng(1).random((BATCH, TIME)) < 0.7
+    elif kind == "all":
+        mask[1] = False
+    return mask
+
+
+def name_of(case):
+    return "-".join(f"{k}={v}" for k, v in case.items()) or "default"
+
+
+class Problem:
+    """A layer, operands, and the same loss of the layer and the reference.
+
+    The loss depends on all that a layer returns: outputs, summaries, final
+    states, the memory and the weights of the attention.
+    """
+
+    def __init__(self, case, dtype, seed):
+        case = {**DEFAULT, **case}
+        mask = case.pop("mask")
+        self.mask = None if mask is None else make_mask(mask)
+        self.layer = SparseAttentiveRNN(
+            CELLS[case.pop("cell")](dtype),
+            return_sequences=True,
+            return_state=True,
+            return_summary=True,
+            return_attention=case["k_top"] > 0,
+            return_memory=case["k_top"] > 0,
+            dtype=dtype,
+            **case,
+        )
+        self.case = case
+        self.layer.build((BATCH, TIME, FEATURES))
+        random = np.random.default_rng(seed)
+        self.sizes = cell_function.state_sizes(self.layer.cell)
+        shapes = [v.shape for v in self.layer.trainable_variables]
+        weights = [random.normal(size=shape) for shape in shapes]
+        arrays = [
+            *weights,
+            random.normal(size=(BATCH, TIME, FEATURES)),
+            *(random.normal(size=(BATCH, size)) for size in self.sizes),
+        ]
+        self.arrays = [np.asarray(a, dtype) for a in arrays]
+        self.num_weights = len(weights)
+        probe = random.normal(size=(BATCH, TIME, 2 * UNITS))
+        self.probe = probe.astype(dtype)
+        self.depth = random.normal(size=(BATCH, 40, UNITS)).astype(dtype)
+
+    def split(self, arrays):
+        n = self.num_weights
+        return arrays[:n], arrays[n], list(arrays[n + 1 :])
+
+    def call(self, arrays):
+        weights, inputs, states = self.split(arrays)
+        return with_weights(
+            self.layer,
+            weights,
+            lambda: self.layer(inputs, initial_state=states, mask=self.mask),
+        )
+
+    def loss(self, arrays):
+        output, *rest = self.call(arrays)
+        loss = ops.sum(output * self.probe)
+        for state in rest[: len(self.sizes)]:
+            loss = loss + ops.sum(ops.sin(state))
+        if self.case["k_top"]:
+            memory, occupied, _, weights = rest[len(self.sizes) :]
+            kept = ops.where(occupied[..., None], memory, 0)
+            loss = loss + ops.sum(kept * self.depth[:, -memory.shape[1] :])
+            loss = loss + ops.sum(ops.square(weights))
+        return loss
+
+    def reference(self, arrays, decisions):
+        weights, inputs, states = self.split(arrays)
+        cell = self.layer.cell
+        variables = cell.trainable_variables
+
+        def call(x, states):
+            mapping = list(zip(variables, weights, strict=False))
+            with keras.StatelessScope(state_mapping=mapping):
+                states = cell_function.pack_states(cell, list(states))
+                return cell_function.flat_states(cell, cell(x, states)[1])
+
+        names = ("k_top", "k_att", "k_trunc", "memory_content", "memory_size")
+        return sparse_attentive.run(
+            call,
+            inputs,
+            states,
+            decisions,
+            kind=self.case["attention"],
+            weights=weights[len(variables) :],
+            mask=self.mask,
+            **{name: self.case[name] for name in names},
+        )
+
+    def reference_loss(self, arrays, decisions):
+        found = self.reference(arrays, decisions)
+        output = ops.concatenate([found["hidden"], found["summary"]], -1)
+        loss = ops.sum(output * self.probe)
+        for state in found["states"]:
+            loss = loss + ops.sum(ops.sin(state))
+        if self.case["k_top"]:
+            for row, slots in enumerate(found["memory"]):
+                for number, state in slots:
+                    probe = self.depth[row, number - found["slots"]]
+                    loss = loss + ops.sum(state * probe)
+            for steps in found["reads"]:
+                for weights in steps:
+                    for weight in weights.values():
+                        loss = loss + ops.square(weight)
+        return loss
+
+
+# The error allowed, against the largest gradient of a tensor.
+PRECISIONS = {"float64": 1e-9, "float32": 1e-4}
+
+
+def well_conditioned(case):
+    """A problem in float64, its seed, the reference's decisions and reads.
+
+    Weights are divided by their sum: where it nearly vanishes no two programs
+    round to the same gradient, so such a problem would test nothing.
+    """
+    for seed in range(100):
+        problem = Problem(case, "float64", seed)
+        decisions = sparse_attentive.Decisions()
+        arrays = [ops.convert_to_tensor(a) for a in problem.arrays]
+        reads = problem.reference(arrays, decisions)["reads"]
+        if decisions.least_sum > 0.15:
+            return problem, seed, decisions, reads
+    raise AssertionError("No well-conditioned problem found.")
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_equals_reference(case):
+    with double_precision():
+        problem, seed, decisions, reads = well_conditioned(case)
+        value, gradients = value_and_gradients(
+            lambda arrays: problem.reference_loss(arrays, decisions.rewind()),
+            problem.arrays,
+            "eager",
+        )
+        for dtype, tolerance in PRECISIONS.items():
+            found, found_gradients = value_and_gradients(
+                Problem(case, dtype, seed).loss,
+                [a.astype(dtype) for a in problem.arrays],
+                "jit",
+            )
+            assert found == pytest.approx(value, rel=tolerance, abs=tolerance)
+            for a, b in zip(found_gradients, gradients, strict=True):
+                limit = tolerance * max(1, np.abs(b).max())
+                np.testing.assert_allclose(a, b, rtol=0, atol=limit)
+        if problem.case["k_top"]:
+            arrays = [ops.convert_to_tensor(a) for a in problem.arrays]
+            *_, slots, weights = problem.call(arrays)
+            check_reads(np.asarray(slots), np.asarray(weights), reads)
+
+
+def check_reads(slots, weights, reads):
+    """Each step reads the reference's slots, with its weights."""
+    for row in range(BATCH):
+        for t in range(TIME):
+            found = dict(zip(slots[row, t], weights[row, t], strict=True))
+            found.pop(-1, None)
+            expected = {n: float(w) for n, w in reads[row][t].items()}
+            assert found == pytest.approx(expected, abs=1e-5)
