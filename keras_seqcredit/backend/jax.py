@@ -17,8 +17,8 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
     """Calls `forward(operands, constants)`, differentiated by `backward`.
 
     Args:
-        forward: returns `(outputs, residuals)`.
-        backward: `backward(operands, constants, residuals, gradients)` returns
+        forward: returns the outputs.
+        backward: `backward(operands, constants, outputs, gradients)` returns
             gradients in the structure of `operands`.
         operands: structure of tensors with a gradient.
         constants: structure of tensors without one.
@@ -31,11 +31,11 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
 
     @jax.custom_vjp
     def call(operands, constants):
-        return forward(operands, constants)[0]
+        return forward(operands, constants)
 
     def call_forward(operands, constants):
-        outputs, residuals = forward(operands, constants)
-        return outputs, (operands, constants, residuals)
+        outputs = forward(operands, constants)
+        return outputs, (operands, constants, outputs)
 
     def call_backward(saved, gradients):
         # None is JAX's zero gradient for a whole structure.
@@ -46,7 +46,7 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
 
 
 def take_rows(table, indices):
-    """Rows of `table (n, width)` at `indices`, of shape `indices + (width,)`."""
+    """Rows of `table (n, width)` at `indices`."""
     return table.at[indices].get(mode="clip")
 
 

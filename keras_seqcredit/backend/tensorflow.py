@@ -85,8 +85,8 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
     """Calls `forward(operands, constants)`, differentiated by `backward`.
 
     Args:
-        forward: returns `(outputs, residuals)`.
-        backward: `backward(operands, constants, residuals, gradients)` returns
+        forward: returns the outputs.
+        backward: `backward(operands, constants, outputs, gradients)` returns
             gradients in the structure of `operands`.
         operands: structure of tensors with a gradient.
         constants: structure of tensors without one.
@@ -108,7 +108,7 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
     def call(*flat):
         nonlocal structure
         operands_ = tf.nest.pack_sequence_as(operands, flat)
-        outputs, residuals = forward(operands_, constants)
+        outputs = forward(operands_, constants)
         structure = outputs
         flat_outputs = tf.nest.flatten(outputs)
 
@@ -123,7 +123,7 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
                 backward(
                     operands_,
                     constants,
-                    residuals,
+                    outputs,
                     tf.nest.pack_sequence_as(outputs, gradients),
                 )
             )
@@ -135,7 +135,7 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
 
 
 def take_rows(table, indices):
-    """Rows of `table (n, width)` at `indices`, of shape `indices + (width,)`."""
+    """Rows of `table (n, width)` at `indices`."""
     return tf.gather(table, indices)
 
 

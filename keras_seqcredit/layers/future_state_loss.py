@@ -73,7 +73,7 @@ class FutureStateLoss(keras.layers.Layer):
         # Other args.
         self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=3)
-        self.prediction = None
+        self.prediction: Any = None
 
     def build(self, states_shape):
         units = states_shape[-1]

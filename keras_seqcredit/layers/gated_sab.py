@@ -62,7 +62,7 @@ class GatedSAB(SparseAttentiveRNN):
 
     @classmethod
     def _cell_arguments(cls) -> list[str]:
-        names = inspect.signature(cls.cell_class.__init__).parameters
+        names = inspect.signature(cls.cell_class).parameters
         return [n for n in names if n not in ("self", "units", "kwargs")]
 
     def get_config(self):

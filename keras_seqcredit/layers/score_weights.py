@@ -1,5 +1,7 @@
 """The weights of an attention score, as a layer of their own."""
 
+from typing import Any
+
 import keras
 
 from keras_seqcredit.layers.cell_function import variable_value
@@ -14,10 +16,16 @@ class ScoreWeights(keras.layers.Layer):
     """
 
     def __init__(
-        self, score, attention_units, initializer, regularizer, constraint, **kwargs
+        self,
+        score,
+        attention_units,
+        initializer,
+        regularizer,
+        constraint,
+        **kwargs,
     ):
         super().__init__(**kwargs)
-        self.score = SCORES[score]
+        self.score: Any = SCORES[score]
         self.attention_units = attention_units
         self._initializer = initializer
         self._regularizer = regularizer

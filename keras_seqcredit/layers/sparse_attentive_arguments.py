@@ -89,7 +89,11 @@ def check_state(layer, initial_state) -> list:
         raise ValueError(
             f"`initial_state` of layer '{layer.name}' has the wrong length. "
             f"Expected {len(sizes)} states of the cell, of sizes {sizes}"
-            + (", and optionally `(memory, memory_mask)`" if layer.k_top else "")
+            + (
+                ", and optionally `(memory, memory_mask)`"
+                if layer.k_top
+                else ""
+            )
             + f". Received: {len(state)} tensors of shapes "
             f"{[tuple(x.shape) for x in state]}"
         )

@@ -183,7 +183,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         # Other args.
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self._sizes = state_sizes(self.cell)
-        self._score = None
+        self._score: Any = None
         if k_top:
             # Assigned after the cell, so that its weights follow the cell's.
             self._score = ScoreWeights(
@@ -216,9 +216,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         """Additive: `(attention_units,)`. Concat: `(2 * units,)`, h first."""
         return self._score.attention_vector
 
-    def build(
-        self, sequences_shape: Shape, initial_state_shape=None
-    ) -> None:
+    def build(self, sequences_shape: Shape, initial_state_shape=None) -> None:
         if isinstance(self.cell, keras.layers.Layer) and not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]))
             self.cell.built = True
@@ -338,7 +336,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         )
         states = outputs.states[: len(self._sizes)]
         final = [state[-1] for state in states]
-        memory = ()
+        memory: Any = ()
         if self.return_memory or (self.stateful and self.k_top):
             memory = final_memory(settings, operands, constants, outputs)
         if self.stateful:
@@ -362,7 +360,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
             results[-2] = ops.where(results[-1] > 0, results[-2], -1)
         return results[0] if len(results) == 1 else tuple(results)
 
-    def _output(self, outputs, mask):
+    def _output(self, outputs, mask: Any):
         parts = [outputs.states[0]]
         if self.return_summary:
             parts.append(outputs.states[-1])
@@ -381,7 +379,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         """What the recurrence is called with."""
         sequences = ops.cast(sequences, self.compute_dtype)
         inputs = ops.transpose(sequences, (1, 0, 2))
-        time_mask = ()
+        time_mask: Any = ()
         if mask is not None:
             time_mask = ops.transpose(ops.cast(mask, "bool"))
         if self.go_backwards:
@@ -502,17 +500,25 @@ class SparseAttentiveRNN(keras.layers.RNN):
             append(memory, content),
             append(occupied, ops.ones_like(occupied[:, 0])),
             time,
-            *(append(c, v) for c, v in zip(cached, self._cached(content))),
+            *(
+                append(c, v)
+                for c, v in zip(cached, self._cached(content), strict=True)
+            ),
         ]
         if self.return_summary:
             return ops.concatenate([states[0], summary], -1), state
         return states[0], state
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
-        shapes = [spec[0] for spec in self._specs(sequences_shape, initial_state_shape)]
+        shapes = [
+            spec[0]
+            for spec in self._specs(sequences_shape, initial_state_shape)
+        ]
         return shapes[0] if len(shapes) == 1 else tuple(shapes)
 
-    def compute_output_spec(self, sequences, initial_state=None, *args, **kwargs):
+    def compute_output_spec(
+        self, sequences, initial_state=None, *args, **kwargs
+    ):
         shapes = None
         if initial_state is not None:
             initial_state = check_state(self, initial_state)
@@ -529,8 +535,10 @@ class SparseAttentiveRNN(keras.layers.RNN):
         batch, time = sequences_shape[:2]
         dtype = self.compute_dtype
         width = self._sizes[0] * (2 if self.return_summary else 1)
-        shape = (batch, time, width) if self.return_sequences else (batch, width)
-        specs = [(shape, dtype)]
+        shape = (
+            (batch, time, width) if self.return_sequences else (batch, width)
+        )
+        specs: list = [(shape, dtype)]
         if self.return_state:
             specs += [((batch, size), dtype) for size in self._sizes]
         if self.return_memory:

@@ -8,7 +8,6 @@ from keras import tree
 from keras_seqcredit import backend
 from keras_seqcredit.ops.recurrence import Clock
 from keras_seqcredit.ops.recurrence import Operands
-from keras_seqcredit.ops.recurrence import Outputs
 from keras_seqcredit.ops.recurrence import absent
 from keras_seqcredit.ops.recurrence import remembered_states
 from keras_seqcredit.ops.recurrence import select
@@ -204,11 +203,12 @@ def _slot_of_step(clock, shares, index, batch):
 
 def _finish(settings, operands, tables, shares, weights):
     """Gradients of the first memory, and of the weights through the cache."""
-    units = operands.states[0].shape[-1]
     batch, first = size(operands.memory, 0), size(operands.memory, 1)
 
     def of_first(share):
-        share = ops.reshape(share[: first * batch], (first, batch, share.shape[-1]))
+        share = ops.reshape(
+            share[: first * batch], (first, batch, share.shape[-1])
+        )
         return ops.transpose(share, (1, 0, 2))
 
     memory = of_first(shares[0])
@@ -227,7 +227,6 @@ def _finish(settings, operands, tables, shares, weights):
         )
         memory = memory + pullback(of_first(shares[1]))[0]
         weights = (cell, score)
-    del units
     return weights, memory
 
 

@@ -16,7 +16,6 @@ from keras_seqcredit.types import Tensor
 # Scoring reads all slots there are. Cut into four scans over memories of
 # growing size it reads 62 % of what one scan would; each is compiled apart.
 _SEGMENTS = 4
-_SEGMENT_SLOTS = 32
 
 
 class _Store(NamedTuple):
@@ -129,18 +128,22 @@ def _segments(settings, operands, clock):
     segments = 1
     if (
         isinstance(length, int)
+        and isinstance(clock.first, int)
         and settings.memory_size is None
-        and settings.score.reads_every_slot
     ):
         slots = length // settings.k_att
-        segments = max(1, min(_SEGMENTS, slots // _SEGMENT_SLOTS))
+        segments = max(1, min(_SEGMENTS, slots // settings.score.segment_slots))
     if segments == 1:
         if isinstance(clock.capacity, int):
             return [(0, length, max(clock.capacity, least) + spare)]
         return [(0, length, ops.maximum(clock.capacity, least) + spare)]
     stops = [length * (n + 1) // segments for n in range(segments)]
     return [
-        (start, stop, max(clock.first + -(-stop // settings.k_att), least) + spare)
+        (
+            start,
+            stop,
+            max(clock.first + -(-stop // settings.k_att), least) + spare,
+        )
         for start, stop in zip([0, *stops], stops, strict=False)
     ]
 
@@ -152,9 +155,7 @@ def _enlarge(settings, operands, constants, store, slots):
         cached = settings.score.cache(operands.score, memory)
         store = _Store(memory, cached, constants.memory_mask)
     elif settings.k_att > 1:
-        store = _Store(
-            *(x if absent(x) else x[:, :-1] for x in store)
-        )
+        store = _Store(*(x if absent(x) else x[:, :-1] for x in store))
 
     def pad(x):
         shape = (size(x, 0), slots - size(x, 1), *x.shape[2:])
@@ -165,7 +166,10 @@ def _enlarge(settings, operands, constants, store, slots):
 
 def _concatenate(pieces):
     return Outputs(
-        [ops.concatenate(x, 0) for x in zip(*(p.states for p in pieces), strict=True)],
+        [
+            ops.concatenate(x, 0)
+            for x in zip(*(p.states for p in pieces), strict=True)
+        ],
         *(
             () if absent(x[0]) else ops.concatenate(x, 0)
             for x in zip(*(p[1:] for p in pieces), strict=True)

@@ -1,7 +1,7 @@
 """What the forward and the backward scan of a sparse recurrence share."""
 
+from collections.abc import Callable
 from typing import Any
-from typing import Callable
 from typing import NamedTuple
 
 from keras import ops
@@ -97,9 +97,9 @@ class Clock:
         self.length = size(operands.inputs, 0)
         self.first = size(operands.memory, 1)
         self.time = 0 if absent(constants.time) else constants.time
-        self._starts_anew = absent(constants.time) or self.k_att == 1
+        starts_anew = absent(constants.time) or self.k_att == 1
         # A start between two writes may fit one write more than T // k_att.
-        spare = 0 if self._starts_anew else self.k_att - 1
+        spare = 0 if starts_anew else self.k_att - 1
         self._writes = (self.length + spare) // self.k_att
         self.capacity = settings.memory_size or self.first + self._writes
 
@@ -117,10 +117,10 @@ class Clock:
         """The values `(T, ...)` of the steps that are remembered, in order."""
         if self.k_att == 1:
             return values
-        if self._starts_anew:
-            return values[self.k_att - 1 :: self.k_att]
         steps = ops.arange(self._writes, dtype="int32") * self.k_att
         steps = steps + (self.k_att - 1 - self.time % self.k_att)
+        # Not a slice with a stride: XLA on TensorFlow cannot differentiate
+        # one that is longer than the sequence.
         return ops.take(values, ops.minimum(steps, self.length - 1), axis=0)
 
 

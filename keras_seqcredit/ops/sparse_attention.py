@@ -7,7 +7,9 @@ A score says how well a state fits each slot. It is an object with
 - `weight_shapes(units, attention_units)`: the names and shapes of its weights;
 - `prepare(weights)`: what can be computed once, before a loop over time;
 - `cache(prepared, memory)`: what can be computed once a slot, or `()`;
-- `scores(prepared, state, memory, cached)`: `(B, U), (B, S, U) -> (B, S)`.
+- `scores(prepared, state, memory, cached)`: `(B, U), (B, S, U) -> (B, S)`;
+- `cache_is_costly`: whether the gradient keeps the cache, or finds it again;
+- `segment_slots`: how many slots make a scan over fewer of them worth while.
 
 References:
     - Ke et al., "Sparse Attentive Backtracking", NeurIPS 2018,
@@ -30,7 +32,7 @@ class AdditiveScore:
 
     # The cache is a matrix product: too dear to repeat for the selected rows.
     cache_is_costly = True
-    reads_every_slot = True
+    segment_slots = 32
 
     @staticmethod
     def weight_shapes(units: int, attention_units: int) -> dict:
@@ -64,7 +66,7 @@ class DotScore:
     """
 
     cache_is_costly = False
-    reads_every_slot = True
+    segment_slots = 32
 
     @staticmethod
     def weight_shapes(units: int, attention_units: int) -> dict:
@@ -77,9 +79,7 @@ class DotScore:
     def prepare(weights):
         memory_kernel, query_kernel = weights
         scale = memory_kernel.shape[-1] ** -0.5
-        return (
-            ops.matmul(query_kernel, ops.transpose(memory_kernel)) * scale,
-        )
+        return (ops.matmul(query_kernel, ops.transpose(memory_kernel)) * scale,)
 
     @staticmethod
     def cache(prepared, memory):
@@ -98,7 +98,8 @@ class ConcatScore:
     """
 
     cache_is_costly = False
-    reads_every_slot = False
+    # Only the search for the best slots grows with their number.
+    segment_slots = 128
 
     @staticmethod
     def weight_shapes(units: int, attention_units: int) -> dict:
@@ -134,7 +135,8 @@ def sparse_weights(scores: Tensor) -> Tensor:
             `mask_scores`.
 
     Returns:
-        Weights of the same shape, in float32 or better, at most `k_top` of them positive.
+        Weights of the same shape, in float32 or better; at most `k_top` of
+        them are positive.
     """
     # A minimum, not the last column: cutting the result of top_k apart makes
     # XLA sort all slots instead.
@@ -159,7 +161,7 @@ def is_empty(scores: Tensor) -> Tensor:
     return scores <= ops.full_like(scores, 0.99 * _empty_score(scores))
 
 
-def attend(score, prepared, k_top: int, state, memory, cached, occupied):
+def attend(score, prepared, k_top, state, memory, cached, occupied):
     """Reads the `k_top` best slots of a memory.
 
     Args:

@@ -13,6 +13,8 @@ weights. Time comes first: `T` steps, `B` batch, `F` features, `U` units of a
 state, `S` slots of a memory, `A` units of the attention.
 """
 
+import functools
+
 from keras import ops
 
 from keras_seqcredit import backend
@@ -60,16 +62,12 @@ def sparse_recurrence(
         `Outputs`. A padded step holds all states, reads nothing and is not
         remembered.
     """
-
-    def forward(operands, constants):
-        outputs = forward_scan(settings, operands, constants)
-        return outputs, outputs
-
-    def backward(operands, constants, outputs, gradients):
-        return backward_scan(settings, operands, constants, outputs, gradients)
-
     return backend.custom_gradient(
-        forward, backward, operands, constants, jit_compile
+        functools.partial(forward_scan, settings),
+        functools.partial(backward_scan, settings),
+        operands,
+        constants,
+        jit_compile,
     )
 
 

@@ -62,12 +62,13 @@ def read(kind, weights, k_top, state, slots, decisions):
         lambda: min(decisions.least_sum, float(total))
     )
     summary = sum(
-        w / total * memory for w, (_, memory) in zip(weights, slots)
+        w / total * memory
+        for w, (_, memory) in zip(weights, slots, strict=True)
     )
     positive = decisions(lambda: [float(w) > 0 for w in weights])
     found = {
         number: w / total
-        for w, (number, _), p in zip(weights, slots, positive)
+        for w, (number, _), p in zip(weights, slots, positive, strict=True)
         if p
     }
     return summary, found
@@ -157,7 +158,7 @@ def run(
     return {
         "hidden": ops.concatenate(hidden, 0),
         "summary": ops.concatenate(summaries, 0),
-        "states": [ops.concatenate(s, 0) for s in zip(*finals)],
+        "states": [ops.concatenate(s, 0) for s in zip(*finals, strict=True)],
         "reads": reads,
         "memory": memories,
         "slots": number,

@@ -1,0 +1,244 @@
+"""Times and measures `SABLSTM` against `keras.layers.LSTM`.
+
+Every figure is a median; nets that are compared take turns in the same run. A
+step is a whole training step: forward, backward and Adam, on a batch of 64
+sequences of 10 features, 128 units, k_top 5, k_trunc 5.
+
+    make benchmark BACKENDS=jax
+
+Prints tables in Markdown and writes JSON to `--output`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+BATCH, FEATURES, UNITS, CLASSES = 64, 10, 128, 10
+
+
+def make_model(net: str, jit_compile=True):
+    import keras
+
+    from keras_seqcredit.layers import SABLSTM
+
+    if net == "lstm":
+        layer = keras.layers.LSTM(UNITS, return_sequences=True, use_cudnn=False)
+    elif net == "cudnn":
+        layer = keras.layers.LSTM(UNITS, return_sequences=True)
+    elif net == "k_top=0":
+        layer = SABLSTM(UNITS, k_top=0, k_trunc=5, return_sequences=True)
+    else:
+        layer = SABLSTM(
+            UNITS, k_top=5, k_trunc=5, attention=net, return_sequences=True
+        )
+    model = keras.Sequential(
+        [
+            keras.Input((None, FEATURES)),
+            layer,
+            keras.layers.Dense(CLASSES, activation="softmax"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(1e-3, clipnorm=1.0),
+        "sparse_categorical_crossentropy",
+        jit_compile=jit_compile,
+    )
+    return model
+
+
+def make_batch(length: int):
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    symbols = random.integers(0, FEATURES, (BATCH, length))
+    return np.eye(FEATURES, dtype="float32")[symbols], symbols % CLASSES
+
+
+def time_in_turns(calls: dict, repeats: int) -> dict:
+    """Median seconds of each call, after one that compiles."""
+    import numpy as np
+
+    seconds = {name: [] for name in calls}
+    compile_seconds = {}
+    for name, call in calls.items():
+        start = time.perf_counter()
+        call()
+        compile_seconds[name] = time.perf_counter() - start
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return {
+        name: {
+            "median": float(np.median(values)),
+            "least": min(values),
+            "most": max(values),
+            "first_call": compile_seconds[name],
+        }
+        for name, values in seconds.items()
+    }
+
+
+def training_steps(nets, length, repeats, jit_compile=True) -> dict:
+    x, y = make_batch(length)
+    calls = {}
+    for net in nets:
+        name, jit = (net, jit_compile) if isinstance(net, str) else net
+        model = make_model(name, jit)
+        label = f"{name}, jit_compile={jit}" if jit is not True else name
+        calls[label] = lambda model=model: float(model.train_on_batch(x, y))
+    return time_in_turns(calls, repeats)
+
+
+def forward_steps(nets, lengths, repeats) -> dict:
+    """Milliseconds a time step of the forward pass."""
+    calls = {}
+    for net in nets:
+        model = make_model(net)
+        for length in lengths:
+            x, _ = make_batch(length)
+            calls[net, length] = lambda model=model, x=x: (
+                model.predict_on_batch(x)
+            )
+    found = time_in_turns(calls, repeats)
+    return {
+        f"{net}, T = {length}": 1000 * figures["median"] / length
+        for (net, length), figures in found.items()
+    }
+
+
+def peak_memory(net: str, length: int) -> dict:
+    """Peak memory of a process that trains two steps, and without them."""
+    command = [sys.executable, "-m", __spec__.name, "--measure", net]
+    found = subprocess.run(
+        [*command, str(length)], capture_output=True, text=True, check=True
+    )
+    return json.loads(found.stdout.strip().splitlines()[-1])
+
+
+def measure(net: str, length: int) -> None:
+    """Runs in a process of its own, see `peak_memory`."""
+    x, y = make_batch(64)
+    model = make_model(net)
+    model.train_on_batch(x, y)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    x, y = make_batch(length)
+    model.train_on_batch(x, y)
+    start = time.perf_counter()
+    model.train_on_batch(x, y)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(
+        json.dumps(
+            {
+                "peak_mb": peak / 1024,
+                "idle_mb": before / 1024,
+                "step_seconds": seconds,
+            }
+        )
+    )
+
+
+def table(title: str, figures: dict, yardstick: str) -> str:
+    base = figures[yardstick]["median"]
+    lines = [
+        f"### {title}",
+        "",
+        "| net | seconds a step | ratio | first call, seconds |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, values in figures.items():
+        lines.append(
+            f"| {name} | {values['median']:.3f} "
+            f"({values['least']:.3f} to {values['most']:.3f}) "
+            f"| {values['median'] / base:.2f} | {values['first_call']:.1f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--output", default="runs/benchmarks")
+    parser.add_argument(
+        "--sections",
+        nargs="+",
+        default=["short", "long", "default", "forward", "memory"],
+    )
+    parser.add_argument(
+        "--yardstick", default="lstm", choices=("lstm", "cudnn")
+    )
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        measure(arguments.measure[0], int(arguments.measure[1]))
+        return
+
+    import keras
+    from common import describe_machine
+    from common import write_json
+
+    backend = keras.backend.backend()
+    first, repeats = arguments.yardstick, arguments.repeats
+    result = {"machine": describe_machine()}
+    if "short" in arguments.sections:
+        nets = [first, "k_top=0", "concat", "dot", "additive"]
+        result["T=220"] = training_steps(nets, 220, repeats)
+        print(table("T = 220, under jit", result["T=220"], first))
+    if "long" in arguments.sections:
+        nets = [first, "k_top=0", "concat"]
+        # Keras' LSTM takes seconds a step here on TensorFlow.
+        few = 3 if backend == "tensorflow" else repeats
+        result["T=1020"] = training_steps(nets, 1020, few)
+        print(table("T = 1020, under jit", result["T=1020"], first))
+    if "default" in arguments.sections and backend == "tensorflow":
+        nets = [
+            (net, jit)
+            for net in (first, "k_top=0", "concat", "dot", "additive")
+            for jit in (True, "auto")
+        ]
+        result["default"] = training_steps(nets, 220, repeats)
+        print(
+            table(
+                "T = 220, Keras' default against jit", result["default"], first
+            )
+        )
+    if "forward" in arguments.sections:
+        result["forward_ms_a_time_step"] = forward_steps(
+            ["lstm", "concat", "dot", "additive"],
+            (200, 1000),
+            max(3, repeats // 2),
+        )
+        print("### Forward pass, milliseconds a time step\n")
+        for name, value in result["forward_ms_a_time_step"].items():
+            print(f"- {name}: {value:.3f}")
+        print()
+    if "memory" in arguments.sections:
+        result["memory"] = {}
+        print("### Peak memory of the process, concat and additive\n")
+        print("| net, T | peak MB | before MB | seconds a step |")
+        print("| --- | ---: | ---: | ---: |")
+        cases = [("concat", t) for t in (500, 1000, 2000, 5000)]
+        for net, length in [*cases, ("additive", 1000), ("additive", 2000)]:
+            found = peak_memory(net, length)
+            result["memory"][f"{net}, T={length}"] = found
+            print(
+                f"| {net}, {length} | {found['peak_mb']:.0f} "
+                f"| {found['idle_mb']:.0f} | {found['step_seconds']:.2f} |"
+            )
+    path = pathlib.Path(arguments.output) / f"sab_{backend}.json"
+    write_json(path, result)
+    print(f"\n{path}")
+
+
+if __name__ == "__main__":
+    main()

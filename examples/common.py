@@ -1,0 +1,122 @@
+"""What the examples share: the backend, the machine, the result file."""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import pathlib
+import platform
+from typing import Any
+
+PACKAGES = ("keras", "tensorflow", "jax", "numpy")
+
+
+def select_backend(argv: list[str] | None = None) -> str:
+    """Selects Keras' backend by the flag `--backend`.
+
+    Must be called before Keras is imported. Without the flag, the environment
+    variable `KERAS_BACKEND` decides, and without that TensorFlow is used. The
+    messages of TensorFlow's start are switched off.
+
+    Args:
+        argv: List of strings, the command line without the program. Defaults
+            to that of the process.
+
+    Returns:
+        String, the name of the backend.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_backend_argument(parser)
+    arguments, _ = parser.parse_known_args(argv)
+    os.environ["KERAS_BACKEND"] = arguments.backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return arguments.backend
+
+
+def add_backend_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag `--backend`, which `select_backend` has already read."""
+    parser.add_argument(
+        "--backend",
+        choices=("tensorflow", "jax"),
+        default=os.environ.get("KERAS_BACKEND", "tensorflow"),
+        help="Keras backend (default: KERAS_BACKEND, or else tensorflow)",
+    )
+
+
+def describe_machine() -> dict[str, Any]:
+    """Describes what a result was measured on.
+
+    Returns:
+        Dictionary with the platform, the number of CPUs, the accelerators,
+        and the versions of Python, the backend and the packages.
+    """
+    import keras
+
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cpu_count": _cpu_count(),
+        "accelerators": _accelerators(),
+        "python": platform.python_version(),
+        "backend": keras.backend.backend(),
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def tensorboard(logdir: str | os.PathLike[str]) -> list[Any]:
+    """Returns the callbacks that log to TensorBoard.
+
+    Keras' own callback needs TensorFlow on every backend: without it there is
+    none, and a line says so.
+    """
+    import keras
+
+    if importlib.util.find_spec("tensorflow") is None:
+        print("No logs for TensorBoard: Keras writes them with tensorflow.")
+        return []
+    return [keras.callbacks.TensorBoard(str(logdir), write_graph=False)]
+
+
+def write_json(path: str | os.PathLike[str], result: dict[str, Any]) -> None:
+    """Writes a result, so that a killed process leaves no half of one."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _accelerators() -> list[str]:
+    import keras
+
+    try:
+        devices = keras.distribution.list_devices()
+    except RuntimeError:
+        return []
+    return [device for device in devices if not device.startswith("cpu")]
+
+
+def _cpu_count() -> int | None:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # Not on every system.
+        return os.cpu_count()
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

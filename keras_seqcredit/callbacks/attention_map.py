@@ -1,0 +1,321 @@
+"""Pictures of what a sparse attentive layer reads, as it learns."""
+
+import io
+import operator
+import os
+import pathlib
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import tree
+
+from keras_seqcredit.callbacks.summary_writer import SummaryWriter
+from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
+from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.utils.plot_attention import plot_attention
+
+
+class AttentionMap(keras.callbacks.Callback):
+    """Draws after each epoch what the steps of chosen examples have read.
+
+    The pictures, those of `keras_seqcredit.utils.plot_attention`, are saved as
+
+    ```
+    <log_dir>/attention_map/<layer>-example<index>-epoch<number>.png
+    ```
+
+    with the number that the progress bar shows, and written as images named
+    `attention_map/<layer>/example_<index>` for TensorBoard, where epochs count
+    from 0, as they do for `keras.callbacks.TensorBoard`.
+
+    The layer itself need not return what it reads: a copy of it, with the same
+    weights, is run on the input that it has in the model, masks included.
+    Training is not slowed down between two pictures.
+
+    Args:
+        x: Input of the model: an array, or a list or dictionary of arrays, with
+            one row for each example.
+        log_dir: The folder that TensorBoard is shown.
+        layer: The `SparseAttentiveRNN`, `SABLSTM` or `SABGRU` to look at, or
+            its name. May be left out where the model has only one.
+        examples: Sequence of integers, the rows of `x` to draw. Defaults to
+            `(0,)`.
+        labels: Sequence with, for each row of `x`, the names of its steps, a
+            string each. Defaults to the numbers of the steps.
+        frequency: Positive integer, the number of epochs from one picture to
+            the next. Defaults to `1`.
+
+    Raises:
+        ImportError: if matplotlib or TensorBoard is not installed.
+        ValueError: if an argument is wrong; at the start of training, if the
+            model has no such layer, or has several and `layer` is not given.
+
+    If the folder cannot be written to, one warning says so and training goes
+    on without pictures.
+
+    Example:
+
+    ```python
+    import keras
+
+    from keras_seqcredit import callbacks
+    from keras_seqcredit import datasets
+    from keras_seqcredit import layers
+
+    x, y = datasets.copying_memory(64, length=10, one_hot=True, seed=0)
+    model = keras.Sequential(
+        [
+            keras.Input((None, 10)),
+            layers.SABLSTM(16, k_top=3, return_sequences=True, name="sab"),
+            keras.layers.Dense(9, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(
+        x,
+        y,
+        epochs=2,
+        callbacks=[callbacks.AttentionMap(x, "logs", layer="sab")],
+    )
+    ```
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        log_dir: str | os.PathLike[str],
+        layer: str | SparseAttentiveRNN | None = None,
+        examples: Sequence[int] = (0,),
+        labels: Sequence[Sequence[str]] | None = None,
+        frequency: int = 1,
+    ) -> None:
+        super().__init__()
+        import_optional("matplotlib", "examples", "`AttentionMap`")
+        if (
+            isinstance(frequency, bool)
+            or not isinstance(frequency, int)
+            or frequency < 1
+        ):
+            raise ValueError(
+                "Expected `frequency` to be a positive integer. Received: "
+                f"frequency={frequency!r}"
+            )
+        num_examples = _num_examples(x)
+        if labels is not None and len(labels) != num_examples:
+            raise ValueError(
+                "Expected `labels` to have one entry for each of the "
+                f"{num_examples} rows of `x`. Received: {len(labels)} entries"
+            )
+        self.log_dir = pathlib.Path(log_dir) / "attention_map"
+        self.layer = layer
+        self.examples = _check_examples(examples, num_examples)
+        self.labels = labels
+        self.frequency = frequency
+        self._x = tree.map_structure(
+            lambda rows: keras.ops.convert_to_numpy(rows)[self.examples], x
+        )
+        self._writer = SummaryWriter(self.log_dir)
+        self._writable = True
+        self._layer: Any = None
+        self._copy: Any = None
+        self._probe: Any = None
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._layer = find_layer(model, self.layer)
+        # A `Sequential` without an `Input` is built by its first batch.
+        self._probe = None
+        if model.built or not isinstance(model, keras.Sequential):
+            self._copy, self._probe = _build_probe(model, self._layer)
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if (epoch + 1) % self.frequency or not self._writable:
+            return
+        slots, weights = self.reads()
+        try:
+            self.log_dir.mkdir(parents=True, exist_ok=True)
+            for row, example in enumerate(self.examples):
+                self._draw(row, example, epoch, slots[row], weights[row])
+        except OSError as error:
+            self._writable = False
+            warnings.warn(
+                "No more attention maps: they cannot be written to "
+                f"{self.log_dir}. {type(error).__name__}: {error}",
+                stacklevel=2,
+            )
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._writer.close()
+
+    def reads(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the layer reads in the chosen examples, with its weights of now.
+
+        Returns:
+            Tuple of NumPy arrays `(slots, weights)`, each
+            `(len(examples), time, k_top)`, as with `return_attention=True`.
+        """
+        model = self.model  # On JAX this brings the weights up to date.
+        if self._probe is None:
+            self._copy, self._probe = _build_probe(model, self._layer)
+        self._copy.set_weights(
+            [keras.ops.convert_to_numpy(v) for v in _weights(self._layer)]
+        )
+        slots, weights = self._probe.predict(
+            self._x, batch_size=len(self.examples), verbose=0
+        )
+        return slots, weights
+
+    def _draw(
+        self,
+        row: int,
+        example: int,
+        epoch: int,
+        slots: np.ndarray,
+        weights: np.ndarray,
+    ) -> None:
+        name = self._layer.name
+        labels = None if self.labels is None else self.labels[example]
+        inputs = self._inputs(row, len(slots))
+        if self._layer.go_backwards:
+            # The layer's first step is the last of the sequence.
+            inputs = None if inputs is None else inputs[::-1]
+            labels = None if labels is None else labels[::-1]
+        figure = plot_attention(
+            slots,
+            weights,
+            self._layer.k_att,
+            inputs=inputs,
+            labels=labels,
+            title=f"{name}, example {example}, epoch {epoch + 1}",
+        )
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110)
+        png = buffer.getvalue()
+        file_name = name.replace("/", "_")
+        path = self.log_dir / (
+            f"{file_name}-example{example}-epoch{epoch + 1:04d}.png"
+        )
+        path.write_bytes(png)
+        width, height = (
+            int.from_bytes(png[start : start + 4]) for start in (16, 20)
+        )
+        tag = f"attention_map/{name}/example_{example}"
+        self._writer.image(tag, png, width, height, epoch)
+
+    def _inputs(self, row: int, num_steps: int) -> np.ndarray | None:
+        """The model's input, where it is one sequence of the same length."""
+        if (
+            not isinstance(self._x, np.ndarray)
+            or self._x.dtype.kind not in "biuf"
+        ):
+            return None
+        inputs = self._x[row]
+        if inputs.ndim not in (1, 2) or len(inputs) != num_steps:
+            return None
+        return inputs
+
+
+def find_layer(
+    model: keras.Model, layer: str | SparseAttentiveRNN | None
+) -> SparseAttentiveRNN:
+    """Returns the sparse attentive layer of a model that is meant.
+
+    Raises:
+        ValueError: if there is none, if there are several and none is named, or
+            if the one that is named does not attend.
+    """
+    described = ", ".join(
+        f"{x.name} ({type(x).__name__})" for x in model.layers
+    )
+    candidates = [x for x in model.layers if isinstance(x, SparseAttentiveRNN)]
+    if layer is not None:
+        candidates = [x for x in candidates if layer in (x, x.name)]
+    if len(candidates) != 1:
+        if layer is None:
+            expected = "a model with one layer that is"
+            if candidates:
+                expected = "`layer`, as the model has several that are"
+        else:
+            expected = f"`layer={getattr(layer, 'name', layer)!r}` to be"
+        raise ValueError(
+            f"Expected {expected} a `SparseAttentiveRNN`, `SABLSTM` or "
+            f"`SABGRU`. Received a model with the layers: {described}"
+        )
+    if not candidates[0].k_top:
+        raise ValueError(
+            "Without attention there is nothing to draw. Expected a layer with "
+            f"`k_top` of at least 1. Received: layer {candidates[0].name} with "
+            "k_top=0"
+        )
+    return candidates[0]
+
+
+def _build_probe(
+    model: keras.Model, layer: SparseAttentiveRNN
+) -> tuple[SparseAttentiveRNN, keras.Model]:
+    """A copy of the layer that tells what it reads, in a model up to there."""
+    try:
+        sequences = layer.input
+        inputs = model.inputs
+    except (AttributeError, ValueError):
+        inputs = None
+    if not inputs:
+        raise ValueError(
+            "The input of the layer is looked up in the graph of the model. "
+            "Expected a built `Sequential` or a functional model. Received: "
+            f"model {model.name} ({type(model).__name__}), "
+            f"built={model.built}"
+        )
+    copy = type(layer).from_config(
+        {
+            **layer.get_config(),
+            "name": f"{layer.name}_attention_map",
+            "return_attention": True,
+            "return_memory": False,
+            "return_sequences": False,
+            "return_state": False,
+            "stateful": False,
+        }
+    )
+    if isinstance(sequences, (list, tuple)):
+        sequences, *initial_state = sequences
+        outputs = copy(sequences, initial_state=initial_state)
+    else:
+        outputs = copy(sequences)
+    return copy, keras.Model(model.inputs, outputs[-2:])
+
+
+def _weights(layer: SparseAttentiveRNN) -> list[Any]:
+    """Weights of a layer, without the states of a stateful one."""
+    states = {id(state) for state in layer.states or ()}
+    return [v for v in layer.weights if id(v) not in states]
+
+
+def _num_examples(x: Any) -> int:
+    shapes = {tuple(getattr(rows, "shape", ())) for rows in tree.flatten(x)}
+    sizes = {shape[:1] for shape in shapes}
+    if len(sizes) != 1 or sizes & {(), (0,)}:
+        raise ValueError(
+            "Expected `x` to be an array with one row for each example, or "
+            "several such arrays with as many rows. Received: shapes "
+            f"{sorted(shapes)}"
+        )
+    return sizes.pop()[0]
+
+
+def _check_examples(examples: Sequence[int], num_examples: int) -> list[int]:
+    try:
+        indices = [operator.index(i) for i in examples]
+    except TypeError:
+        indices = []
+    if not indices or not all(0 <= i < num_examples for i in indices):
+        raise ValueError(
+            "Expected `examples` to be rows of `x`, from 0 to "
+            f"{num_examples - 1}. Received: examples={examples!r}"
+        )
+    return indices

@@ -1,0 +1,56 @@
+"""A config holds everything, and makes the same object again."""
+
+import copy
+import inspect
+import json
+
+import keras
+import numpy as np
+
+from tests.laws.running import as_arrays
+from tests.laws.running import build
+from tests.laws.table import every_row
+from tests.laws.table import make_inputs
+
+
+@every_row
+def test_round_trip(row):
+    layer = build(row)
+    config = layer.get_config()
+    before = copy.deepcopy(config)
+    same = type(layer).from_config(config)
+    assert config == before
+    assert same.get_config() == config
+    assert_same_outputs(layer, same)
+
+
+@every_row
+def test_serialize(row):
+    layer = build(row)
+    config = json.loads(json.dumps(keras.layers.serialize(layer)))
+    same = keras.layers.deserialize(config)
+    assert type(same) is type(layer)
+    assert same.get_config() == layer.get_config()
+    assert_same_outputs(layer, same)
+
+
+@every_row
+def test_every_argument_is_in_the_config(row):
+    layer = row.create()
+    arguments = inspect.signature(type(layer).__init__).parameters
+    names = {
+        name
+        for name, argument in arguments.items()
+        if argument.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+    assert len(names) > 1
+    assert names - {"self"} <= set(layer.get_config())
+
+
+def assert_same_outputs(layer, same):
+    inputs = make_inputs()
+    same(inputs)
+    same.set_weights(layer.get_weights())
+    outputs, expected = as_arrays(same(inputs)), as_arrays(layer(inputs))
+    for a, b in zip(outputs, expected, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -1,0 +1,80 @@
+"""Ways to run what is in the table."""
+
+import keras
+import numpy as np
+from keras import ops
+from keras import tree
+
+from tests.gradients import value_and_gradients
+from tests.laws.table import BATCH
+from tests.laws.table import FEATURES
+from tests.laws.table import make_inputs
+
+
+def as_arrays(outputs):
+    """A flat list of numpy arrays; half precision becomes float32."""
+    return [
+        ops.convert_to_numpy(ops.cast(x, "float32") if is_float(x) else x)
+        for x in tree.flatten(outputs)
+    ]
+
+
+def is_float(x):
+    return "float" in keras.backend.standardize_dtype(x.dtype)
+
+
+def build(row, dtype=None):
+    """A new object, its weights made and none of them zero by chance."""
+    layer = row.create(dtype)
+    layer(make_inputs())
+    random = np.random.default_rng(0)
+    for variable in layer.trainable_variables:
+        variable.assign(0.7 * random.normal(size=variable.shape))
+    return layer
+
+
+def gradients(layer, inputs, mode="eager", cut=None, **kwargs):
+    """Gradients of all float outputs and of the added losses.
+
+    Args:
+        cut: `cut(arrays)` picks what of the outputs counts.
+
+    Returns:
+        `(loss, gradients)`, of the inputs and then of the trainable weights.
+    """
+    variables = layer.trainable_variables
+
+    def loss(arrays):
+        inputs, *weights = arrays
+        mapping = list(zip(variables, weights, strict=True))
+        with keras.StatelessScope(mapping, collect_losses=True) as scope:
+            outputs = tree.flatten(layer(inputs, **kwargs))
+        outputs = cut(outputs) if cut else outputs
+        total = sum(ops.cast(loss, "float32") for loss in scope.losses)
+        for number, output in enumerate(outputs):
+            if is_float(output):
+                output = ops.cast(output, "float32")
+                total = total + ops.sum(ops.sin(output + number))
+        return total
+
+    weights = [ops.convert_to_numpy(variable.value) for variable in variables]
+    return value_and_gradients(loss, [inputs, *weights], mode)
+
+
+def model_with_head(row, dtype=None):
+    """A functional model of one number per example or per step."""
+    inputs = keras.Input((None, FEATURES))
+    outputs = tree.flatten(row.create(dtype)(inputs))
+    head = keras.layers.Dense(1, dtype="float32", name="head")
+    return keras.Model(inputs, head(outputs[0]))
+
+
+def fit_once(model, learning_rate=0.05, **compile_arguments):
+    """One step of training towards 1; returns the loss."""
+    model.compile(
+        keras.optimizers.Adam(learning_rate), "mse", **compile_arguments
+    )
+    inputs = make_inputs()
+    targets = np.ones(np.shape(model(inputs)), "float32")
+    history = model.fit(inputs, targets, batch_size=BATCH, verbose=0)
+    return history.history["loss"][0]

@@ -1,0 +1,21 @@
+"""The same seed gives the same weights, the same training, the same result."""
+
+import keras
+import numpy as np
+
+from tests.laws.running import fit_once
+from tests.laws.running import model_with_head
+from tests.laws.table import every_row
+
+
+@every_row
+def test_same_seed_same_result(row):
+    found = []
+    for seed in (3, 3, 4):
+        keras.utils.set_random_seed(seed)
+        model = model_with_head(row)
+        loss = fit_once(model, run_eagerly=True)
+        found.append([np.asarray(loss), *model.get_weights()])
+    same = [(a == b).all() for a, b in zip(*found[:2], strict=True)]
+    assert all(same)
+    assert any((a != b).any() for a, b in zip(*found[1:], strict=True))
