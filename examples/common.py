@@ -39,7 +39,7 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         choices=("tensorflow", "jax"),
-        default=os.environ.get("KERAS_BACKEND", "tensorflow"),
+        default=os.environ.get("KERAS_BACKEND") or "tensorflow",
         help="Keras backend (default: KERAS_BACKEND, or else tensorflow)",
     )
 

@@ -6,13 +6,18 @@ the gap it was trained on and after longer ones.
 
 ```bash
 python examples/copying_memory.py --length 30
-python examples/copying_memory.py --length 30 --baseline
+python examples/copying_memory.py --length 30 --net truncated
 ```
 
 The second line trains the same net without attention, which is a plain LSTM
-under truncated back-propagation. A run that was interrupted goes on where it
-stopped when the same command is given again. `--logdir` gets TensorBoard's logs,
-the figures of each epoch, the trained model, and `result.json`.
+under truncated back-propagation; `full` is a plain LSTM under full
+back-propagation, and `self-attention` that LSTM with causal attention to all
+its past states, from Keras' own layers.
+
+A run that was interrupted goes on where it stopped when the same command is
+given again, and a finished one does with more `--epochs`. `--logdir` gets logs
+and attention maps for TensorBoard, the figures of each epoch, the trained
+model, and `result.json`.
 
 References:
     - Ke et al., "Sparse Attentive Backtracking: Temporal Credit Assignment
@@ -34,26 +39,49 @@ common.select_backend()
 
 import keras  # noqa: E402
 
+from keras_seqcredit import callbacks  # noqa: E402
 from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 
+NETS = ("sab", "truncated", "full", "self-attention")
 NUM_SYMBOLS = 10
 VOCABULARY = 8
 # What may change between an interrupted run and the one that goes on with it.
 FREE_SETTINGS = ("epochs", "evaluate_lengths", "evaluate_sequences")
 
 
+def positive(text):
+    """Reads a positive integer."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
+positive.__name__ = "positive integer"  # For the messages of argparse.
+
+
 def parse_arguments(argv=None):
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--length", type=int, default=30, help="steps of the gap, T")
-    add("--k-trunc", type=int, default=5, help="steps between gradient cuts")
+    add("--length", type=positive, default=30, help="steps of the gap, T")
+    add(
+        "--k-trunc",
+        type=positive,
+        default=5,
+        help="steps between gradient cuts",
+    )
     add("--k-top", type=int, default=5, help="states that a step reads")
-    add("--k-att", type=int, default=1, help="every k-th state is remembered")
+    add(
+        "--k-att",
+        type=positive,
+        default=1,
+        help="every k-th state is remembered",
+    )
     add(
         "--attention",
         choices=("additive", "dot", "concat"),
@@ -67,26 +95,27 @@ def parse_arguments(argv=None):
         help="whether states are remembered after or before attention",
     )
     add(
-        "--baseline",
-        action="store_true",
-        help="no attention: a plain LSTM, the gradient cut alike",
+        "--net",
+        choices=NETS,
+        default="sab",
+        help="the net, or one to compare it with",
     )
-    add("--units", type=int, default=64, help="units of the LSTM")
-    add("--batch-size", type=int, default=64, help="sequences a step")
+    add("--units", type=positive, default=64, help="units of the LSTM")
+    add("--batch-size", type=positive, default=64, help="sequences a step")
     add("--learning-rate", type=float, default=2e-3, help="of Adam")
-    add("--steps-per-epoch", type=int, default=200, help="training steps")
-    add("--epochs", type=int, default=20, help="epochs in all")
+    add("--steps-per-epoch", type=positive, default=200, help="training steps")
+    add("--epochs", type=positive, default=20, help="epochs in all")
     add("--seed", type=int, default=0, help="of weights and data")
     add(
         "--evaluate-lengths",
-        type=int,
+        type=positive,
         nargs="*",
         default=[],
         help="gaps to evaluate on, besides the one of training",
     )
     add(
         "--evaluate-sequences",
-        type=int,
+        type=positive,
         default=2048,
         help="fresh sequences to evaluate on, for each gap",
     )
@@ -110,35 +139,46 @@ def parse_arguments(argv=None):
     )
     common.add_backend_argument(parser)
     arguments = parser.parse_args(argv)
-    if arguments.baseline:
+    for name in ("k_top", "seed", "learning_rate"):
+        if getattr(arguments, name) < 0:
+            flag = name.replace("_", "-")
+            parser.error(f"argument --{flag}: expected no negative number")
+    if arguments.net == "truncated":
         arguments.k_top = 0
     if arguments.logdir is None:
-        net = "sab" if arguments.k_top else "lstm"
         arguments.logdir = pathlib.Path(
             "logs/copying_memory",
-            f"{net}-length{arguments.length}-trunc{arguments.k_trunc}"
+            f"{arguments.net}-length{arguments.length}-trunc{arguments.k_trunc}"
             f"-seed{arguments.seed}",
         )
     return arguments
 
 
 def build_model(arguments):
-    model = keras.Sequential(
-        [
-            keras.Input((None, VOCABULARY + 2)),
-            layers.SABLSTM(
-                arguments.units,
-                k_top=arguments.k_top,
-                k_att=arguments.k_att,
-                k_trunc=arguments.k_trunc,
-                attention=arguments.attention,
-                memory_content=arguments.memory_content,
-                return_sequences=True,
-                name="sab",
-            ),
-            keras.layers.Dense(VOCABULARY + 1, activation="softmax"),
-        ]
-    )
+    """Makes a net of one recurrent layer with a softmax on every step."""
+    inputs = keras.Input((None, VOCABULARY + 2))
+    if arguments.net in ("sab", "truncated"):
+        states = layers.SABLSTM(
+            arguments.units,
+            k_top=arguments.k_top,
+            k_att=arguments.k_att,
+            k_trunc=arguments.k_trunc,
+            attention=arguments.attention,
+            memory_content=arguments.memory_content,
+            return_sequences=True,
+            name="sab",
+        )(inputs)
+    else:
+        states = keras.layers.LSTM(
+            arguments.units, return_sequences=True, use_cudnn=False
+        )(inputs)
+    if arguments.net == "self-attention":
+        found = keras.layers.MultiHeadAttention(1, arguments.units)(
+            states, states, use_causal_mask=True
+        )
+        states = keras.layers.Concatenate()([states, found])
+    outputs = keras.layers.Dense(VOCABULARY + 1, activation="softmax")(states)
+    model = keras.Model(inputs, outputs)
     model.compile(
         keras.optimizers.Adam(arguments.learning_rate, global_clipnorm=1.0),
         "sparse_categorical_crossentropy",
@@ -148,14 +188,16 @@ def build_model(arguments):
     return model
 
 
-# All steps before the recall are blank, and count in the loss alone.
+# The steps before the recall are blank, and count in the loss alone.
 def recall_accuracy(y_true, y_pred):
+    """Tells which of the symbols are recalled."""
     return keras.metrics.sparse_categorical_accuracy(
         y_true[:, -NUM_SYMBOLS:], y_pred[:, -NUM_SYMBOLS:]
     )
 
 
 def recall_cross_entropy(y_true, y_pred):
+    """Measures the cross-entropy of each symbol that is to be recalled."""
     return keras.losses.sparse_categorical_crossentropy(
         y_true[:, -NUM_SYMBOLS:], y_pred[:, -NUM_SYMBOLS:]
     )
@@ -212,10 +254,21 @@ def train(arguments, model):
                     str(history), append=initial_epoch > 0
                 ),
                 *common.tensorboard(arguments.logdir),
+                *attention_maps(arguments),
                 backup,
             ],
         )
     return initial_epoch, read_history(history)
+
+
+def attention_maps(arguments):
+    """Returns the callback that draws what the net reads, if it attends."""
+    if arguments.net != "sab":
+        return []
+    x, _ = datasets.copying_memory(
+        1, arguments.length, NUM_SYMBOLS, VOCABULARY, one_hot=True, seed=0
+    )
+    return [callbacks.AttentionMap(x, arguments.logdir, frequency=5)]
 
 
 def read_history(path):
@@ -234,15 +287,15 @@ def read_history(path):
 
 def evaluate(arguments, model, length):
     """Measures the model on sequences that training has not drawn."""
-    batch_size = min(arguments.batch_size, arguments.evaluate_sequences)
+    batches = math.ceil(arguments.evaluate_sequences / arguments.batch_size)
     figures = model.evaluate(
         datasets.copying_memory_stream(
-            batch_size,
+            arguments.batch_size,
             length,
             NUM_SYMBOLS,
             VOCABULARY,
             one_hot=True,
-            batches_per_epoch=arguments.evaluate_sequences // batch_size,
+            batches_per_epoch=batches,
             seed=arguments.seed + 1_000_000,
         ),
         return_dict=True,
@@ -250,7 +303,7 @@ def evaluate(arguments, model, length):
     )
     return {
         "length": length,
-        "sequences": arguments.evaluate_sequences // batch_size * batch_size,
+        "sequences": batches * arguments.batch_size,
         "accuracy": figures["recall_accuracy"],
         "cross_entropy": figures["recall_cross_entropy"],
         "loss_on_all_steps": figures["loss"],
@@ -279,11 +332,12 @@ def check_settings(arguments, settings):
 
 
 def main():
+    """Trains, evaluates, and writes the result."""
     arguments = parse_arguments()
     settings = {
         name: value
         for name, value in vars(arguments).items()
-        if name not in ("logdir", "resume", "baseline")
+        if name not in ("logdir", "resume")
     }
     check_settings(arguments, settings)
     keras.utils.set_random_seed(arguments.seed)
@@ -312,7 +366,6 @@ def main():
         path,
         {
             "task": "copying memory",
-            "model": "SABLSTM" if arguments.k_top else "truncated LSTM",
             "settings": settings,
             "optimizer": "Adam, gradient norm clipped at 1",
             "num_symbols": NUM_SYMBOLS,

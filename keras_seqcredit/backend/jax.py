@@ -45,6 +45,11 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
     return call(operands, constants)
 
 
+def read(variable):
+    """The value of a Keras variable, as a tensor."""
+    return variable.value
+
+
 def take_rows(table, indices):
     """Rows of `table (n, width)` at `indices`."""
     return table.at[indices].get(mode="clip")

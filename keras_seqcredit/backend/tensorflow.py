@@ -134,6 +134,14 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
     return tf.nest.pack_sequence_as(structure, flat_outputs)
 
 
+def read(variable):
+    """The value of a Keras variable now, as a tensor.
+
+    Keras may give a `tf.Variable`, which would be read again when it is used.
+    """
+    return tf.convert_to_tensor(variable.value)
+
+
 def take_rows(table, indices):
     """Rows of `table (n, width)` at `indices`."""
     return tf.gather(table, indices)

@@ -244,7 +244,7 @@ def find_layer(
             expected = f"`layer={getattr(layer, 'name', layer)!r}` to be"
         raise ValueError(
             f"Expected {expected} a `SparseAttentiveRNN`, `SABLSTM` or "
-            f"`SABGRU`. Received a model with the layers: {described}"
+            f"`SABGRU`, in a model. Received: a model with layers {described}"
         )
     if not candidates[0].k_top:
         raise ValueError(
@@ -259,12 +259,8 @@ def _build_probe(
     model: keras.Model, layer: SparseAttentiveRNN
 ) -> tuple[SparseAttentiveRNN, keras.Model]:
     """A copy of the layer that tells what it reads, in a model up to there."""
-    try:
-        sequences = layer.input
-        inputs = model.inputs
-    except (AttributeError, ValueError):
-        inputs = None
-    if not inputs:
+    nodes = layer._inbound_nodes
+    if not nodes or not getattr(model, "inputs", None):
         raise ValueError(
             "The input of the layer is looked up in the graph of the model. "
             "Expected a built `Sequential` or a functional model. Received: "
@@ -282,11 +278,9 @@ def _build_probe(
             "stateful": False,
         }
     )
-    if isinstance(sequences, (list, tuple)):
-        sequences, *initial_state = sequences
-        outputs = copy(sequences, initial_state=initial_state)
-    else:
-        outputs = copy(sequences)
+    # Called as the layer is, with its mask and initial state.
+    call = nodes[0].arguments
+    outputs = copy(*call.args, **call.kwargs)
     return copy, keras.Model(model.inputs, outputs[-2:])
 
 

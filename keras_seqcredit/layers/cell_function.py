@@ -6,6 +6,7 @@ import keras
 from keras import ops
 from keras import tree
 
+from keras_seqcredit import backend
 from keras_seqcredit.types import Tensor
 
 
@@ -33,11 +34,11 @@ class CellFunction:
 
     @property
     def operands(self) -> tuple:
-        return tuple(variable_value(v) for v in self._trainable)
+        return tuple(backend.read(v) for v in self._trainable)
 
     def constants(self, step_inputs: Tensor) -> tuple:
         """What else the cell reads; `step_inputs (B, F)` sizes its dropout."""
-        others = tuple(variable_value(v) for v in self._others)
+        others = tuple(backend.read(v) for v in self._others)
         return others, _dropout_masks(self._cell, step_inputs, self._training)
 
     def __call__(self, weights, constants, inputs, states) -> list:
@@ -128,8 +129,3 @@ def _set_dropout_masks(cell, masks: tuple) -> None:
         )
         one._dropout_mask = mask
         one._recurrent_dropout_mask = recurrent_mask
-
-
-def variable_value(variable) -> Tensor:
-    """A Keras variable as a tensor; its value may be a backend's variable."""
-    return ops.convert_to_tensor(variable.value)

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_seqcredit.layers.cell_function import variable_value
+from keras_seqcredit import backend
 from keras_seqcredit.ops.sparse_attention import SCORES
 
 
@@ -50,5 +50,5 @@ class ScoreWeights(keras.layers.Layer):
         """The weights as `ops.sparse_recurrence` wants them."""
         names = self.score.weight_shapes(1, 1)
         return self.score.prepare(
-            [variable_value(getattr(self, name)) for name in names]
+            [backend.read(getattr(self, name)) for name in names]
         )

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seqcredit import backend
 from keras_seqcredit.layers.cell_function import CellFunction
 from keras_seqcredit.layers.cell_function import flat_states
 from keras_seqcredit.layers.cell_function import state_sizes
-from keras_seqcredit.layers.cell_function import variable_value
 from keras_seqcredit.layers.score_weights import ScoreWeights
 from keras_seqcredit.layers.sparse_attentive_arguments import check_arguments
 from keras_seqcredit.layers.sparse_attentive_arguments import check_mask
@@ -327,6 +327,8 @@ class SparseAttentiveRNN(keras.layers.RNN):
         if isinstance(mask, (list, tuple)):
             mask = mask[0]
         check_mask(self, sequences, mask)
+        if sequences.shape[0] == 0:
+            return self._no_outputs(sequences, initial_state)
         operands, constants, cell = self._prepare(
             sequences, initial_state, mask, training
         )
@@ -359,6 +361,15 @@ class SparseAttentiveRNN(keras.layers.RNN):
             # A slot without weight was not read.
             results[-2] = ops.where(results[-1] > 0, results[-2], -1)
         return results[0] if len(results) == 1 else tuple(results)
+
+    def _no_outputs(self, sequences, initial_state):
+        """For an empty batch, on which Keras' LSTM cell fails on TensorFlow."""
+        shapes = None
+        if initial_state is not None:
+            shapes = [x.shape for x in check_state(self, initial_state)]
+        specs = self._specs(ops.shape(sequences), shapes)
+        results = tuple(ops.zeros(shape, dtype) for shape, dtype in specs)
+        return results[0] if len(results) == 1 else results
 
     def _output(self, outputs, mask: Any):
         parts = [outputs.states[0]]
@@ -411,7 +422,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
     def _start(self, initial_state, batch_size):
         """Cell states, memory, its mask and the time, from what is given."""
         if initial_state is None and self.stateful:
-            initial_state = [variable_value(v) for v in self.states]
+            initial_state = [backend.read(v) for v in self.states]
         elif initial_state is None:
             initial_state = self._cell_states(batch_size)
         else:
@@ -452,7 +463,8 @@ class SparseAttentiveRNN(keras.layers.RNN):
 
         Args:
             inputs: `(batch, features)`.
-            state: from `get_initial_state` or from the step before.
+            state: from `get_initial_state`, from the step before, or what
+                `call` returned with `return_state` and `return_memory`.
 
         Returns:
             `(output, state)`, the output `(batch, units)`, or
@@ -464,14 +476,17 @@ class SparseAttentiveRNN(keras.layers.RNN):
             self.build((inputs.shape[0], None, inputs.shape[-1]))
         cell = CellFunction(self.cell, training=False)
         num_states = len(self._sizes)
-        states = cell(
-            cell.operands, cell.constants(inputs), inputs, state[:num_states]
-        )
+        state = check_state(self, state)
+        states, rest = state[:num_states], state[num_states:]
+        states = cell(cell.operands, cell.constants(inputs), inputs, states)
         if not self.k_top:
             output = [states[0]]
             output += [ops.zeros_like(states[0])] if self.return_summary else []
-            return ops.concatenate(output, -1), [*states, state[-1] + 1]
-        memory, occupied, time, *cached = state[num_states:]
+            time = rest[0] if rest else ops.zeros((), "int32")
+            return ops.concatenate(output, -1), [*states, time + 1]
+        memory, occupied, *rest = rest
+        time = rest[0] if rest else ops.zeros((), "int32")
+        cached = rest[1:] or self._cached(memory)
         score, prepared = self._score.score, self._score.prepared()
         summary, _, _ = attend(
             score,

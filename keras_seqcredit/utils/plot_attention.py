@@ -297,17 +297,19 @@ def _name_steps(
 
     if labels is None:
         locator = MaxNLocator(nbins=8, integer=True, steps=[1, 2, 5, 10])
-        ticks = np.unique(locator.tick_values(0, num_steps - 1).astype(int))
+        ticks = np.unique(
+            np.asarray(locator.tick_values(0, num_steps - 1), dtype=int)
+        )
         ticks = ticks[(ticks >= 0) & (ticks < num_steps)]
         names = [str(tick) for tick in ticks]
     else:
         ticks = np.arange(0, num_steps, -(-num_steps // MAX_LABELS))
-        names = [str(labels[tick]) for tick in ticks]
+        names = [str(labels[int(tick)]) for tick in ticks]
     long = labels is not None and max(map(len, names)) > 2
     axis.set_xticks(ticks, names, rotation=90 if long else 0)
     if start:
         # Room for the name of the initial state.
         kept = ticks + 1 >= 0.035 * num_steps
-        ticks = [-1, *ticks[kept]]
+        ticks = np.array([-1, *ticks[kept]])
         names = ["start", *(n for n, k in zip(names, kept, strict=True) if k)]
     axis.set_yticks(ticks, names)

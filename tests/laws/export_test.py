@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from keras import tree
 
-from tests.laws.running import as_arrays
 from tests.laws.running import build
+from tests.laws.running import call
 from tests.laws.table import FEATURES
 from tests.laws.table import ROWS
 from tests.laws.table import make_inputs
@@ -48,7 +48,7 @@ def test_serves_in_a_new_process(tmp_path):
         model = keras.Model(inputs, layer(inputs))
         model.export(tmp_path / f"{row.name}.exported", verbose=False)
         for time, inputs in lengths.items():
-            expected[f"{row.name}_{time}"] = as_arrays(layer(inputs))
+            expected[f"{row.name}_{time}"] = call(layer, inputs)
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -23,17 +23,21 @@ class Row(NamedTuple):
         create: `create(dtype=None)`, a new layer or model. It is called on
             `(batch, time, FEATURES)`, any batch and time.
         masked: whether it takes a `mask (batch, time)`.
-        takes_inf_as_it_is: whether an infinite input may come out infinite.
+        hands_on_its_input: whether its output is its input.
     """
 
     name: str
     create: Callable[..., keras.Layer]
     masked: bool = True
-    takes_inf_as_it_is: bool = False
+    hands_on_its_input: bool = False
+
+
+# Keras cannot draw its default, an orthogonal matrix, in bfloat16.
+_GLOROT = {"recurrent_initializer": "glorot_uniform"}
 
 
 def _lstm(**arguments):
-    arguments = {"k_top": 2, "k_trunc": 2, **arguments}
+    arguments = {"k_top": 2, "k_trunc": 2, **_GLOROT, **arguments}
     return lambda dtype=None: layers.SABLSTM(3, dtype=dtype, **arguments)
 
 
@@ -68,13 +72,13 @@ ROWS = [
     Row(
         "gru",
         lambda dtype=None: layers.SABGRU(
-            3, k_top=1, k_trunc=3, go_backwards=True, dtype=dtype
+            3, k_top=1, k_trunc=3, go_backwards=True, dtype=dtype, **_GLOROT
         ),
     ),
     Row(
         "simple_rnn",
         lambda dtype=None: layers.SparseAttentiveRNN(
-            keras.layers.SimpleRNNCell(4, dtype=dtype),
+            keras.layers.SimpleRNNCell(4, dtype=dtype, **_GLOROT),
             k_top=3,
             return_sequences=True,
             dtype=dtype,
@@ -85,7 +89,7 @@ ROWS = [
         lambda dtype=None: layers.FutureStateLoss(
             steps=2, weight=0.3, dtype=dtype
         ),
-        takes_inf_as_it_is=True,
+        hands_on_its_input=True,
     ),
 ]
 

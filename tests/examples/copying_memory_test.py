@@ -1,0 +1,126 @@
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_seqcredit import datasets
+
+ROOT = pathlib.Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+TINY = ["--length=5", "--units=8", "--batch-size=8", "--steps-per-epoch=3"]
+
+
+def run(folder, *flags):
+    """Runs the script, and returns its result and what it has printed."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.run(
+        [
+            sys.executable,
+            str(EXAMPLES / "copying_memory.py"),
+            f"--backend={keras.backend.backend()}",
+            f"--logdir={folder / 'run'}",
+            # Without, JAX would run it step by step.
+            "--jit" if keras.backend.backend() == "jax" else "--no-jit",
+            *TINY,
+            *flags,
+        ],
+        cwd=folder,
+        env={**os.environ, "KERAS_BACKEND": "", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    result = (folder / "run" / "result.json").read_text()
+    return json.loads(result), process.stdout
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
+    monkeypatch.setattr(sys, "argv", ["copying_memory.py"])
+    return importlib.import_module("copying_memory")
+
+
+def test_writes_a_result_and_resumes(tmp_path):
+    result, _ = run(tmp_path, "--epochs=2", "--evaluate-sequences=20")
+    assert result["initial_epoch"] == 0
+    assert result["steps"] == 6
+    assert [row["epoch"] for row in result["history"]] == [0, 1]
+
+    result, printed = run(
+        tmp_path,
+        "--epochs=4",
+        "--evaluate-sequences=20",
+        "--evaluate-lengths",
+        "7",
+        "5",
+    )
+    assert "Going on after epoch 2" in printed
+    assert "Epoch 3/4" in printed and "Epoch 2/4" not in printed
+    assert result["initial_epoch"] == 2
+    assert result["steps"] == 12
+    assert [row["epoch"] for row in result["history"]] == [0, 1, 2, 3]
+    assert result["seconds_per_step"] > 0
+    assert result["settings"]["k_trunc"] == 5
+    assert result["machine"]["backend"] == keras.backend.backend()
+    assert [row["length"] for row in result["evaluation"]] == [5, 7]
+    for row in result["evaluation"]:
+        assert row["sequences"] == 24
+        assert 0 <= row["accuracy"] <= 1
+        assert row["cross_entropy"] > 1
+    assert (tmp_path / "run" / "model.keras").exists()
+    assert list((tmp_path / "run" / "train").glob("*tfevents*"))
+
+
+def test_refuses_to_go_on_with_other_settings(script, tmp_path):
+    arguments = script.parse_arguments(["--logdir", str(tmp_path)])
+    script.check_settings(arguments, {"length": 5, "units": 16, "epochs": 1})
+    script.check_settings(arguments, {"length": 5, "units": 16, "epochs": 2})
+    with pytest.raises(SystemExit, match="units=16 became 8"):
+        script.check_settings(arguments, {"length": 5, "units": 8, "epochs": 2})
+    arguments.resume = False
+    script.check_settings(arguments, {"length": 5, "units": 8, "epochs": 2})
+
+
+@pytest.mark.parametrize(
+    "flag", ["--length=0", "--units=a", "--learning-rate=-1", "--k-top=-1"]
+)
+def test_says_which_flag_is_wrong(flag, script, capsys):
+    with pytest.raises(SystemExit):
+        script.parse_arguments([flag])
+    assert f"argument {flag.partition('=')[0]}: " in capsys.readouterr().err
+
+
+def test_metrics_see_the_steps_of_the_recall_alone(script):
+    _, y = datasets.copying_memory(4, length=7, seed=0)
+    right = np.eye(9, dtype="float32")[y]
+    blank = np.eye(9, dtype="float32")[np.zeros_like(y)]
+    for y_pred, accuracy in [(right, 1.0), (blank, 0.0)]:
+        measured = keras.ops.convert_to_numpy(script.recall_accuracy(y, y_pred))
+        assert measured.shape == (4, 10)
+        assert (measured == accuracy).all()
+    cross_entropy = script.recall_cross_entropy(y, np.full_like(right, 1 / 9))
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(cross_entropy), np.log(9), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("net", ["sab", "truncated", "full", "self-attention"])
+def test_nets_are_causal(script, net):
+    arguments = script.parse_arguments(
+        [f"--net={net}", "--units=8", "--length=5"]
+    )
+    model = script.build_model(arguments)
+    x, _ = datasets.copying_memory(2, length=5, one_hot=True, seed=0)
+    before = model.predict_on_batch(x)
+    x[:, 12:] = 0
+    after = model.predict_on_batch(x)
+    np.testing.assert_allclose(before[:, :12], after[:, :12], atol=1e-5)
+    assert np.abs(before[:, 12:] - after[:, 12:]).max() > 1e-4

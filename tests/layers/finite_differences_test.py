@@ -1,0 +1,101 @@
+"""All gradients against finite differences, in float64."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_seqcredit.layers import SparseAttentiveRNN
+from tests.gradients import BACKEND
+from tests.gradients import FASTEST
+from tests.gradients import double_precision
+from tests.gradients import value_and_gradients
+from tests.gradients import with_weights
+
+BATCH, TIME, FEATURES, UNITS = 2, 6, 2, 3
+STEP = 1e-6
+MASK = np.array([[1, 1, 1, 1, 1, 0], [1, 1, 0, 1, 1, 1]], bool)
+
+
+def smooth(x):
+    # Keras takes a tanh in float32 on JAX, whatever the dtype.
+    return x / (1 + ops.square(x))
+
+
+def make_layer(attention):
+    cell = keras.layers.GRUCell(
+        UNITS,
+        activation=smooth,
+        recurrent_activation=lambda x: 0.5 + 0.5 * smooth(x),
+        dtype="float64",
+    )
+    layer = SparseAttentiveRNN(
+        cell,
+        k_top=2,
+        k_att=2,
+        attention=attention,
+        memory_content="provisional",
+        return_sequences=True,
+        return_summary=True,
+        dtype="float64",
+    )
+    layer.build((BATCH, TIME, FEATURES))
+    return layer
+
+
+# The dot score alone has no tanh.
+SCORES = ["dot"] if BACKEND == "jax" else ["additive", "dot", "concat"]
+
+
+@pytest.mark.parametrize("attention", SCORES)
+def test_every_single_entry(attention):
+    with double_precision():
+        layer = make_layer(attention)
+        random = np.random.default_rng(3)
+        arrays = [
+            random.normal(size=(BATCH, TIME, FEATURES)),
+            random.normal(size=(BATCH, UNITS)),
+            *(random.normal(size=v.shape) for v in layer.trainable_variables),
+        ]
+
+        def loss(arrays):
+            inputs, state, *weights = arrays
+            return ops.sum(
+                ops.sin(
+                    with_weights(
+                        layer,
+                        weights,
+                        lambda: layer(inputs, initial_state=[state], mask=MASK),
+                    )
+                )
+            )
+
+        _, gradients = value_and_gradients(loss, arrays, FASTEST)
+        run = compiled(loss)
+        checked = 0
+        for array, gradient in zip(arrays, gradients, strict=True):
+            assert gradient.dtype == "float64"
+            flat, found = array.reshape(-1), gradient.reshape(-1)
+            for i in random.choice(len(flat), min(4, len(flat)), False):
+                before, values = flat[i], []
+                for shift in (STEP, -STEP):
+                    flat[i] = before + shift
+                    values.append(float(run(arrays)))
+                flat[i] = before
+                slope = (values[0] - values[1]) / (2 * STEP)
+                assert found[i] == pytest.approx(slope, rel=1e-6, abs=1e-7)
+                checked += abs(slope) > 1e-3
+        assert checked > 15
+
+
+def compiled(function):
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(
+        lambda arrays: function([tf.convert_to_tensor(a) for a in arrays]),
+        reduce_retracing=True,
+    )
