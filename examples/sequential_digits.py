@@ -216,7 +216,13 @@ def main() -> None:
     arguments = parse_arguments()
     data = load_data(arguments.data_dir)
     folder = pathlib.Path(arguments.logdir)
-    settings = vars(arguments) | {"models": list(arguments.models)}
+    settings = {
+        name: value
+        for name, value in vars(arguments).items()
+        if name not in ("logdir", "data_dir")
+    }
+    settings["models"] = list(arguments.models)
+    settings["data"] = "mnist" if arguments.data_dir else "digits"
     # What is finished of a run, so that one that was killed can go on.
     unfinished = folder / "unfinished.json"
     results = {}

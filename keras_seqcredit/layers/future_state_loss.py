@@ -56,7 +56,7 @@ class FutureStateLoss(keras.layers.Layer):
         self, steps: int = 20, weight: float = 0.5, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(steps, int) or steps < 1:
+        if not isinstance(steps, int) or steps is True or steps < 1:
             raise ValueError(
                 "Expected `steps` to be a positive integer. "
                 f"Received: steps={steps!r}"

@@ -78,7 +78,7 @@ def check_mask(layer, sequences, mask) -> None:
         )
 
 
-def check_state(layer, initial_state) -> list:
+def check_state(layer, initial_state, batch_size=None) -> list:
     """An initial state as a flat list, or a ValueError."""
     state = tree.flatten(initial_state)
     sizes = state_sizes(layer.cell)
@@ -98,10 +98,10 @@ def check_state(layer, initial_state) -> list:
             f"{[tuple(x.shape) for x in state]}"
         )
     for x, size in zip(state, sizes, strict=False):
-        _check_shape(layer, "a state", x, (None, size))
+        _check_shape(layer, "a state", x, (batch_size, size))
     if layer.k_top and len(state) > len(sizes):
         memory, memory_mask = state[len(sizes) : len(sizes) + 2]
-        _check_shape(layer, "memory", memory, (None, None, sizes[0]))
+        _check_shape(layer, "memory", memory, (batch_size, None, sizes[0]))
         _check_shape(layer, "memory_mask", memory_mask, memory.shape[:2])
         slots = memory.shape[1]
         if layer.memory_size and slots and slots > layer.memory_size:

@@ -426,7 +426,8 @@ class SparseAttentiveRNN(keras.layers.RNN):
         elif initial_state is None:
             initial_state = self._cell_states(batch_size)
         else:
-            initial_state = check_state(self, initial_state)
+            known = batch_size if isinstance(batch_size, int) else None
+            initial_state = check_state(self, initial_state, known)
         num_states = len(self._sizes)
         states = [
             ops.cast(state, self.compute_dtype)
@@ -476,7 +477,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
             self.build((inputs.shape[0], None, inputs.shape[-1]))
         cell = CellFunction(self.cell, training=False)
         num_states = len(self._sizes)
-        state = check_state(self, state)
+        state = check_state(self, state, inputs.shape[0])
         states, rest = state[:num_states], state[num_states:]
         states = cell(cell.operands, cell.constants(inputs), inputs, states)
         if not self.k_top:
@@ -536,7 +537,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
     ):
         shapes = None
         if initial_state is not None:
-            initial_state = check_state(self, initial_state)
+            initial_state = check_state(self, initial_state, sequences.shape[0])
             shapes = [state.shape for state in initial_state]
         check_mask(self, sequences, kwargs.get("mask"))
         specs = [
@@ -580,6 +581,11 @@ class SparseAttentiveRNN(keras.layers.RNN):
         mask = mask if self.return_sequences else None
         outputs = len(self._specs((None, None)))
         return mask if outputs == 1 else [mask] + [None] * (outputs - 1)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        # Keras takes the cell out of the dictionary that it is given.
+        return super().from_config(dict(config), custom_objects)
 
     def get_config(self):
         config = super().get_config()

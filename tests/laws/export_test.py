@@ -31,7 +31,7 @@ for path in sorted(folder.glob("*.exported")):
         outputs = served.serve(np.load(folder / f"inputs_{time}.npy"))
         arrays = [np.asarray(x) for x in tf.nest.flatten(outputs)]
         np.savez(folder / f"{path.stem}_{time}.npz", *arrays)
-assert not [name for name in sys.modules if "keras_seqcredit" in name]
+assert "keras_seqcredit" not in sys.modules
 """
 
 
@@ -43,6 +43,8 @@ def test_serves_in_a_new_process(tmp_path):
         np.save(tmp_path / f"inputs_{time}.npy", inputs)
     expected = {}
     for row in ROWS:
+        if not row.exported:
+            continue
         layer = build(row)
         inputs = keras.Input((None, FEATURES))
         model = keras.Model(inputs, layer(inputs))

@@ -1,13 +1,17 @@
 """A training step gives the same under XLA and without it."""
 
 import numpy as np
+import pytest
 
 from tests.laws.running import fit_once
 from tests.laws.running import model_with_head
-from tests.laws.table import every_row
+from tests.laws.table import ROWS
 
 
-@every_row
+# XLA on TensorFlow draws other random numbers from the same seed.
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if not row.noisy], ids=lambda row: row.name
+)
 def test_jit_equals_no_jit(row):
     weights = model_with_head(row).get_weights()
     found = []

@@ -66,7 +66,9 @@ def test_dtypes_values_and_gradients(row, policy):
 def test_fit(row, policy):
     model = model_with_head(row, policy)
     before = [w.astype("float32") for w in model.get_weights()]
-    assert np.isfinite(fit_once(model, run_eagerly=True))
+    # Not Adam: in bfloat16 its beta_2 of 0.999 is 1, and it stands still.
+    optimizer = keras.optimizers.SGD(1.0)
+    assert np.isfinite(fit_once(model, optimizer, run_eagerly=True))
     after = [w.astype("float32") for w in model.get_weights()]
     assert all(np.isfinite(w).all() for w in after)
     trainable = [v.path for v in model.trainable_variables]

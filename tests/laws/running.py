@@ -38,13 +38,11 @@ def build(row, dtype=None):
 
 def call(layer, inputs, **kwargs):
     """The outputs as `as_arrays`, in the way that is fastest to start."""
-    run = layer
-    if BACKEND == "jax":
-        import jax
+    if BACKEND != "jax":
+        return as_arrays(layer(inputs, **kwargs))
+    import jax
 
-        run = jax.jit(lambda inputs: layer(inputs, **kwargs))
-        kwargs = {}
-    return as_arrays(run(inputs, **kwargs))
+    return as_arrays(jax.jit(lambda inputs: layer(inputs, **kwargs))(inputs))
 
 
 def gradients(layer, inputs, mode=FASTEST, cut=None, **kwargs):
@@ -83,11 +81,9 @@ def model_with_head(row, dtype=None):
     return keras.Model(inputs, head(outputs[0]))
 
 
-def fit_once(model, learning_rate=0.05, **compile_arguments):
+def fit_once(model, optimizer="adam", **compile_arguments):
     """One step of training towards 1; returns the loss."""
-    model.compile(
-        keras.optimizers.Adam(learning_rate), "mse", **compile_arguments
-    )
+    model.compile(optimizer, "mse", **compile_arguments)
     inputs = make_inputs()
     targets = np.ones(np.shape(model(inputs)), "float32")
     history = model.fit(inputs, targets, batch_size=BATCH, verbose=0)

@@ -155,11 +155,14 @@ H = (BATCH, UNITS)
     [
         ([H], ["Expected 2 states", "Received: 1 tensors", str([H])]),
         ([H] * 3, ["Expected 2 states", "Received: 3 tensors"]),
-        ([H, (BATCH, 7)], [f"(None, {UNITS})", f"Received: shape {BATCH, 7}"]),
-        ([(BATCH, 1, UNITS), H], [f"(None, {UNITS})", "Received: shape"]),
+        ([H, (BATCH, 7)], [f"{BATCH, UNITS}", f"Received: shape {BATCH, 7}"]),
+        (
+            [(BATCH, 1, UNITS), H],
+            [f"{BATCH, UNITS}", f"shape {BATCH, 1, UNITS}"],
+        ),
         (
             [H, H, (BATCH, 3, 8), (BATCH, 3)],
-            [f"memory of shape (None, None, {UNITS})", f"{BATCH, 3, 8}"],
+            [f"memory of shape ({BATCH}, None, {UNITS})", f"{BATCH, 3, 8}"],
         ),
         (
             [H, H, (BATCH, 3, UNITS), (BATCH, 4)],
@@ -171,7 +174,7 @@ H = (BATCH, UNITS)
         ),
         (
             [(BATCH + 1, UNITS)] * 2,
-            [f"({BATCH}, {UNITS})", f"Received: shape {BATCH + 1, UNITS}"],
+            [f"{BATCH, UNITS}", f"Received: shape {BATCH + 1, UNITS}"],
         ),
     ],
     ids=[

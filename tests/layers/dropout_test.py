@@ -35,8 +35,10 @@ def run(layer, **arguments):
 @pytest.mark.parametrize("name", ["dropout", "recurrent_dropout"])
 def test_only_in_training(kind, name):
     layer, plain = make_layer(kind, **{name: 0.5}), make_layer(kind)
-    np.testing.assert_array_equal(run(layer), run(plain))
-    np.testing.assert_array_equal(run(layer, training=False), run(plain))
+    # Rounding differs: with recurrent dropout Keras' LSTM cell computes its
+    # gates one by one.
+    np.testing.assert_allclose(run(layer), run(plain), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(run(layer, training=False), run(layer))
     first, second = run(layer, training=True), run(layer, training=True)
     assert np.abs(first - run(plain)).max() > 1e-2
     assert np.abs(first - second).max() > 1e-2
@@ -47,9 +49,6 @@ def test_only_in_training(kind, name):
 @pytest.mark.parametrize("name", ["dropout", "recurrent_dropout"])
 def test_one_mask_a_sequence(name):
     """Keras' cell, called step by step, is the same: it caches its masks."""
-    layer = make_layer(**{name: 0.5})
-    found = run(layer, training=True)
-
     # No attention, so that the cell alone is the whole layer.
     layer = SABLSTM(
         UNITS, k_top=0, return_sequences=True, seed=7, **{name: 0.5}
