@@ -181,6 +181,8 @@ def attend(score, prepared, k_top, state, memory, cached, occupied):
     best, slots = ops.top_k(mask_scores(scores, occupied), k_top + 1)
     weights = sparse_weights(best)
     summary = summarise(weights, take_slots(memory, slots))
+    # Where a sort puts NaN depends on the backend: it may not vanish here.
+    summary = summary + 0 * state
     slots = ops.where(is_empty(best), -1, ops.cast(slots, "int32"))
     return summary, weights, slots
 

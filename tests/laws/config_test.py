@@ -13,6 +13,11 @@ from tests.laws.table import every_row
 from tests.laws.table import make_inputs
 
 
+def as_json(config):
+    """What a file holds of it, where shapes are lists."""
+    return json.loads(json.dumps(config))
+
+
 @every_row
 def test_round_trip(row):
     layer = row.create()
@@ -26,10 +31,10 @@ def test_round_trip(row):
 @every_row
 def test_serialize(row):
     layer = build(row)
-    config = json.loads(json.dumps(keras.layers.serialize(layer)))
+    config = as_json(keras.layers.serialize(layer))
     same = keras.layers.deserialize(config)
     assert type(same) is type(layer)
-    assert same.get_config() == layer.get_config()
+    assert as_json(same.get_config()) == as_json(layer.get_config())
     inputs = make_inputs()
     assert same.built
     same.set_weights(layer.get_weights())

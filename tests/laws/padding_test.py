@@ -91,7 +91,8 @@ def check_gradients(layer, clean, inputs, mask, mode, counts=None):
     found[0] = found[0][:, :TIME]
     for a, b in zip(found, expected, strict=True):
         assert np.abs(b).max() > 0
-        limit = 2e-6 * np.abs(b).max()
+        # Another length is another program, which sums in another order.
+        limit = 1e-5 * np.abs(b).max()
         np.testing.assert_allclose(a, b, rtol=0, atol=limit)
 
 
