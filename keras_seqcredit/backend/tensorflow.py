@@ -114,7 +114,10 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
 
         def gradient(*flat_gradients):
             gradients = [
-                tf.zeros_like(output) if gradient is None else gradient
+                tf.zeros_like(output)
+                if gradient is None
+                # Of a gather it is a tf.IndexedSlices.
+                else tf.convert_to_tensor(gradient)
                 for gradient, output in zip(
                     flat_gradients, flat_outputs, strict=True
                 )

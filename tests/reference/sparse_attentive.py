@@ -35,8 +35,6 @@ class Decisions:
 
     def __init__(self):
         self._made, self._next = [], None
-        # The least sum that weights were divided by: how well conditioned.
-        self.least_sum = float("inf")
 
     def rewind(self):
         self._next = iter(self._made)
@@ -58,9 +56,6 @@ def read(kind, weights, k_top, state, slots, decisions):
     threshold = 0.0 if len(slots) <= k_top else scores[order[k_top]]
     weights = [ops.relu(a - threshold) for a in scores]
     total = sum(weights) + 1e-7
-    decisions.least_sum = decisions(
-        lambda: min(decisions.least_sum, float(total))
-    )
     summary = sum(
         w / total * memory
         for w, (_, memory) in zip(weights, slots, strict=True)
