@@ -5,7 +5,9 @@ import jax
 
 def scan(body, carry, xs, length, reverse=False):
     """Loops `body(carry, x) -> (carry, y)` over the leading axis of `xs`."""
-    return jax.lax.scan(body, carry, xs, length=length, reverse=reverse)
+    # A symbolic length, as in an export, is only taken from `xs`.
+    known = length if isinstance(length, int) else None
+    return jax.lax.scan(body, carry, xs, length=known, reverse=reverse)
 
 
 def vjp(function, *args):
@@ -17,25 +19,25 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
     """Calls `forward(operands, constants)`, differentiated by `backward`.
 
     Args:
-        forward: returns the outputs.
-        backward: `backward(operands, constants, outputs, gradients)` returns
-            gradients in the structure of `operands`.
+        forward: returns the outputs, and what else to keep for `backward`.
+        backward: `backward(operands, constants, outputs, kept, gradients)`
+            returns gradients in the structure of `operands`.
         operands: structure of tensors with a gradient.
         constants: structure of tensors without one.
         jit_compile: unused, JAX compiles where its caller does.
 
     Returns:
-        The outputs of `forward`.
+        The outputs.
     """
     del jit_compile
 
     @jax.custom_vjp
     def call(operands, constants):
-        return forward(operands, constants)
+        return forward(operands, constants)[0]
 
     def call_forward(operands, constants):
-        outputs = forward(operands, constants)
-        return outputs, (operands, constants, outputs)
+        outputs, kept = forward(operands, constants)
+        return outputs, (operands, constants, outputs, kept)
 
     def call_backward(saved, gradients):
         # None is JAX's zero gradient for a whole structure.

@@ -85,16 +85,16 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
     """Calls `forward(operands, constants)`, differentiated by `backward`.
 
     Args:
-        forward: returns the outputs.
-        backward: `backward(operands, constants, outputs, gradients)` returns
-            gradients in the structure of `operands`.
+        forward: returns the outputs, and what else to keep for `backward`.
+        backward: `backward(operands, constants, outputs, kept, gradients)`
+            returns gradients in the structure of `operands`.
         operands: structure of tensors with a gradient.
         constants: structure of tensors without one.
         jit_compile: compile both with XLA when called inside a `tf.function`,
             also where that function itself is not compiled.
 
     Returns:
-        The outputs of `forward`.
+        The outputs.
     """
     if jit_compile and not tf.executing_eagerly():
         forward, backward = (
@@ -108,7 +108,7 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
     def call(*flat):
         nonlocal structure
         operands_ = tf.nest.pack_sequence_as(operands, flat)
-        outputs = forward(operands_, constants)
+        outputs, kept = forward(operands_, constants)
         structure = outputs
         flat_outputs = tf.nest.flatten(outputs)
 
@@ -127,6 +127,7 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
                     operands_,
                     constants,
                     outputs,
+                    kept,
                     tf.nest.pack_sequence_as(outputs, gradients),
                 )
             )

@@ -23,6 +23,8 @@ class CellFunction:
             trained, dropout masks.
     """
 
+    linear = None
+
     def __init__(self, cell, training: bool = False):
         self._cell = cell
         self._trainable = [v for v in cell.variables if v.trainable]

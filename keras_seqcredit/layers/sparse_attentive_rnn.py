@@ -9,6 +9,8 @@ from keras_seqcredit import backend
 from keras_seqcredit.layers.cell_function import CellFunction
 from keras_seqcredit.layers.cell_function import flat_states
 from keras_seqcredit.layers.cell_function import state_sizes
+from keras_seqcredit.layers.gated_cell import GatedCell
+from keras_seqcredit.layers.gated_cell import is_gated
 from keras_seqcredit.layers.score_weights import ScoreWeights
 from keras_seqcredit.layers.sparse_attentive_arguments import check_arguments
 from keras_seqcredit.layers.sparse_attentive_arguments import check_mask
@@ -16,6 +18,7 @@ from keras_seqcredit.layers.sparse_attentive_arguments import check_state
 from keras_seqcredit.ops.recurrence import Constants
 from keras_seqcredit.ops.recurrence import Operands
 from keras_seqcredit.ops.recurrence import Settings
+from keras_seqcredit.ops.recurrence import infinite_to_nan
 from keras_seqcredit.ops.sparse_attention import attend
 from keras_seqcredit.ops.sparse_recurrence import final_memory
 from keras_seqcredit.ops.sparse_recurrence import sparse_recurrence
@@ -396,7 +399,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         if self.go_backwards:
             inputs = ops.flip(inputs, axis=0)
             time_mask = ops.flip(time_mask, axis=0) if mask is not None else ()
-        inputs = _infinite_to_nan(inputs)
+        inputs = infinite_to_nan(inputs)
         if mask is not None:
             # Padding may hold anything: it must reach no gradient.
             inputs = ops.where(
@@ -406,7 +409,9 @@ class SparseAttentiveRNN(keras.layers.RNN):
         states, memory, memory_mask, time = self._start(
             initial_state, ops.shape(sequences)[0]
         )
-        cell = CellFunction(self.cell, bool(training))
+        cell: Any = CellFunction(self.cell, bool(training))
+        if is_gated(self.cell, bool(training)):
+            cell = GatedCell(self.cell)
         operands = Operands(
             cell.operands,
             self._score.prepared() if self.k_top else (),
@@ -454,6 +459,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
             self.memory_content == "provisional" and self.k_top > 0,
             self.memory_size,
             self.return_summary,
+            cell.linear,
         )
 
     def step(self, inputs: Tensor, state: list) -> tuple[Tensor, list]:
@@ -472,7 +478,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
             `(batch, 2 * units)` with `return_summary`.
         """
         inputs = ops.convert_to_tensor(inputs, dtype=self.compute_dtype)
-        inputs = _infinite_to_nan(inputs)
+        inputs = infinite_to_nan(inputs)
         if not self.built:
             self.build((inputs.shape[0], None, inputs.shape[-1]))
         cell = CellFunction(self.cell, training=False)
@@ -613,13 +619,6 @@ class SparseAttentiveRNN(keras.layers.RNN):
             ),
             "jit_compile": self.jit_compile,
         }
-
-
-def _infinite_to_nan(inputs):
-    # Gates would turn an infinity into a finite state, in silence.
-    return ops.where(
-        ops.isfinite(inputs), inputs, ops.full_like(inputs, float("nan"))
-    )
 
 
 def _with_spare_slots(k_top, memory, cached, occupied):

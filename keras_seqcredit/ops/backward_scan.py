@@ -25,7 +25,7 @@ class _Carry(NamedTuple):
     weights: tuple  # gradient of the weights, summed in float32
 
 
-def backward_scan(settings, operands, constants, outputs, gradients):
+def backward_scan(settings, operands, constants, outputs, gates, gradients):
     """Pulls gradients of `Outputs` back to `Operands`."""
     if settings.k_top:
         clock = Clock(settings, operands, constants)
@@ -39,7 +39,7 @@ def backward_scan(settings, operands, constants, outputs, gradients):
     time = 0 if absent(constants.time) else constants.time
 
     def step(carry, x):
-        index, inputs, mask, before, slots, above = x
+        index, inputs, gates, mask, before, slots, above = x
         states = _add(carry.states, above.states)
         if masked:
             zeros = [ops.zeros_like(g) for g in states]
@@ -59,16 +59,26 @@ def backward_scan(settings, operands, constants, outputs, gradients):
         rows = tuple(_take(table, slots, batch) for table in tables)
         _, pullback = backend.vjp(
             lambda *args: _step(settings, operands, constants, slots, *args),
-            operands.cell,
+            operands.cell[1] if settings.linear else operands.cell,
             operands.score,
-            inputs,
+            gates if settings.linear else inputs,
             before,
             rows,
         )
-        *found, inputs, states, rows = pullback(
+        cell, score, given, states, rows = pullback(
             _Found(states, provisional, share[1:], above.weights)
         )
         states = list(states)
+        if settings.linear:
+            # Its value is not used: only the products of its gradient stay.
+            _, pullback = backend.vjp(
+                lambda w, x, h: settings.linear(w, constants.cell, x, h),
+                operands.cell[0],
+                inputs,
+                before,
+            )
+            linear, given, more = pullback(given)
+            cell, states = (linear, cell), _add(states, more)
         if settings.k_trunc:
             now = time + index
             joined = (now % settings.k_trunc != 0) | (now == 0)
@@ -80,10 +90,10 @@ def backward_scan(settings, operands, constants, outputs, gradients):
         weights = tree.map_structure(
             lambda total, g: total + ops.cast(g, total.dtype),
             carry.weights,
-            tuple(found),
+            (cell, score),
         )
         pending = (slots, rows) if clock else ()
-        return _Carry(states, shares, pending, weights), inputs
+        return _Carry(states, shares, pending, weights), given
 
     start = _Carry(
         [ops.zeros_like(x[0]) for x in outputs.states],
@@ -94,6 +104,7 @@ def backward_scan(settings, operands, constants, outputs, gradients):
     xs = (
         ops.arange(size(operands.inputs, 0), dtype="int32"),
         operands.inputs,
+        gates,
         constants.mask,
         _before(operands.states, outputs.states[:num_states]),
         slots,

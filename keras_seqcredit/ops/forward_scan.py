@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from keras import ops
+from keras import tree
 
 from keras_seqcredit import backend
 from keras_seqcredit.ops.recurrence import Clock
@@ -26,8 +27,8 @@ class _Store(NamedTuple):
     occupied: Tensor  # bool (B, S)
 
 
-def forward_scan(settings, operands, constants) -> Outputs:
-    """Runs the recurrence of `sparse_recurrence`."""
+def forward_scan(settings, operands, constants) -> tuple[Outputs, Tensor]:
+    """Runs the recurrence of `sparse_recurrence`; keeps the linear gates."""
     clock = Clock(settings, operands, constants) if settings.k_top else None
     masked = not absent(constants.mask)
     num_states = len(operands.states)
@@ -35,15 +36,18 @@ def forward_scan(settings, operands, constants) -> Outputs:
     def step(carry, x):
         index, inputs, mask = x
         before, store = carry
-        states = settings.cell(
-            operands.cell, constants.cell, inputs, before[:num_states]
-        )
+        weights, gates, states = operands.cell, (), before[:num_states]
+        if settings.linear:
+            linear, weights = weights
+            gates = settings.linear(linear, constants.cell, inputs, states)
+            inputs = gates
+        states = settings.cell(weights, constants.cell, inputs, states)
         states, store, read = _remember_and_read(
             settings, operands, clock, store, states, index, mask
         )
         if masked:
             states = select(mask, states, before)
-        return (states, store), Outputs(states, *read)
+        return (states, store), (Outputs(states, *read), gates)
 
     states = list(operands.states)
     if settings.keep_summary:
@@ -136,7 +140,8 @@ def _segments(settings, operands, clock):
     if segments == 1:
         if isinstance(clock.capacity, int):
             return [(0, length, max(clock.capacity, least) + spare)]
-        return [(0, length, ops.maximum(clock.capacity, least) + spare)]
+        # Not the larger of the two: of a symbolic length it is unknown.
+        return [(0, length, clock.capacity + least + spare)]
     stops = [length * (n + 1) // segments for n in range(segments)]
     return [
         (
@@ -165,13 +170,4 @@ def _enlarge(settings, operands, constants, store, slots):
 
 
 def _concatenate(pieces):
-    return Outputs(
-        [
-            ops.concatenate(x, 0)
-            for x in zip(*(p.states for p in pieces), strict=True)
-        ],
-        *(
-            () if absent(x[0]) else ops.concatenate(x, 0)
-            for x in zip(*(p[1:] for p in pieces), strict=True)
-        ),
-    )
+    return tree.map_structure(lambda *x: ops.concatenate(x, 0), *pieces)

@@ -22,6 +22,10 @@ class Settings(NamedTuple):
         remember_provisional: remember the state before attention, not after.
         memory_size: newest states that are kept, or None for all.
         keep_summary: return the summaries too, as a last state.
+        linear: None, or what of the cell is linear in inputs and states,
+            `linear(weights, constants, x, states) -> gates (B, G)`. The cell
+            is then given the gates in place of `x`. They are kept, so that
+            the way back repeats no matrix product.
     """
 
     cell: Callable[..., list]
@@ -32,13 +36,15 @@ class Settings(NamedTuple):
     remember_provisional: bool = False
     memory_size: int | None = None
     keep_summary: bool = False
+    linear: Callable[..., Tensor] | None = None
 
 
 class Operands(NamedTuple):
     """What a recurrence is differentiated by.
 
     Attributes:
-        cell: tuple of the cell's weights.
+        cell: tuple of the cell's weights; with `Settings.linear`, a pair of
+            such tuples, of the linear part and of the rest.
         score: tuple of the score's prepared weights.
         inputs: `(T, B, F)`.
         states: list of the first states, `(B, U)` each.
@@ -148,3 +154,10 @@ def select(mask, chosen, other):
         ops.where(mask[:, None], a, b)
         for a, b in zip(chosen, other, strict=True)
     ]
+
+
+def infinite_to_nan(inputs):
+    """Gates would turn an infinity into a finite state, in silence."""
+    return ops.where(
+        ops.isfinite(inputs), inputs, ops.full_like(inputs, float("nan"))
+    )
