@@ -13,6 +13,7 @@ import numpy as np
 from keras import tree
 
 from keras_seqcredit.callbacks.summary_writer import SummaryWriter
+from keras_seqcredit.checks import check_integer
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
 from keras_seqcredit.utils.optional_import import import_optional
 from keras_seqcredit.utils.plot_attention import plot_attention
@@ -94,15 +95,7 @@ class AttentionMap(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         import_optional("matplotlib", "examples", "`AttentionMap`")
-        if (
-            isinstance(frequency, bool)
-            or not isinstance(frequency, int)
-            or frequency < 1
-        ):
-            raise ValueError(
-                "Expected `frequency` to be a positive integer. Received: "
-                f"frequency={frequency!r}"
-            )
+        check_integer("frequency", frequency)
         num_examples = _num_examples(x)
         if labels is not None and len(labels) != num_examples:
             raise ValueError(

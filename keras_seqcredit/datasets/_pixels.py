@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_seqcredit.datasets._arguments import check_integer
+from keras_seqcredit.checks import check_integer
 
 
 def pixel_order(num_pixels: int, permute: Any) -> np.ndarray:

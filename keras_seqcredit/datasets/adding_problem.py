@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from keras_seqcredit.datasets._arguments import check_integer
-from keras_seqcredit.datasets._arguments import check_seed
+from keras_seqcredit.checks import check_integer
 
 
 def adding_problem(
@@ -48,7 +47,9 @@ def adding_problem(
     """
     num_samples = check_integer("num_samples", num_samples)
     length = check_integer("length", length, minimum=2)
-    rng = np.random.default_rng(check_seed("seed", seed))
+    rng = np.random.default_rng(
+        check_integer("seed", seed, minimum=0, optional=True)
+    )
     half = length // 2
     rows = np.arange(num_samples)
     x = np.zeros((num_samples, length, 2), dtype="float32")

@@ -5,8 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_seqcredit.datasets._arguments import check_integer
-from keras_seqcredit.datasets._arguments import check_seed
+from keras_seqcredit.checks import check_integer
 
 
 def copying_memory(
@@ -75,7 +74,9 @@ def copying_memory(
     length, num_symbols, vocabulary = _check_problem(
         length, num_symbols, vocabulary
     )
-    rng = np.random.default_rng(check_seed("seed", seed))
+    rng = np.random.default_rng(
+        check_integer("seed", seed, minimum=0, optional=True)
+    )
     return _sample(rng, num_samples, length, num_symbols, vocabulary, one_hot)
 
 
@@ -157,7 +158,7 @@ def copying_memory_stream(
         problem=(*_check_problem(length, num_symbols, vocabulary), one_hot),
         batch_size=check_integer("batch_size", batch_size),
         batches_per_epoch=check_integer("batches_per_epoch", batches_per_epoch),
-        seed=check_seed("seed", seed),
+        seed=check_integer("seed", seed, minimum=0, optional=True),
         initial_epoch=check_integer("initial_epoch", initial_epoch, minimum=0),
     )
 

@@ -5,7 +5,7 @@ from numbers import Real
 
 import numpy as np
 
-from keras_seqcredit.datasets._arguments import check_integer
+from keras_seqcredit.checks import check_integer
 from keras_seqcredit.datasets._pixels import pixel_order
 from keras_seqcredit.datasets._pixels import pixel_sequences
 

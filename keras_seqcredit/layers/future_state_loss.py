@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seqcredit.checks import check_integer
 from keras_seqcredit.registration import public
 
 
@@ -56,11 +57,7 @@ class FutureStateLoss(keras.layers.Layer):
         self, steps: int = 20, weight: float = 0.5, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(steps, int) or steps is True or steps < 1:
-            raise ValueError(
-                "Expected `steps` to be a positive integer. "
-                f"Received: steps={steps!r}"
-            )
+        check_integer("steps", steps)
         if not weight >= 0:
             raise ValueError(
                 "Expected `weight` to be a non-negative number. "

@@ -1,9 +1,10 @@
 """What can be wrong with the arguments of a `SparseAttentiveRNN`."""
 
-import numbers
-
 from keras import tree
 
+from keras_seqcredit.checks import check_choice
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.cell_function import state_sizes
 from keras_seqcredit.ops.sparse_attention import SCORES
 
@@ -12,14 +13,14 @@ MEMORY_CONTENTS = ("state", "provisional")
 
 def check_arguments(layer, unroll: bool) -> None:
     """Raises a ValueError for arguments that make no sense together."""
-    _check_integer("k_top", layer.k_top, minimum=0)
-    _check_integer("k_att", layer.k_att)
-    _check_integer("k_trunc", layer.k_trunc, optional=True)
-    _check_integer("attention_units", layer.attention_units, optional=True)
-    _check_integer("memory_size", layer.memory_size, optional=True)
-    _check_choice("attention", layer.attention, tuple(SCORES))
-    _check_choice("memory_content", layer.memory_content, MEMORY_CONTENTS)
-    _check_choice("jit_compile", layer.jit_compile, ("auto", True, False))
+    check_integer("k_top", layer.k_top, minimum=0)
+    check_integer("k_att", layer.k_att)
+    check_integer("k_trunc", layer.k_trunc, optional=True)
+    check_integer("attention_units", layer.attention_units, optional=True)
+    check_integer("memory_size", layer.memory_size, optional=True)
+    check_choice("attention", layer.attention, tuple(SCORES))
+    check_choice("memory_content", layer.memory_content, MEMORY_CONTENTS)
+    check_choice("jit_compile", layer.jit_compile, ("auto", True, False))
     if unroll:
         raise ValueError(
             "The recurrence always runs as one loop. Expected `unroll=False`. "
@@ -70,7 +71,7 @@ def check_mask(layer, sequences, mask) -> None:
         mask = mask[0]
     if mask is None:
         return
-    if not _fits(mask.shape, sequences.shape[:2]):
+    if not fits(mask.shape, sequences.shape[:2]):
         raise ValueError(
             f"`mask` of layer '{layer.name}' does not fit its input. Expected "
             f"shape (batch, time)={tuple(sequences.shape[:2])}. Received: "
@@ -114,40 +115,9 @@ def check_state(layer, initial_state, batch_size=None) -> list:
 
 
 def _check_shape(layer, name, x, expected) -> None:
-    if not _fits(x.shape, expected):
+    if not fits(x.shape, expected):
         raise ValueError(
             f"`initial_state` of layer '{layer.name}' does not fit: expected "
             f"{name} of shape {tuple(expected)}, where None is any size. "
             f"Received: shape {tuple(x.shape)}"
-        )
-
-
-def _fits(shape, expected) -> bool:
-    return len(shape) == len(expected) and all(
-        a is None or b is None or a == b
-        for a, b in zip(shape, expected, strict=True)
-    )
-
-
-def _check_integer(name, value, minimum=1, optional=False) -> None:
-    if value is None and optional:
-        return
-    if (
-        not isinstance(value, numbers.Integral)
-        or isinstance(value, bool)
-        or value < minimum
-    ):
-        kind = "a positive" if minimum else "a non-negative"
-        also = " or None" if optional else ""
-        raise ValueError(
-            f"Expected `{name}` to be {kind} integer{also}. "
-            f"Received: {name}={value!r}"
-        )
-
-
-def _check_choice(name, value, choices) -> None:
-    if value not in choices:
-        raise ValueError(
-            f"Expected `{name}` to be one of {choices}. "
-            f"Received: {name}={value!r}"
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_seqcredit.checks import check_integer
 from keras_seqcredit.utils.optional_import import import_optional
 
 INK = "#333333"
@@ -144,11 +145,7 @@ def _check_reads(
             "Expected `slots` to be integers. Received: "
             f"slots.dtype={slots.dtype}"
         )
-    if isinstance(k_att, bool) or not isinstance(k_att, int) or k_att < 1:
-        raise ValueError(
-            "Expected `k_att` to be a positive integer. Received: "
-            f"k_att={k_att!r}"
-        )
+    check_integer("k_att", k_att)
     step = np.arange(len(slots))[:, None]
     late = np.argwhere(slots * k_att > step)
     if late.size:
