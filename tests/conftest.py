@@ -1,24 +1,28 @@
-"""What every test shares: quiet backends and a fixed seed."""
+"""What every test shares: quiet backends, quick compilation, a fixed seed."""
 
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# JAX compiles with less effort, and nothing twice: neither in another worker
+# nor in the processes that tests start.
+_CACHE = None
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _CACHE = tempfile.mkdtemp()
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import keras  # noqa: E402
 import pytest  # noqa: E402
 
 
-@pytest.fixture(autouse=True, scope="session")
-def fast_compilation(tmp_path_factory):
-    """JAX compiles with less effort, and nothing twice."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        folder = tmp_path_factory.getbasetemp() / "compiled"
-        jax.config.update("jax_disable_most_optimizations", True)
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+def pytest_unconfigure():
+    if _CACHE:
+        shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,35 @@
 """Layers."""
 
+from keras_seqcredit.layers.auxiliary_state_loss import AuxiliaryStateLoss
+from keras_seqcredit.layers.bernoulli_head import BernoulliHead
+from keras_seqcredit.layers.categorical_head import CategoricalHead
+from keras_seqcredit.layers.clipped_mlp import ClippedMLP
+from keras_seqcredit.layers.conditioned_lstm_cell import ConditionedLSTMCell
+from keras_seqcredit.layers.discretized_logistic_mixture_head import (
+    DiscretizedLogisticMixtureHead,
+)
+from keras_seqcredit.layers.distribution_head import DistributionHead
 from keras_seqcredit.layers.future_state_loss import FutureStateLoss
+from keras_seqcredit.layers.gaussian_head import GaussianHead
+from keras_seqcredit.layers.gaussian_mixture_head import GaussianMixtureHead
 from keras_seqcredit.layers.sab_gru import SABGRU
 from keras_seqcredit.layers.sab_lstm import SABLSTM
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
+from keras_seqcredit.layers.stochastic_rnn import StochasticRNN
 
-__all__ = ["FutureStateLoss", "SABGRU", "SABLSTM", "SparseAttentiveRNN"]
+__all__ = [
+    "AuxiliaryStateLoss",
+    "BernoulliHead",
+    "CategoricalHead",
+    "ClippedMLP",
+    "ConditionedLSTMCell",
+    "DiscretizedLogisticMixtureHead",
+    "DistributionHead",
+    "FutureStateLoss",
+    "GaussianHead",
+    "GaussianMixtureHead",
+    "SABGRU",
+    "SABLSTM",
+    "SparseAttentiveRNN",
+    "StochasticRNN",
+]

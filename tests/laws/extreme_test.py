@@ -34,9 +34,12 @@ def test_bad_rows_stay_alone(row):
     found, expected = outputs[0][1:4], clean[0][1:4]
     if found.ndim == 3:
         # NaN from the bad step on, not before.
-        np.testing.assert_array_equal(found[:, :2], expected[:, :2])
+        if not row.sees_the_future:
+            np.testing.assert_array_equal(found[:, :2], expected[:, :2])
         found = found[:, 2:]
     if row.hands_on_its_input:
         np.testing.assert_array_equal(found, inputs[1:4, 2:])
+    elif row.is_head:
+        assert not np.isfinite(found).any()
     else:
         assert np.isnan(found).all()

@@ -102,4 +102,8 @@ def test_a_mask_of_ones_is_no_mask(row):
     mask = np.ones(inputs.shape[:2], bool)
     outputs = call(layer, inputs, mask=mask)
     for a, b in zip(outputs, call(layer, inputs), strict=True):
-        np.testing.assert_array_equal(a, b)
+        if row.sees_the_future:
+            # Keras' own layer runs backward, with a mask another program.
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(a, b)

@@ -25,6 +25,9 @@ class Row(NamedTuple):
         masked: whether it takes a `mask (batch, time)`.
         hands_on_its_input: whether its output is its input.
         noisy: whether it draws random numbers in training.
+        sees_the_future: whether a step may depend on later ones.
+        is_head: whether it returns parameters of a density, in float32.
+        returns_losses: whether costs are returned, not added to the model's.
         exported: whether the law of export is tried on it, which takes long.
     """
 
@@ -33,6 +36,9 @@ class Row(NamedTuple):
     masked: bool = True
     hands_on_its_input: bool = False
     noisy: bool = False
+    sees_the_future: bool = False
+    returns_losses: bool = False
+    is_head: bool = False
     exported: bool = False
 
 
@@ -43,6 +49,27 @@ _GLOROT = {"recurrent_initializer": "glorot_uniform"}
 def _lstm(**arguments):
     arguments = {"k_top": 2, "k_trunc": 2, **_GLOROT, **arguments}
     return lambda dtype=None: layers.SABLSTM(3, dtype=dtype, **arguments)
+
+
+def _stochastic(make_cell=keras.layers.LSTMCell, **arguments):
+    arguments = {"seed": 1, **arguments}
+
+    def create(dtype=None):
+        given = dict(arguments)
+        if make_cell:
+            given["cell"] = make_cell(4, dtype=dtype, **_GLOROT)
+        if "posterior" not in given:
+            given["auxiliary_weight"] = 1.0
+            given["backward"] = keras.layers.GRU(
+                3, use_cudnn=False, dtype=dtype, **_GLOROT
+            )
+        return layers.StochasticRNN(4, latent_dim=3, dtype=dtype, **given)
+
+    return create
+
+
+def _head(head, *arguments, **kwargs):
+    return lambda dtype=None: head(*arguments, dtype=dtype, **kwargs)
 
 
 ROWS = [
@@ -101,7 +128,83 @@ ROWS = [
         ),
         hands_on_its_input=True,
     ),
+    Row(
+        "stochastic",
+        _stochastic(keras.layers.GRUCell, return_sequences=True, k_trunc=3),
+        noisy=True,
+        sees_the_future=True,
+    ),
+    Row(
+        "stochastic_everything",
+        _stochastic(
+            keras.layers.GRUCell,
+            posterior="target",
+            latent="categorical",
+            num_classes=3,
+            return_sequences=True,
+            return_state=True,
+            return_losses=True,
+            zero_output_for_mask=True,
+        ),
+        noisy=True,
+        sees_the_future=True,
+        returns_losses=True,
+    ),
+    Row(
+        "stochastic_layer_norm",
+        _stochastic(
+            make_cell=None,
+            auxiliary="l2",
+            condition_auxiliary_on_state=True,
+            latent_to_cell="layer_norm",
+            go_backwards=True,
+        ),
+        noisy=True,
+        sees_the_future=True,
+    ),
+    Row(
+        "clipped_mlp",
+        lambda dtype=None: layers.ClippedMLP(3, hidden_units=4, dtype=dtype),
+        masked=False,
+    ),
+    Row(
+        "gaussian_head",
+        _head(layers.GaussianHead, 2, hidden_units=4),
+        masked=False,
+        is_head=True,
+    ),
+    Row(
+        "gaussian_mixture_head",
+        _head(layers.GaussianMixtureHead, 2, num_components=3),
+        masked=False,
+        is_head=True,
+    ),
+    Row(
+        "bernoulli_head",
+        _head(layers.BernoulliHead, 3),
+        masked=False,
+        is_head=True,
+    ),
+    Row(
+        "categorical_head",
+        _head(layers.CategoricalHead, 3),
+        masked=False,
+        is_head=True,
+    ),
+    Row(
+        "discretized_logistic_mixture_head",
+        _head(layers.DiscretizedLogisticMixtureHead, 1, num_components=2),
+        masked=False,
+        is_head=True,
+    ),
 ]
+
+# Parts of the rows: a base class, a cell, a layer of two inputs.
+INSIDE = {
+    layers.AuxiliaryStateLoss,
+    layers.ConditionedLSTMCell,
+    layers.DistributionHead,
+}
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 

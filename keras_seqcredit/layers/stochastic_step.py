@@ -1,0 +1,93 @@
+"""One step of a stochastic recurrence, as a pure function of its weights."""
+
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.layers.cell_function import CellFunction
+
+
+class StochasticStep:
+    """Draws a latent and hands it to a cell; a cell of `ops.Settings`.
+
+    Inputs are `[x; evidence; noise]`, where evidence is what the network of
+    the latent is given beside the hidden state, if anything. States are the
+    cell's, then the sample and the parameters that it was drawn from.
+
+    Args:
+        cell: a built Keras cell, on `[x; projection(z)]`.
+        network: a built layer, `[h; evidence] -> parameters`.
+        projection: a built layer, `z -> features`, or None.
+        latent: one of `layers.latents`.
+        features: size of `x`.
+        evidence: size of the evidence, 0 for none.
+        training: whether the cell uses dropout.
+    """
+
+    def __init__(
+        self, cell, network, projection, latent, features, evidence, training
+    ):
+        self._cell = CellFunction(cell, training)
+        self._network = _PureLayer(network)
+        self._projection = _PureLayer(projection)
+        self._latent = latent
+        self._features = features
+        self._evidence = evidence
+
+    @property
+    def operands(self) -> tuple:
+        return (
+            self._cell.operands,
+            self._network.operands,
+            self._projection.operands,
+        )
+
+    def constants(self, cell_inputs) -> tuple:
+        """What is not differentiated; `cell_inputs (B, F)` sizes dropout."""
+        return (
+            self._cell.constants(cell_inputs),
+            self._network.constants,
+            self._projection.constants,
+        )
+
+    def __call__(self, weights, constants, inputs, states) -> list:
+        cell_weights, network_weights, projection_weights = weights
+        cell_constants, network_constants, projection_constants = constants
+        stop = self._features + self._evidence
+        x, evidence = inputs[:, : self._features], inputs[:, self._features :]
+        noise = inputs[:, stop:]
+        known = [states[0]]
+        if self._evidence:
+            known.append(evidence[:, : self._evidence])
+        parameters = self._network(
+            network_weights, network_constants, ops.concatenate(known, -1)
+        )
+        sample = self._latent.sample(parameters, noise)
+        projected = self._projection(
+            projection_weights, projection_constants, sample
+        )
+        states = self._cell(
+            cell_weights,
+            cell_constants,
+            ops.concatenate([x, projected], axis=-1),
+            states[:-2],
+        )
+        return [*states, sample, parameters]
+
+
+class _PureLayer:
+    """A layer, or None for the identity, called with given weights."""
+
+    def __init__(self, layer):
+        self._layer = layer
+        variables = layer.trainable_variables if layer else []
+        others = layer.non_trainable_variables if layer else []
+        self.operands = tuple(backend.read(v) for v in variables)
+        self.constants = tuple(backend.read(v) for v in others)
+
+    def __call__(self, weights, constants, inputs):
+        if self._layer is None:
+            return inputs
+        outputs, _ = self._layer.stateless_call(
+            list(weights), list(constants), inputs
+        )
+        return outputs

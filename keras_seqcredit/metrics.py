@@ -1,0 +1,247 @@
+"""Metrics of sequence models."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.layers.distribution_head import DistributionHead
+from keras_seqcredit.registration import public
+from keras_seqcredit.types import Tensor
+
+__all__ = ["ActiveUnits", "BitsPerStep"]
+
+
+@public
+class BitsPerStep(keras.metrics.MeanMetricWrapper):
+    """Mean number of bits it takes to write down a step, its negative log2.
+
+    With a `head` it is a metric for `compile`: it is updated with targets and
+    with the parameters that the head has put out, and Keras leaves out padded
+    steps. Without one it is updated with negative log-likelihoods in nats, by a
+    model that computes them anyway.
+
+    For characters this is the number of bits per character.
+
+    Args:
+        head: `DistributionHead`, the last layer of the model, or `None`.
+        name: String. Defaults to `"bits_per_step"`.
+        dtype: Dtype of the result. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: With a head, targets as it wants them; without one, negative
+            log-likelihoods in nats, `(batch, time)`.
+        y_pred: With a head, parameters `(batch, time, num_parameters)`.
+        sample_weight: Weight of each step, `(batch, time)`, such as a boolean
+            mask, or of each example. Without a head, steps of weight 0 may hold
+            anything.
+
+    Raises:
+        ValueError: if `head` is not a `DistributionHead`, or if `y_pred` is
+            missing with a head or given without one.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+
+    from keras_seqcredit.layers import CategoricalHead
+    from keras_seqcredit.metrics import BitsPerStep
+
+    inputs = keras.Input((None, 8))
+    head = CategoricalHead(4)
+    model = keras.Model(inputs, head(inputs))
+    model.compile(
+        "adam", head.negative_log_likelihood, metrics=[BitsPerStep(head)]
+    )
+
+    metric = BitsPerStep()
+    metric.update_state(np.log([[2.0, 8.0]]))
+    assert np.isclose(metric.result(), 2.0)
+    ```
+    """
+
+    def __init__(
+        self,
+        head: DistributionHead | None = None,
+        name: str = "bits_per_step",
+        dtype: Any = None,
+    ) -> None:
+        if head is not None and not isinstance(head, DistributionHead):
+            raise ValueError(
+                "Expected `head` to be a `DistributionHead` or None. "
+                f"Received: head={head!r}"
+            )
+        # A metric may not hold the head itself: Keras would save its weights
+        # here, and not with the model.
+        nats = None if head is None else head.negative_log_likelihood
+        super().__init__(nats, name=name, dtype=dtype)
+        self._direction = "down"  # For callbacks that look for the best.
+
+    def update_state(
+        self, y_true: Any, y_pred: Any = None, sample_weight: Any = None
+    ) -> None:
+        if (self._fn is None) != (y_pred is None):
+            raise ValueError(
+                "Expected `update_state(y_true, y_pred)` with a head and "
+                "`update_state(nats, sample_weight=...)` without. Received: "
+                f"{'no head' if self._fn is None else 'a head'}, "
+                f"y_pred={y_pred!r}"
+            )
+        if self._fn is not None:
+            super().update_state(y_true, y_pred, sample_weight)
+            return
+        nats = ops.cast(y_true, self.dtype)
+        if sample_weight is not None:
+            sample_weight = ops.cast(sample_weight, self.dtype)
+            if len(sample_weight.shape) == len(nats.shape):
+                nats = ops.where(sample_weight == 0, 0.0, nats)
+        keras.metrics.Mean.update_state(self, nats, sample_weight)
+
+    def result(self) -> Tensor:
+        return super().result() / math.log(2)
+
+    def get_config(self):
+        head = None if self._fn is None else self._fn.head
+        head = keras.saving.serialize_keras_object(head)
+        return {"name": self.name, "dtype": self.dtype, "head": head}
+
+    @classmethod
+    def from_config(cls, config):
+        head = keras.saving.deserialize_keras_object(config["head"])
+        return cls(**{**config, "head": head})
+
+
+@public
+class ActiveUnits(keras.metrics.Metric):
+    """Number of latent dimensions that say something about the data.
+
+    A dimension is active if the mean of its posterior varies over the data, by
+    a variance above `threshold`. In a collapsed model none is.
+
+    In a model of sequences whose prior depends on the past, the posterior mean
+    moves with the prior's even where the two are equal and say nothing. Hand
+    such a model's metric the difference of the two means, in the prior's
+    standard deviations; for a fixed standard normal prior that is the posterior
+    mean itself.
+
+    Means and variances are merged batch by batch in a way that does not cancel
+    digits. With `tf.distribute` the small variance between the means of the
+    replicas is left out.
+
+    Args:
+        latent_dim: Positive integer, number of latent dimensions.
+        threshold: Non-negative float. Defaults to `0.01`.
+        name: String. Defaults to `"active_units"`.
+        dtype: Dtype of the state and result. Defaults to
+            `keras.config.floatx()`.
+
+    Call arguments:
+        means: `(..., latent_dim)`, for example `(batch, time, latent_dim)`:
+            posterior means, all leading axes being data.
+        sample_weight: Non-negative weight `(...)`, such as a boolean mask. What
+            has weight 0 may hold anything.
+
+    Returns:
+        Float scalar, the number of active dimensions; NaN once a mean that
+        counts was not finite.
+
+    Raises:
+        ValueError: if an argument or a shape is wrong.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    from keras_seqcredit.metrics import ActiveUnits
+
+    metric = ActiveUnits(latent_dim=2)
+    metric.update_state(np.array([[1.0, 0.5], [-1.0, 0.51]]))
+    assert metric.result() == 1
+    ```
+
+    References:
+        - Burda et al., "Importance Weighted Autoencoders", ICLR 2016,
+          arXiv:1509.00519, section 5.2.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        threshold: float = 0.01,
+        name: str = "active_units",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        check_integer("latent_dim", latent_dim)
+        if not threshold >= 0:
+            raise ValueError(
+                "Expected `threshold` to be a non-negative number. "
+                f"Received: threshold={threshold!r}"
+            )
+        self.latent_dim = latent_dim
+        self.threshold = threshold
+        self._direction = "up"
+        # All three are sums, which is how replicas are put together.
+        self.count = self.add_variable((), "zeros", self.dtype, name="count")
+        self.total = self.add_variable(
+            (latent_dim,), "zeros", self.dtype, name="total"
+        )
+        self.squares = self.add_variable(
+            (latent_dim,), "zeros", self.dtype, name="squares"
+        )
+
+    def update_state(self, means: Any, sample_weight: Any = None) -> None:
+        means = ops.cast(means, self.dtype)
+        if means.shape[-1] != self.latent_dim:
+            raise ValueError(
+                f"Expected means of shape (..., {self.latent_dim}). "
+                f"Received: shape={tuple(means.shape)}"
+            )
+        if sample_weight is None:
+            weight = ops.ones_like(means[..., :1])
+        else:
+            weight = ops.cast(sample_weight, self.dtype)[..., None]
+            if len(weight.shape) != len(means.shape):
+                raise ValueError(
+                    "Expected a sample weight for each of the means. Received: "
+                    f"sample_weight of shape {tuple(weight.shape[:-1])}, means "
+                    f"of shape {tuple(means.shape)}"
+                )
+            means = ops.where(weight == 0, 0.0, means)
+        weight = ops.broadcast_to(weight, ops.shape(means[..., :1]))
+        axes = tuple(range(len(means.shape) - 1))
+        count, total = self.count.value, self.total.value
+        new_count = ops.sum(weight)
+        new_total = ops.sum(weight * means, axis=axes)
+        mean = new_total / ops.maximum(new_count, 1e-30)
+        squares = ops.sum(weight * ops.square(means - mean), axis=axes)
+        # What lies between the mean so far and that of the new data.
+        gap = ops.square(mean - total / ops.maximum(count, 1e-30))
+        both = count * new_count / ops.maximum(count + new_count, 1e-30)
+        self.squares.assign_add(squares + both * gap)
+        self.total.assign_add(new_total)
+        self.count.assign_add(new_count)
+
+    def variances(self) -> Tensor:
+        """Variance of each dimension over the data so far, `(latent_dim,)`."""
+        count = ops.maximum(self.count.value, 1e-30)
+        return self.squares.value / count
+
+    def result(self) -> Tensor:
+        variances = self.variances()
+        active = ops.cast(variances > self.threshold, self.dtype)
+        # NaN goes on.
+        return ops.sum(active + 0 * variances)
+
+    def get_config(self):
+        config = super().get_config()
+        return {
+            **config,
+            "latent_dim": self.latent_dim,
+            "threshold": self.threshold,
+        }

@@ -1,0 +1,405 @@
+"""Weights that change while a model trains, and free bits.
+
+A schedule is a pure function of the number of updates. Whoever uses one, a
+layer or a model, counts the updates in a non-trainable variable, so that the
+count is saved and training goes on where it stopped.
+"""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.registration import public
+from keras_seqcredit.types import Tensor
+
+__all__ = [
+    "ConstantSchedule",
+    "CyclicalSchedule",
+    "FreeBits",
+    "LinearSchedule",
+    "Schedule",
+    "get",
+]
+
+
+class Schedule:
+    """A weight as a function of the number of updates made so far.
+
+    A subclass implements `__call__` with `keras.ops`, so that it compiles, and
+    `get_config`. Register it with
+    `keras.saving.register_keras_serializable` to save models that use it.
+
+    Call arguments:
+        step: Integer scalar, number of updates made; a tensor or a number.
+
+    Returns:
+        Float32 scalar tensor.
+
+    Example:
+
+    ```python
+    import keras
+    from keras import ops
+
+    from keras_seqcredit import schedules
+
+
+    @keras.saving.register_keras_serializable("my_package")
+    class ExponentialSchedule(schedules.Schedule):
+        def __init__(self, rate):
+            self.rate = rate
+
+        def __call__(self, step):
+            return ops.exp(-self.rate * ops.cast(step, "float32"))
+
+        def get_config(self):
+            return {"rate": self.rate}
+
+
+    class WeightedPenalty(keras.layers.Layer):
+        def __init__(self, weight, **kwargs):
+            super().__init__(**kwargs)
+            self.weight = schedules.get(weight)
+            self.updates = self.add_weight(
+                shape=(), dtype="int32", trainable=False, name="updates"
+            )
+
+        def call(self, inputs, training=False):
+            weight = self.weight(self.updates.value)
+            self.add_loss(weight * ops.mean(ops.square(inputs)))
+            if training:
+                self.updates.assign_add(1)
+            return inputs
+
+
+    layer = WeightedPenalty(ExponentialSchedule(0.1))
+    ```
+    """
+
+    def __call__(self, step: Any) -> Tensor:
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `__call__`."
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `get_config`."
+        )
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        config = self.get_config()
+        arguments = ", ".join(f"{key}={config[key]!r}" for key in config)
+        return f"{type(self).__name__}({arguments})"
+
+
+@public
+class ConstantSchedule(Schedule):
+    """The same weight at every step.
+
+    Args:
+        value: Finite float, the weight.
+
+    Raises:
+        ValueError: if `value` is not a finite number.
+
+    Example:
+
+    ```python
+    from keras_seqcredit.schedules import ConstantSchedule
+
+    schedule = ConstantSchedule(0.5)
+    assert float(schedule(10)) == 0.5
+    ```
+    """
+
+    def __init__(self, value: float) -> None:
+        self.value = _check_number("value", value)
+
+    def __call__(self, step: Any) -> Tensor:
+        del step
+        return ops.convert_to_tensor(self.value, dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {"value": self.value}
+
+
+@public
+class LinearSchedule(Schedule):
+    """Goes from `start` to `end` in equal steps, and stays there.
+
+    Z-Forcing raises the weight of its KL term from 0.2 to 1 by 5e-5 an update:
+    `LinearSchedule(0.2, 1.0, steps=16000)`.
+
+    Args:
+        start: Finite float, the weight before the first update.
+        end: Finite float, the weight after `steps` updates.
+        steps: Positive integer, number of updates from `start` to `end`.
+
+    Raises:
+        ValueError: if an argument is wrong.
+
+    Example:
+
+    ```python
+    from keras_seqcredit.schedules import LinearSchedule
+
+    schedule = LinearSchedule(0.0, 1.0, steps=100)
+    assert float(schedule(25)) == 0.25
+    assert float(schedule(1000)) == 1.0
+    ```
+
+    References:
+        - Goyal et al., "Z-Forcing", NeurIPS 2017, arXiv:1711.05411, and its
+          released code.
+    """
+
+    def __init__(self, start: float, end: float, steps: int) -> None:
+        self.start = _check_number("start", start)
+        self.end = _check_number("end", end)
+        check_integer("steps", steps)
+        self.steps = steps
+
+    def __call__(self, step: Any) -> Tensor:
+        fraction = ops.cast(step, "float32") / self.steps
+        return _between(self.start, self.end, fraction)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"start": self.start, "end": self.end, "steps": self.steps}
+
+
+@public
+class CyclicalSchedule(Schedule):
+    """Goes from `start` to `end` several times, and then stays there.
+
+    In each of `num_cycles` equal cycles the weight grows linearly during the
+    first `ratio` of the updates and stays at `end` for the rest, so that the
+    latent variables learnt at a low weight are the start for the next cycle.
+
+    Args:
+        start: Finite float, the weight at the start of each cycle.
+        end: Finite float, the weight at the end of each cycle.
+        steps: Positive integer, number of updates of all cycles together.
+        num_cycles: Positive integer of at most `steps`. Defaults to `4`.
+        ratio: Float above 0 and at most 1, the part of a cycle in which the
+            weight grows. Defaults to `0.5`.
+
+    Raises:
+        ValueError: if an argument is wrong.
+
+    Example:
+
+    ```python
+    from keras_seqcredit.schedules import CyclicalSchedule
+
+    schedule = CyclicalSchedule(0.0, 1.0, steps=400, num_cycles=4)
+    assert [float(schedule(t)) for t in (0, 25, 60, 100)] == [0, 0.5, 1, 0]
+    ```
+
+    References:
+        - Fu et al., "Cyclical Annealing Schedule: A Simple Approach to
+          Mitigating KL Vanishing", NAACL 2019, arXiv:1903.10145, equation 6.
+    """
+
+    def __init__(
+        self,
+        start: float,
+        end: float,
+        steps: int,
+        num_cycles: int = 4,
+        ratio: float = 0.5,
+    ) -> None:
+        self.start = _check_number("start", start)
+        self.end = _check_number("end", end)
+        check_integer("steps", steps)
+        self.steps = steps
+        check_integer("num_cycles", num_cycles)
+        self.num_cycles = num_cycles
+        if self.num_cycles > self.steps:
+            raise ValueError(
+                "Expected `num_cycles` to be at most `steps`. Received: "
+                f"num_cycles={num_cycles!r}, steps={steps!r}"
+            )
+        self.ratio = _check_number("ratio", ratio)
+        if not 0 < self.ratio <= 1:
+            raise ValueError(
+                "Expected `ratio` to be above 0 and at most 1. "
+                f"Received: ratio={ratio!r}"
+            )
+
+    def __call__(self, step: Any) -> Tensor:
+        period = math.ceil(self.steps / self.num_cycles)
+        step = ops.cast(step, "int32")
+        position = ops.cast(step % period, "float32")
+        fraction = position / (self.ratio * period)
+        fraction = ops.where(step < self.steps, fraction, 1.0)
+        return _between(self.start, self.end, fraction)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "start": self.start,
+            "end": self.end,
+            "steps": self.steps,
+            "num_cycles": self.num_cycles,
+            "ratio": self.ratio,
+        }
+
+
+@public
+class FreeBits:
+    """A KL divergence that is not penalised below a threshold.
+
+    The KL of a group of latent variables counts `max(nats, KL)`: up to `nats`
+    a group may hold information for free, and no gradient presses it to zero.
+
+    The paper compares the threshold with the average over the minibatch, here
+    over all valid steps of it. Groups whose average is below the threshold
+    then count `nats` at every step, so that the mean of the result over valid
+    steps is the sum over groups of `max(nats, average KL)`.
+
+    Args:
+        nats: Non-negative float, what a group may hold, in nats.
+        per: `"dimension"`, each dimension of the latent variable is a group, or
+            `"step"`, all dimensions together are one. Defaults to
+            `"dimension"`.
+        average: Boolean, compare the average over the minibatch, as the paper
+            does, or else each step of each example on its own. Defaults to
+            `True`.
+
+    Call arguments:
+        kl: `(..., dimensions)` in nats, for example
+            `(batch, time, dimensions)`: the KL of each dimension.
+        mask: Boolean `(...)`. Padded steps, whatever they hold, do not count
+            and come out as 0.
+
+    Returns:
+        Float32 tensor `(...)`, the KL of each step in nats.
+
+    Raises:
+        ValueError: if an argument is wrong.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    from keras_seqcredit.schedules import FreeBits
+
+    kl = np.array([[[0.1, 3.0]], [[0.3, 5.0]]], "float32")
+    free = np.array(FreeBits(0.5)(kl))
+    assert np.allclose(free, [[3.5], [5.5]])
+    ```
+
+    References:
+        - Kingma et al., "Improved Variational Inference with Inverse
+          Autoregressive Flow", NeurIPS 2016, arXiv:1606.04934, appendix C.8.
+    """
+
+    def __init__(
+        self, nats: float, per: str = "dimension", average: bool = True
+    ) -> None:
+        self.nats = _check_number("nats", nats)
+        if self.nats < 0:
+            raise ValueError(
+                f"Expected `nats` to be at least 0. Received: nats={nats!r}"
+            )
+        if per not in ("dimension", "step"):
+            raise ValueError(
+                "Expected `per` to be 'dimension' or 'step'. "
+                f"Received: per={per!r}"
+            )
+        self.per = per
+        self.average = bool(average)
+
+    def __call__(self, kl: Any, mask: Any = None) -> Tensor:
+        kl = ops.cast(kl, "float32")
+        if mask is not None:
+            mask = ops.cast(mask, "bool")[..., None]
+            kl = ops.where(mask, kl, 0.0)
+        if self.per == "step":
+            kl = ops.sum(kl, axis=-1, keepdims=True)
+        level = self._average(kl, mask) if self.average else kl
+        # Not `level > nats`: NaN goes on.
+        kl = ops.where(level <= self.nats, self.nats, kl)
+        if mask is not None:
+            kl = ops.where(mask, kl, 0.0)
+        return ops.sum(kl, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"nats": self.nats, "per": self.per, "average": self.average}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(**config)
+
+    @staticmethod
+    def _average(kl, mask):
+        axes = tuple(range(len(kl.shape) - 1))
+        if mask is None:
+            return ops.mean(kl, axis=axes, keepdims=True)
+        count = ops.sum(ops.cast(mask, "float32"))
+        return ops.sum(kl, axis=axes, keepdims=True) / ops.maximum(count, 1.0)
+
+
+def get(identifier: Any) -> Schedule:
+    """Returns the schedule that is meant.
+
+    Args:
+        identifier: A `Schedule`; a number, the constant weight; or the
+            dictionary that `keras.saving.serialize_keras_object` makes of a
+            schedule.
+
+    Returns:
+        A `Schedule`.
+
+    Raises:
+        ValueError: if it is something else.
+
+    Example:
+
+    ```python
+    from keras_seqcredit import schedules
+
+    schedule = schedules.get(0.5)
+    assert float(schedule(0)) == 0.5
+    ```
+    """
+    schedule = identifier
+    if isinstance(identifier, dict):
+        schedule = keras.saving.deserialize_keras_object(identifier)
+    elif _is_number(identifier):
+        schedule = ConstantSchedule(identifier)
+    if not isinstance(schedule, Schedule):
+        raise ValueError(
+            "Expected a weight to be a finite number, a `Schedule` or the "
+            f"serialized form of one. Received: {identifier!r}"
+        )
+    return schedule
+
+
+def _between(start: float, end: float, fraction: Tensor) -> Tensor:
+    fraction = ops.clip(fraction, 0.0, 1.0)
+    # Not start + (end - start) * fraction, which may miss `end`.
+    return start * (1.0 - fraction) + end * fraction
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not isinstance(value, (bool, str)) and math.isfinite(value)
+    except (TypeError, ValueError):
+        return False
+
+
+def _check_number(name: str, value: Any) -> float:
+    if not _is_number(value):
+        raise ValueError(
+            f"Expected `{name}` to be a finite number. "
+            f"Received: {name}={value!r}"
+        )
+    return float(value)

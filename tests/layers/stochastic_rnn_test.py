@@ -1,0 +1,313 @@
+"""`StochasticRNN` against the reference that has no tricks, and its ways."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_seqcredit.layers import StochasticRNN
+from keras_seqcredit.layers.latents import CategoricalLatent
+from keras_seqcredit.schedules import LinearSchedule
+from tests.gradients import value_and_gradients
+from tests.gradients import with_weights
+from tests.reference import stochastic
+
+BATCH, TIME, FEATURES, TARGETS, UNITS, LATENT = 3, 6, 2, 5, 4, 3
+
+MASKS = {
+    "right": [[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0]],
+    "left": [[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 1]],
+    "holes": [[1, 0, 1, 1, 0, 1], [0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0]],
+}
+CASES = [
+    {},
+    {"targets": True},
+    {"mask": "right"},
+    {"mask": "left"},
+    {"mask": "holes"},
+    {"mask": "holes", "targets": True},
+    {"auxiliary": "l2", "condition_auxiliary_on_state": True},
+    {"posterior": "target", "targets": True},
+    {"posterior": "target"},
+    {"posterior": "input", "mask": "right"},
+    {"k_trunc": 2, "condition_auxiliary_on_state": True},
+]
+
+
+def name_of(case):
+    return "-".join(f"{k}={v}" for k, v in case.items()) or "default"
+
+
+class Problem:
+    """A layer, operands, and the same loss of the layer and the reference."""
+
+    def __init__(self, case, dtype="float32"):
+        case = dict(case)
+        random = np.random.default_rng(0)
+        mask = case.pop("mask", None)
+        self.mask = None if mask is None else np.array(MASKS[mask], bool)
+        self.with_targets = case.pop("targets", False)
+        self.case = case
+        self.layer = StochasticRNN(UNITS, LATENT, dtype=dtype, **case)
+        targets = (BATCH, TIME, TARGETS)
+        self.layer.build(
+            (BATCH, TIME, FEATURES), targets if self.with_targets else None
+        )
+        self.paths = [
+            v.path.split("/", 1)[1] for v in self.layer.trainable_variables
+        ]
+        weights = [
+            0.6 * random.normal(size=v.shape)
+            for v in self.layer.trainable_variables
+        ]
+        arrays = [
+            random.normal(size=(BATCH, TIME, FEATURES)),
+            random.normal(size=targets),
+            *(random.normal(size=(BATCH, UNITS)) for _ in range(2)),
+            *weights,
+        ]
+        self.arrays = [np.asarray(a, dtype) for a in arrays]
+        noise = random.normal(size=(BATCH, TIME, LATENT)).astype(dtype)
+        self.noise = noise
+        self.layer.latents.noise = lambda shape, seed: noise
+        probes = ("hidden", UNITS), ("latents", LATENT), ("kl", LATENT)
+        self.probes = {
+            name: random.normal(size=(BATCH, TIME, n)).astype(dtype)
+            for name, n in probes
+        }
+        probe = random.normal(size=(BATCH, TIME)).astype(dtype)
+        self.probes["auxiliary"] = probe
+
+    def of_layer(self, arrays):
+        inputs, targets, h, c, *weights = arrays
+        found = with_weights(
+            self.layer,
+            weights,
+            lambda: self.layer.infer(
+                inputs,
+                targets if self.with_targets else None,
+                initial_state=[h, c],
+                mask=self.mask,
+            ),
+        )
+        return found._asdict()
+
+    def of_reference(self, arrays):
+        inputs, targets, h, c, *weights = arrays
+        case = dict(self.case)
+        conditioned = case.pop("condition_auxiliary_on_state", False)
+        return stochastic.run(
+            dict(zip(self.paths, weights, strict=True)),
+            inputs,
+            ops.convert_to_tensor(self.noise),
+            [h, c],
+            targets=targets if self.with_targets else None,
+            mask=self.mask,
+            conditioned=conditioned,
+            **case,
+        )
+
+    def loss(self, run):
+        def loss(arrays):
+            found = run(arrays)
+            total = sum(ops.sum(ops.sin(s)) for s in found["states"])
+            for name, probe in self.probes.items():
+                values = found[name]
+                if name == "latents" and self.mask is not None:
+                    values = ops.where(self.mask[..., None], values, 0)
+                values = ops.cast(values, probe.dtype)
+                total = total + ops.sum(values * probe)
+            return total
+
+        return loss
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_equals_reference(case):
+    problem = Problem(case)
+    value, expected = value_and_gradients(
+        problem.loss(problem.of_reference), problem.arrays, "eager"
+    )
+    found, gradients = value_and_gradients(
+        problem.loss(problem.of_layer), problem.arrays, "jit"
+    )
+    assert found == pytest.approx(value, rel=1e-4)
+    for a, b in zip(gradients, expected, strict=True):
+        limit = 1e-4 * max(1, np.abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=0, atol=limit)
+    seen = [np.abs(g).max() > 0 for g in expected]
+    # Without targets there is no gradient of them; of all else there is.
+    unused = [1] if not problem.with_targets else []
+    assert [i for i, s in enumerate(seen) if not s] == unused
+
+
+def make_inputs(seed=0):
+    random = np.random.default_rng(seed)
+    return random.normal(size=(BATCH, TIME, FEATURES)).astype("float32")
+
+
+def as_numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+@pytest.mark.parametrize("latent", ["gaussian", "categorical"])
+def test_steps_from_the_prior_are_the_sequence(latent):
+    layer = StochasticRNN(
+        UNITS,
+        LATENT,
+        latent=latent,
+        num_classes=3 if latent == "categorical" else None,
+        return_sequences=True,
+        return_state=True,
+    )
+    inputs = make_inputs()
+    layer.build(inputs.shape)
+    noise = as_numpy(layer.latents.noise((BATCH, TIME), seed=3))
+    state = layer.get_initial_state(BATCH)
+    steps = []
+    for t in range(TIME):
+        output, state = layer.step(inputs[:, t], state, noise[:, t])
+        steps.append(as_numpy(output))
+    layer.latents.noise = lambda shape, seed: noise
+    whole, *final = layer(inputs, sample_from="prior")
+    np.testing.assert_allclose(np.stack(steps, 1), whole, rtol=1e-5, atol=1e-6)
+    for a, b in zip(state, final, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert layer.losses == []
+
+
+def test_costs_are_averaged_over_valid_steps():
+    arguments = dict(kl_weight=0.5, auxiliary_weight=2.0, seed=1)
+    mask = np.array(MASKS["right"], bool)
+    layer = StochasticRNN(UNITS, LATENT, **arguments)
+    layer(make_inputs(), mask=mask)
+    other = StochasticRNN(UNITS, LATENT, return_losses=True, **arguments)
+    other.build((BATCH, TIME, FEATURES))
+    other.set_weights(layer.get_weights())
+    _, kl, auxiliary = (as_numpy(x) for x in other(make_inputs(), mask=mask))
+    assert other.losses == []
+    assert (kl[~mask] == 0).all()
+    assert (auxiliary[~mask] == 0).all()
+    assert (kl[mask] > 0).all()
+    # The last valid step has no future.
+    assert (auxiliary != 0).sum() == mask.sum() - BATCH
+    found = [float(loss) for loss in layer.losses]
+    expected = [0.5 * kl.sum() / mask.sum(), 2 * auxiliary.sum() / mask.sum()]
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_schedule_moves_on_in_training_and_is_saved(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((None, FEATURES)),
+            StochasticRNN(
+                UNITS,
+                LATENT,
+                kl_weight=LinearSchedule(0.0, 1.0, 4),
+                auxiliary_weight=0.1,
+            ),
+        ]
+    )
+    model.compile("sgd", "mse")
+    inputs = make_inputs()
+    model.fit(inputs, np.zeros((BATCH, UNITS)), epochs=2, verbose=0)
+    model.evaluate(inputs, np.zeros((BATCH, UNITS)), verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one in (model, loaded):
+        assert int(one.layers[0].updates.value) == 2
+        assert float(one.layers[0].kl_weight(2)) == 0.5
+    # Noise goes on where it was.
+    np.testing.assert_array_equal(loaded(inputs), model(inputs))
+
+
+def test_noise_is_drawn_anew_and_from_the_seed():
+    first, second = (
+        StochasticRNN(UNITS, LATENT, seed=5) for _ in range(2)
+    )  # fmt: skip
+    inputs = make_inputs()
+    first.build(inputs.shape)
+    second.build(inputs.shape)
+    second.set_weights(first.get_weights())
+    drawn = [as_numpy(first(inputs)) for _ in range(2)]
+    assert (drawn[0] != drawn[1]).any()
+    for expected in drawn:
+        np.testing.assert_array_equal(second(inputs), expected)
+
+
+def test_categorical_samples_have_their_probabilities():
+    latent = CategoricalLatent(2, 3)
+    logits = np.log([[0.5, 0.2, 0.3, 0.1, 0.8, 0.1]]).astype("float32")
+    logits = np.repeat(logits, 20000, 0)
+    sample = as_numpy(latent.sample(logits, latent.noise((20000,), seed=1)))
+    assert set(np.unique(sample.round(5))) == {0.0, 1.0}
+    np.testing.assert_allclose(
+        sample.mean(0), [0.5, 0.2, 0.3, 0.1, 0.8, 0.1], atol=0.015
+    )
+    prior = np.zeros_like(logits)
+    kl = as_numpy(latent.kl(logits, prior))[0]
+    p = np.array([[0.5, 0.2, 0.3], [0.1, 0.8, 0.1]])
+    np.testing.assert_allclose(kl, (p * np.log(3 * p)).sum(-1), rtol=1e-5)
+
+
+def test_straight_through_gradient_is_that_of_the_probabilities():
+    latent = CategoricalLatent(1, 3)
+    logits = np.array([[0.3, -0.2, 0.5]], "float32")
+    probe = np.array([[1.0, -2.0, 0.5]], "float32")
+    noise = np.array([[0.0, 3.0, 0.0]], "float32")
+
+    def loss(arrays):
+        return ops.sum(latent.sample(arrays[0], noise) * probe)
+
+    value, (gradient,) = value_and_gradients(loss, [logits], "eager")
+    assert value == pytest.approx(-2.0)
+    p = np.exp(logits) / np.exp(logits).sum()
+    expected = p * (probe - (p * probe).sum())
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"latent_dim": 0}, "`latent_dim` to be a positive .*latent_dim=0"),
+        ({"units": 2.5}, "`units` to be a positive .*units=2.5"),
+        ({"cell": "rnn"}, "`cell` to be one of .*cell='rnn'"),
+        ({"cell": keras.layers.GRUCell(3)}, "units=4.*state_size=3"),
+        ({"posterior": "future"}, "`posterior` to be one of"),
+        ({"kl_weight": "warm"}, "a weight to be a finite number.*'warm'"),
+        ({"latent": "categorical"}, "`num_classes` to be an integer of at"),
+        ({"num_classes": 3}, "`num_classes` is for"),
+        ({"posterior": "input", "auxiliary_weight": 0.1}, "auxiliary cost"),
+        ({"auxiliary": None, "auxiliary_weight": 0.1}, "auxiliary cost"),
+        (
+            {"posterior": "input", "backward": keras.layers.GRU(3)},
+            "backward network is used with",
+        ),
+        ({"cell": "gru", "latent_to_cell": "layer_norm"}, "cell='lstm'"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        StochasticRNN(**{"units": UNITS, "latent_dim": LATENT, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"targets": np.zeros((BATCH, TIME + 1, 2))}, r"\(3, 6, 'features'\)"),
+        ({"mask": np.ones((BATCH, TIME - 1), bool)}, r"mask.shape=\(3, 5\)"),
+        ({"sample_from": "posteriori"}, "`sample_from` to be one of"),
+    ],
+)
+def test_bad_calls(arguments, message):
+    layer = StochasticRNN(UNITS, LATENT)
+    with pytest.raises(ValueError, match=message):
+        layer(make_inputs(), **arguments)
+
+
+def test_a_network_of_the_wrong_size():
+    layer = StochasticRNN(
+        UNITS, LATENT, prior_network=keras.layers.Dense(LATENT)
+    )
+    with pytest.raises(ValueError, match="`prior_network` to have 6 outputs"):
+        layer(make_inputs())
