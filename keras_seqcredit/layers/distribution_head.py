@@ -9,6 +9,7 @@ from keras import ops
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.negative_log_likelihood import NegativeLogLikelihood
+from keras_seqcredit.ops.recurrence import infinite_to_nan
 from keras_seqcredit.types import Tensor
 
 
@@ -124,6 +125,7 @@ class DistributionHead(keras.layers.Layer):
         self.projection.build(input_shape)
 
     def call(self, inputs):
+        inputs = infinite_to_nan(ops.cast(inputs, self.compute_dtype))
         if self.hidden is not None:
             inputs = self.hidden(inputs)
         return ops.cast(self.projection(inputs), self.parameter_dtype)
