@@ -6,10 +6,10 @@ import keras
 from keras import ops
 
 from keras_seqcredit.checks import check_choice
+from keras_seqcredit.checks import check_integer
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.clipped_mlp import ClippedMLP
 from keras_seqcredit.registration import public
-from keras_seqcredit.types import Shape
 
 
 @public
@@ -81,6 +81,7 @@ class AuxiliaryStateLoss(keras.layers.Layer):
                 "Expected `weight` to be a non-negative number. "
                 f"Received: weight={weight!r}"
             )
+        check_integer("hidden_units", hidden_units, optional=True)
         # Passed args.
         self.kind = kind
         self.weight = weight
@@ -92,7 +93,7 @@ class AuxiliaryStateLoss(keras.layers.Layer):
         self.supports_masking = True
         self._network: Any = network
 
-    def build(self, latent_shape: Shape, state_shape: Shape) -> None:
+    def build(self, latent_shape, state_shape):
         units = state_shape[-1]
         outputs = 2 * units if self.kind == "gaussian" else units
         if self._network is None:

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seqcredit.checks import check_integer
 from keras_seqcredit.registration import public
-from keras_seqcredit.types import Shape
 
 
 @public
@@ -37,7 +37,8 @@ class ConditionedLSTMCell(keras.layers.Layer):
         `(h, [h, c])`.
 
     Raises:
-        ValueError: if the input has no features beside the condition.
+        ValueError: if a size is not a positive integer, or the input has no
+            features beside the condition.
 
     Example:
 
@@ -56,6 +57,8 @@ class ConditionedLSTMCell(keras.layers.Layer):
 
     def __init__(self, units: int, condition_units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_integer("units", units)
+        check_integer("condition_units", condition_units)
         # Passed args.
         self.units = units
         self.condition_units = condition_units
@@ -64,7 +67,7 @@ class ConditionedLSTMCell(keras.layers.Layer):
         self.state_size = [units, units]
         self.output_size = units
 
-    def build(self, inputs_shape: Shape) -> None:
+    def build(self, inputs_shape):
         features = inputs_shape[-1] - self.condition_units
         if features < 1:
             raise ValueError(

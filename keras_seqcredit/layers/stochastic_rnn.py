@@ -223,11 +223,9 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         # Other args.
         self.supports_masking = True
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.latents: Any = (
-            GaussianLatent(latent_dim)
-            if latent == "gaussian"
-            else CategoricalLatent(latent_dim, num_classes)
-        )
+        self.latents: Any = GaussianLatent(latent_dim)
+        if num_classes is not None:
+            self.latents = CategoricalLatent(latent_dim, num_classes)
         self._cell = self._make_cell()
         self._sizes = state_sizes(self._cell)
         self._projection = None
