@@ -7,6 +7,8 @@ Every backend module has the same functions:
 - `vjp(function, *args)`: outputs of `function` and its pullback;
 - `custom_gradient(forward, backward, operands, constants, jit_compile)`: calls
   `forward` and differentiates it with `backward`;
+- `compiled(function, layer)`: `function`, compiled, with the variables of
+  `layer` as they are at each call;
 - `read(variable)`: a Keras variable's value now, as a tensor;
 - `take_rows(table, indices)` and `add_rows(table, indices, rows)`: gather from
   and scatter-add into the rows of a matrix.
@@ -19,6 +21,7 @@ import keras
 
 if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import add_rows
+    from keras_seqcredit.backend.tensorflow import compiled
     from keras_seqcredit.backend.tensorflow import custom_gradient
     from keras_seqcredit.backend.tensorflow import read
     from keras_seqcredit.backend.tensorflow import scan
@@ -26,6 +29,7 @@ if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import vjp
 elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import add_rows
+    from keras_seqcredit.backend.jax import compiled
     from keras_seqcredit.backend.jax import custom_gradient
     from keras_seqcredit.backend.jax import read
     from keras_seqcredit.backend.jax import scan
@@ -38,4 +42,12 @@ else:
         "KERAS_BACKEND to 'tensorflow' or 'jax' before importing keras."
     )
 
-__all__ = ["add_rows", "custom_gradient", "read", "scan", "take_rows", "vjp"]
+__all__ = [
+    "add_rows",
+    "compiled",
+    "custom_gradient",
+    "read",
+    "scan",
+    "take_rows",
+    "vjp",
+]

@@ -1,6 +1,7 @@
 """Loops, gradients and row access on JAX."""
 
 import jax
+import keras
 
 
 def scan(body, carry, xs, length, reverse=False):
@@ -60,3 +61,30 @@ def take_rows(table, indices):
 def add_rows(table, indices, rows):
     """Adds `rows` to the rows of `table (n, width)` at `indices`."""
     return table.at[indices].add(rows)
+
+
+def compiled(function, layer):
+    """`function(*args)`, compiled; it may read and update variables of `layer`.
+
+    Args:
+        function: takes and returns structures of tensors.
+        layer: a built layer or model.
+    """
+    variables = layer.variables
+
+    @jax.jit
+    def pure(values, args):
+        mapping = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            outputs = function(*args)
+        return outputs, [scope.get_current_value(v) for v in variables]
+
+    def call(*args):
+        before = [v.value for v in variables]
+        outputs, after = pure(before, args)
+        for variable, value in zip(variables, after, strict=True):
+            if not variable.trainable:
+                variable.assign(value)
+        return outputs
+
+    return call

@@ -154,3 +154,14 @@ def take_rows(table, indices):
 def add_rows(table, indices, rows):
     """Adds `rows` to the rows of `table (n, width)` at `indices`."""
     return tf.tensor_scatter_nd_add(table, indices[..., None], rows)
+
+
+def compiled(function, layer):
+    """`function(*args)`, compiled; it may read and update variables of `layer`.
+
+    Args:
+        function: takes and returns structures of tensors.
+        layer: a built layer or model.
+    """
+    del layer
+    return tf.function(function, autograph=False, jit_compile=True)

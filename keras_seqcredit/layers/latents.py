@@ -37,6 +37,11 @@ class GaussianLatent:
     def kl(self, posterior, prior) -> Tensor:
         return tfd().kl_divergence(_normal(posterior), _normal(prior))
 
+    def shift(self, posterior, prior) -> Tensor:
+        """How far the means are apart, in the prior's standard deviations."""
+        posterior, prior = _normal(posterior), _normal(prior)
+        return (posterior.loc - prior.loc) / prior.scale
+
     def log_prob(self, parameters, sample) -> Tensor:
         sample = ops.cast(sample, "float32")
         return ops.sum(_normal(parameters).log_prob(sample), axis=-1)

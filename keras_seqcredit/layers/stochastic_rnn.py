@@ -310,6 +310,8 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         if not self._cell.built:
             self._cell.build((batch, cell_features))
             self._cell.built = True
+        self.evidence_units = evidence
+        self.target_units = target_features
         self._build_network("prior_network", self._prior, self.units)
         self._build_network(
             "posterior_network", self._posterior, self.units + evidence
@@ -530,29 +532,38 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         """The cell's states before the first `step`."""
         return self._first_states(batch_size)[: len(self._sizes)]
 
-    def step(self, inputs, state: list, noise=None) -> tuple[Tensor, list]:
-        """One step from the prior outside any sequence, for generation.
+    def step(
+        self, inputs, state: list, noise=None, latent=None
+    ) -> tuple[Tensor, list]:
+        """One step outside any sequence, for generation.
 
         Args:
             inputs: `(batch, features)`.
             state: from `get_initial_state` or the step before.
-            noise: `(batch, latent_size)`, drawn from the layer's seed if None.
-                Draw it before a loop: `layer.latents.noise(shape, seed)`.
+            noise: `(batch, latent_size)`, for a sample of the prior, drawn
+                from the layer's seed if None. Draw it before a loop:
+                `layer.latents.noise(shape, seed)`.
+            latent: `(batch, latent_size)`, to be used in place of a sample.
 
         Returns:
             `(output, state)`, the output `(batch, units)`.
         """
         inputs = ops.convert_to_tensor(inputs, dtype=self.compute_dtype)
+        step = self._step(inputs.shape[-1], None, training=False)
+        weights = step.operands
+        constants = step.constants(self._cell_inputs(inputs))
+        if latent is not None:
+            latent = ops.cast(latent, self.compute_dtype)
+            states = step.move(weights, constants, inputs, latent, state)
+            return states[0], states
         batch = ops.shape(inputs)[0]
         if noise is None:
             noise = self.latents.noise((batch,), self.seed_generator)
-        step = self._step(inputs.shape[-1], None, training=False)
+        noise = ops.cast(noise, self.compute_dtype)
         states = step(
-            step.operands,
-            step.constants(self._cell_inputs(inputs)),
-            ops.concatenate(
-                [inputs, ops.cast(noise, self.compute_dtype)], axis=-1
-            ),
+            weights,
+            constants,
+            ops.concatenate([inputs, noise], axis=-1),
             self._first_states(batch, state),
         )
         return states[0], states[: len(self._sizes)]

@@ -50,8 +50,8 @@ class StochasticStep:
         )
 
     def __call__(self, weights, constants, inputs, states) -> list:
-        cell_weights, network_weights, projection_weights = weights
-        cell_constants, network_constants, projection_constants = constants
+        _, network_weights, _ = weights
+        _, network_constants, _ = constants
         stop = self._features + self._evidence
         x, evidence = inputs[:, : self._features], inputs[:, self._features :]
         noise = inputs[:, stop:]
@@ -62,16 +62,18 @@ class StochasticStep:
             network_weights, network_constants, ops.concatenate(known, -1)
         )
         sample = self._latent.sample(parameters, noise)
+        states = self.move(weights, constants, x, sample, states[:-2])
+        return [*states, sample, parameters]
+
+    def move(self, weights, constants, x, sample, states) -> list:
+        """The cell's states after a step, from a sample that is given."""
+        cell_weights, _, projection_weights = weights
+        cell_constants, _, projection_constants = constants
         projected = self._projection(
             projection_weights, projection_constants, sample
         )
-        states = self._cell(
-            cell_weights,
-            cell_constants,
-            ops.concatenate([x, projected], axis=-1),
-            states[:-2],
-        )
-        return [*states, sample, parameters]
+        inputs = ops.concatenate([x, projected], axis=-1)
+        return self._cell(cell_weights, cell_constants, inputs, states)
 
 
 class _PureLayer:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from keras_seqcredit import layers
+from keras_seqcredit import models
 
 BATCH, TIME, FEATURES = 3, 5, 2
 
@@ -199,11 +200,13 @@ ROWS = [
     ),
 ]
 
-# Parts of the rows: a base class, a cell, a layer of two inputs.
+# Parts of the rows: a base class, a cell, a layer of two inputs. And a model,
+# whose outputs are costs: its laws are in tests of its own.
 INSIDE = {
     layers.AuxiliaryStateLoss,
     layers.ConditionedLSTMCell,
     layers.DistributionHead,
+    models.ZForcing,
 }
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -1,0 +1,5 @@
+"""Models."""
+
+from keras_seqcredit.models.z_forcing import ZForcing
+
+__all__ = ["ZForcing"]

@@ -1,0 +1,27 @@
+"""Training stops at the first loss that is not finite, and says where."""
+
+import math
+
+import keras
+
+
+class FiniteLoss(keras.callbacks.Callback):
+    """Raises a ValueError that names the epoch and the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        del logs
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"The loss of batch {batch} (counted from 0) of epoch "
+                f"{self._epoch + 1} is not finite. Expected finite data and a "
+                "learning rate at which training is stable. Received: "
+                f"loss={loss}"
+            )

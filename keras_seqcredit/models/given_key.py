@@ -1,0 +1,24 @@
+"""A random key that was drawn before a loop."""
+
+import keras
+
+
+class GivenKey(keras.random.SeedGenerator):
+    """Hands out one key, for `seed=` inside a loop, where none may be drawn.
+
+    Draw the keys of all steps outside: `GivenKey.draw`.
+    """
+
+    def __init__(self, key):
+        # No state: not the parent's constructor.
+        self._key = key
+
+    def next(self, ordered=True):
+        del ordered
+        return self._key
+
+    @staticmethod
+    def draw(seed, num, like):
+        """Keys `(num, 2)`, from what Keras takes as a seed, typed as `like`."""
+        keys = keras.random.randint((num, 2), 0, 2**31 - 1, "int32", seed=seed)
+        return keras.ops.cast(keys, like.state.dtype)

@@ -1,0 +1,342 @@
+"""Z-Forcing: a generative model of sequences whose latents do not collapse."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit import schedules
+from keras_seqcredit.layers.saved_seed import SavedSeed
+from keras_seqcredit.metrics import ActiveUnits
+from keras_seqcredit.models.finite_loss import FiniteLoss
+from keras_seqcredit.models.latent_sampling import LatentSampling
+from keras_seqcredit.registration import public
+
+
+@public
+class ZForcing(SavedSeed, LatentSampling, keras.Model):
+    """A recurrent generative model with a latent variable at each step.
+
+    Fit it on sequences: each step is predicted from those before it and from
+    a latent that, in training, knows the future. With `x` a sequence and `b`,
+    `z`, `h`, `q`, `p`, `r` those of `StochasticRNN` on inputs one step late:
+
+    ```
+    loss = sum over t of
+        - log head(x_t | h_t)
+        + kl_weight * KL(q(z_t | h_{t-1}, b_t) || p(z_t | h_{t-1}))
+        - auxiliary_weight * log r(sg(b_t) | z_t)
+        - backward_weight * log head_b(x_{t-1} | b_t)
+    ```
+
+    averaged over sequences, padding left out.
+
+    Args:
+        stochastic_rnn: A `StochasticRNN`. Its own weights of costs are not
+            used.
+        head: A `DistributionHead` for a step of the sequences.
+        embedding: A Keras layer that turns steps into vectors, such as
+            `keras.layers.Embedding`, or None for steps that are vectors.
+        kl_weight: Non-negative float or a schedule.
+        auxiliary_weight: Non-negative float or a schedule.
+        backward_weight: Non-negative float or a schedule, of a likelihood that
+            the backward network gives to the step before.
+        free_bits: A `schedules.FreeBits`, or None.
+        seed: Integer or None, of samples.
+        **kwargs: Arguments of `keras.Model`.
+
+    Call arguments:
+        inputs: Sequences `(batch, time, features)`, or integers
+            `(batch, time)`; or a dictionary of `"sequences"` and, optionally,
+            `"conditions"`, `(batch, features)` or `(batch, time, features)`,
+            which every step sees, and `"mask"`, boolean `(batch, time)`.
+        mask: Boolean `(batch, time)`, False at padding.
+        training: Boolean.
+
+    Returns:
+        A dictionary of float32 tensors, in nats and not weighted: `"nll"` and
+        `"auxiliary"`, `(batch, time)`; `"kl"`, `(batch, time, latent_dim)`;
+        `"backward_nll"`, `(batch, time)`; `"mask"`, `(batch, time)`; and, of
+        Gaussian latents, `"shift"`, `(batch, time, latent_dim)`, how far the
+        posterior mean is from the prior's, in its standard deviations.
+
+    `fit` and `evaluate` report `loss` and, in nats a sequence, `nll`, `kl`,
+    `auxiliary`, `backward_nll` and `elbo`, and the number of `active_units`.
+    A loss that is not finite ends `fit` with the batch it came from.
+
+    Raises:
+        ValueError: if an argument or the data do not fit.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    from keras_seqcredit.layers import GaussianHead
+    from keras_seqcredit.layers import StochasticRNN
+    from keras_seqcredit.models import ZForcing
+
+    model = ZForcing(
+        StochasticRNN(16, latent_dim=4), GaussianHead(3), auxiliary_weight=0.1
+    )
+    model.compile("adam")
+    model.fit(np.random.randn(32, 10, 3).astype("float32"), batch_size=16)
+    samples = model.generate(length=10, num_samples=2)
+    assert samples.shape == (2, 10, 3)
+    ```
+
+    References:
+        - Goyal et al., "Z-Forcing: Training Stochastic Recurrent Networks",
+          NeurIPS 2017, arXiv:1711.05411.
+    """
+
+    def __init__(
+        self,
+        stochastic_rnn,
+        head,
+        embedding=None,
+        kl_weight=1.0,
+        auxiliary_weight=0.0,
+        backward_weight=0.0,
+        free_bits=None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        # Passed args.
+        self.stochastic_rnn = stochastic_rnn
+        self.head = head
+        self.embedding = embedding
+        self.kl_weight = schedules.get(kl_weight)
+        self.auxiliary_weight = schedules.get(auxiliary_weight)
+        self.backward_weight = schedules.get(backward_weight)
+        self.free_bits = free_bits
+        self.seed = seed
+        self._check()
+
+        # Other args.
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._backward_head: Any = None
+        if not _is_zero(self.backward_weight):
+            config = {**head.get_config(), "name": "backward_head"}
+            self._backward_head = type(head).from_config(config)
+        self._terms = {
+            name: keras.metrics.Mean(name=name)
+            for name in ("nll", "kl", "auxiliary", "backward_nll", "elbo")
+        }
+        self._active_units: Any = None
+        if stochastic_rnn.latent == "gaussian":
+            self._active_units = ActiveUnits(stochastic_rnn.latent_dim)
+        self.updates: Any = None
+
+    def _check(self) -> None:
+        if self.stochastic_rnn.go_backwards:
+            raise ValueError(
+                "A generative model runs forward. Expected a `StochasticRNN` "
+                "with `go_backwards=False`. Received: go_backwards=True"
+            )
+        backward = self.stochastic_rnn.posterior == "backward"
+        for name in ("auxiliary_weight", "backward_weight"):
+            if not backward and not _is_zero(getattr(self, name)):
+                raise ValueError(
+                    f"`{name}` is of the backward network's state. Expected a "
+                    "`StochasticRNN` with `posterior='backward'`. Received: "
+                    f"posterior={self.stochastic_rnn.posterior!r}, "
+                    f"{name}={getattr(self, name)}"
+                )
+        free_bits = self.free_bits
+        if free_bits is not None and not isinstance(
+            free_bits, schedules.FreeBits
+        ):
+            raise ValueError(
+                "Expected `free_bits` to be a `FreeBits` or None. Received: "
+                f"free_bits={free_bits!r}"
+            )
+
+    def build(self, inputs_shape) -> None:
+        conditions = 0
+        if isinstance(inputs_shape, dict):
+            conditions = (inputs_shape.get("conditions") or (0,))[-1]
+            inputs_shape = inputs_shape["sequences"]
+        frames = tuple(inputs_shape)
+        if self.embedding is not None:
+            if not self.embedding.built:
+                self.embedding.build(frames)
+            frames = self.embedding.compute_output_shape(frames)
+        if len(frames) != 3:
+            raise ValueError(
+                "Expected sequences of shape (batch, time, features), or an "
+                "`embedding` that makes such of them. Received: "
+                f"shape={tuple(inputs_shape)}, embedding={self.embedding}"
+            )
+        batch, time, features = frames
+        inputs = (batch, time, features + conditions)
+        if not self.stochastic_rnn.built:
+            self.stochastic_rnn.build(inputs, frames)
+            self.stochastic_rnn.built = True
+        if not self.head.built:
+            self.head.build((batch, time, self.stochastic_rnn.units))
+        if self._backward_head is not None:
+            units = self.stochastic_rnn.evidence_units
+            self._backward_head.build((batch, time, units))
+        self.updates = self.add_weight(
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            name="updates",
+        )
+        self.built = True
+
+    def call(self, inputs, mask=None, training=False):
+        sequences, conditions, mask = self._unpack(inputs, mask)
+        found, parameters = self._infer(sequences, conditions, mask, training)
+        nll = -self.head.log_prob(parameters, sequences, mask)
+        valid = ops.ones_like(nll)
+        if mask is not None:
+            valid = ops.cast(mask, "float32")
+        terms = {
+            "nll": nll,
+            "kl": found.kl,
+            "auxiliary": found.auxiliary,
+            "backward_nll": ops.zeros_like(nll),
+            "mask": valid,
+        }
+        if self._backward_head is not None:
+            terms["backward_nll"] = self._backward_nll(found, sequences, mask)
+        if self._active_units is not None:
+            terms["shift"] = self.stochastic_rnn.latents.shift(
+                found.posterior, found.prior
+            )
+        return terms
+
+    def _infer(self, sequences, conditions, mask, training=False):
+        """The recurrence, and the head's parameters for each step."""
+        frames = self._frames(sequences)
+        first = ops.zeros_like(frames[:, :1])
+        past = ops.concatenate([first, frames[:, :-1]], axis=1)
+        found = self.stochastic_rnn.infer(
+            _joined(past, conditions),
+            targets=frames,
+            mask=mask,
+            training=training,
+        )
+        return found, self.head(found.hidden)
+
+    def _backward_nll(self, found, sequences, mask):
+        """Of each step, given what the backward network knows after it."""
+        parameters = self._backward_head(found.evidence[:, 1:])
+        both = None if mask is None else mask[:, 1:] & mask[:, :-1]
+        nll = -self._backward_head.log_prob(parameters, sequences[:, :-1], both)
+        return ops.pad(nll, [(0, 0), (0, 1)])
+
+    def _unpack(self, inputs, mask=None):
+        conditions = None
+        sequences = inputs
+        if isinstance(inputs, dict):
+            unknown = set(inputs) - {"sequences", "conditions", "mask"}
+            if unknown or "sequences" not in inputs:
+                raise ValueError(
+                    "Expected a dictionary with 'sequences' and, optionally, "
+                    f"'conditions' and 'mask'. Received: {sorted(inputs)}"
+                )
+            sequences = inputs["sequences"]
+            conditions = inputs.get("conditions")
+            mask = inputs.get("mask", mask)
+        if isinstance(mask, dict):
+            mask = mask.get("sequences")
+        if mask is None and self.embedding is not None:
+            mask = self.embedding.compute_mask(sequences)
+        return sequences, conditions, None if mask is None else mask
+
+    def _frames(self, sequences):
+        if self.embedding is not None:
+            return self.embedding(sequences)
+        return ops.cast(sequences, self.stochastic_rnn.compute_dtype)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        del x, y
+        weight = ops.ones_like(y_pred["nll"][:, 0])
+        if sample_weight is not None:
+            weight = ops.cast(sample_weight, "float32")
+        kl = y_pred["kl"]
+        sums = {
+            name: ops.sum(y_pred[name], axis=1)
+            for name in ("nll", "auxiliary", "backward_nll")
+        }
+        sums["kl"] = ops.sum(kl, axis=(1, 2))
+        sums["elbo"] = -sums["nll"] - sums["kl"]
+        penalty = sums["kl"]
+        if self.free_bits is not None:
+            penalty = ops.sum(self.free_bits(kl, y_pred["mask"]), axis=1)
+        updates = self.updates.value
+        cost = (
+            sums["nll"]
+            + self.kl_weight(updates) * penalty
+            + self.auxiliary_weight(updates) * sums["auxiliary"]
+            + self.backward_weight(updates) * sums["backward_nll"]
+        )
+        for name, values in sums.items():
+            self._terms[name].update_state(values, sample_weight)
+        if self._active_units is not None:
+            self._active_units.update_state(y_pred["shift"], y_pred["mask"])
+        if training:
+            self.updates.assign_add(1)
+        return ops.sum(
+            [ops.mean(weight * cost), *map(ops.sum, self.losses)]
+        )  # fmt: skip
+
+    def fit(self, x=None, *args, **kwargs):
+        """As `keras.Model.fit`; a loss that is not finite raises."""
+        callbacks = kwargs.pop("callbacks", None) or []
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [*callbacks, FiniteLoss()]
+        return super().fit(x, *args, callbacks=callbacks, **kwargs)
+
+    def get_config(self):
+        config = super().get_config()
+        objects = {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in _OBJECTS
+        }
+        return {**config, **objects, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for name in _OBJECTS:
+            if isinstance(config.get(name), dict):
+                config[name] = keras.saving.deserialize_keras_object(
+                    config[name], custom_objects=custom_objects
+                )
+        return cls(**config)
+
+
+_OBJECTS = (
+    "stochastic_rnn",
+    "head",
+    "embedding",
+    "kl_weight",
+    "auxiliary_weight",
+    "backward_weight",
+    "free_bits",
+)
+
+
+def _is_zero(weight) -> bool:
+    constant = isinstance(weight, schedules.ConstantSchedule)
+    return constant and weight.value == 0
+
+
+def _joined(frames, conditions):
+    """Frames, with the conditions that every step sees."""
+    if conditions is None:
+        return frames
+    conditions = ops.cast(conditions, frames.dtype)
+    if len(conditions.shape) == 2:
+        conditions = ops.repeat(
+            conditions[:, None], ops.shape(frames)[1], axis=1
+        )
+    return ops.concatenate([frames, conditions], axis=-1)
