@@ -458,9 +458,11 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         if self.posterior == "backward":
             targets = self._backward(targets, mask=mask)
             targets = ops.flip(targets, axis=1)
+        elif mask is not None and shifted:
+            targets = _next_valid(targets, mask)
         if not shifted:
             return targets
-        # A padded step of a backward net holds the next valid one.
+        # Padded steps hold what the next valid one says.
         last = ops.zeros_like(targets[:, :1])
         return ops.concatenate([targets[:, 1:], last], axis=1)
 
@@ -651,6 +653,17 @@ def _without_padding(x, mask):
     if mask is None:
         return x
     return ops.where(mask[..., None], x, ops.zeros_like(x))
+
+
+def _next_valid(x, mask):
+    """Fills padded steps with the next valid one, or 0 where there is none."""
+    time = ops.shape(x)[1]
+    steps = ops.sort(ops.where(mask, ops.arange(time, dtype="int32"), time))
+    count = ops.cast(mask, "int32")
+    before = ops.cumsum(count, axis=1) - count
+    steps = ops.take_along_axis(steps, before, axis=1)
+    x = ops.pad(x, [(0, 0), (0, 1), (0, 0)])
+    return ops.take_along_axis(x, steps[..., None], axis=1)
 
 
 def _has_future(hidden, mask, shifted):

@@ -36,7 +36,8 @@ def test_bad_rows_stay_alone(row):
         # NaN from the bad step on, not before.
         if not row.sees_the_future:
             np.testing.assert_array_equal(found[:, :2], expected[:, :2])
-        found = found[:, 2:]
+        # A layer of single steps has no state that holds it.
+        found = found[:, 2:] if row.masked else found[:, 2:3]
     if row.hands_on_its_input:
         np.testing.assert_array_equal(found, inputs[1:4, 2:])
     else:
