@@ -60,9 +60,19 @@ class LatentSampling:
         """
         check_integer("length", length)
         check_integer("num_samples", num_samples)
+        if not temperature > 0:
+            raise ValueError(
+                "Expected `temperature` to be a positive number. Received: "
+                f"temperature={temperature!r}"
+            )
         start = 0
         given = [x for x in (prompt, conditions) if x is not None]
-        batch = given[0].shape[0] if given else 1
+        batch = len(given[0]) if given else 1
+        if len(given) == 2 and len(prompt) != len(conditions):
+            raise ValueError(
+                "Expected one condition for each prompt. Received: "
+                f"{len(prompt)} prompts, {len(conditions)} conditions"
+            )
         if prompt is not None:
             prompt = np.repeat(np.asarray(prompt), num_samples, axis=0)
             start = prompt.shape[1]
@@ -150,14 +160,13 @@ class LatentSampling:
 
         return self._in_batches("encode", means, x, batch_size)
 
-    def interpolate(self, a, b, steps: int = 8, seed=None):
-        """Sequences between two, by their latents.
+    def interpolate(self, a, b, steps: int = 8):
+        """Sequences between two, by their latents, without noise.
 
         Args:
             a: One sequence, `(time, features)` or integers `(time,)`.
             b: Another of the same length.
             steps: Integer of at least 2, how many, both ends included.
-            seed: Unused without noise; steps are the head's modes or means.
 
         Returns:
             Numpy array `(steps, time, ...)`.
@@ -165,7 +174,6 @@ class LatentSampling:
         Raises:
             ValueError: if the sequences differ in shape.
         """
-        del seed
         check_integer("steps", steps, minimum=2)
         a, b = np.asarray(a), np.asarray(b)
         if a.shape != b.shape:

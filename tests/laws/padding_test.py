@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.gradients import FASTEST
 from tests.gradients import MODES
 from tests.laws.running import build
 from tests.laws.running import call
@@ -64,7 +65,7 @@ def test_gradients_are_the_same(row):
     inputs = make_inputs()
     clean = np.where(MASK[..., None], inputs, np.float32(0))
     counts = MASK if row.hands_on_its_input else None
-    check_gradients(layer, clean, *padded(inputs), "eager", counts)
+    check_gradients(layer, clean, *padded(inputs), FASTEST, counts)
 
 
 @pytest.mark.parametrize("mode", MODES)

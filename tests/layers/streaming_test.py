@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_seqcredit.layers import SABGRU
 from keras_seqcredit.layers import SABLSTM
+from tests.gradients import FASTEST
 from tests.gradients import value_and_gradients
 
 BATCH, TIME, FEATURES, UNITS = 2, 7, 2, 3
@@ -131,8 +132,8 @@ def test_gradient_of_steps(name):
         return ops.sum(ops.sin(outputs))
 
     inputs = [make_inputs()]
-    value, (expected,) = value_and_gradients(of_whole, inputs, "eager")
-    found, (gradient,) = value_and_gradients(of_steps, inputs, "eager")
+    value, (expected,) = value_and_gradients(of_whole, inputs, FASTEST)
+    found, (gradient,) = value_and_gradients(of_steps, inputs, FASTEST)
     assert found == pytest.approx(value, rel=1e-5)
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)

@@ -8,6 +8,7 @@ from keras import ops
 from keras_seqcredit.layers import SABGRU
 from keras_seqcredit.layers import SABLSTM
 from keras_seqcredit.layers import SparseAttentiveRNN
+from tests.gradients import FASTEST
 from tests.gradients import value_and_gradients
 from tests.gradients import with_weights
 
@@ -145,7 +146,7 @@ def test_gradient_of_a_stack():
         )
 
     arrays = [np.array(v) for v in model.trainable_variables]
-    _, gradients = value_and_gradients(loss, arrays, "eager")
+    _, gradients = value_and_gradients(loss, arrays, FASTEST)
     assert len(gradients) == 14
     for gradient in gradients:
         assert np.abs(gradient).max() > 0
@@ -206,8 +207,8 @@ def test_weights_of_keras_layers(theirs, ours, arguments):
     ):
         assert_close(a, b, tolerance=1e-6)
     arrays = [inputs, *weights]
-    _, expected = value_and_gradients(loss(theirs), arrays, "eager")
-    _, found = value_and_gradients(loss(ours), arrays, "eager")
+    _, expected = value_and_gradients(loss(theirs), arrays, FASTEST)
+    _, found = value_and_gradients(loss(ours), arrays, FASTEST)
     for a, b in zip(found, expected, strict=True):
         assert np.abs(b).max() > 0.01
         assert_close(a, b, tolerance=5e-6)

@@ -115,6 +115,11 @@ def test_generation():
         ({"length": 0}, "`length` to be a positive"),
         ({"length": 2, "num_samples": 0}, "`num_samples` to be a positive"),
         ({"length": 2, "prompt": prompt}, "1 to `length` steps.* 3 steps"),
+        ({"length": 2, "temperature": 0}, "`temperature` to be a positive"),
+        (
+            {"length": 5, "prompt": prompt, "conditions": np.eye(3)},
+            "2 prompts, 3 conditions",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             model.generate(**arguments)
