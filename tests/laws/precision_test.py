@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import tree
 
+from tests.laws.running import QUICKLY
 from tests.laws.running import as_arrays
 from tests.laws.running import build
 from tests.laws.running import call
@@ -69,7 +70,7 @@ def test_fit(row, policy):
     before = [w.astype("float32") for w in model.get_weights()]
     # Not Adam: in bfloat16 its beta_2 of 0.999 is 1, and it stands still.
     optimizer = keras.optimizers.SGD(1.0)
-    assert np.isfinite(fit_once(model, optimizer, run_eagerly=True))
+    assert np.isfinite(fit_once(model, optimizer, **QUICKLY))
     after = [w.astype("float32") for w in model.get_weights()]
     assert all(np.isfinite(w).all() for w in after)
     trainable = [v.path for v in model.trainable_variables]

@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 
+from tests.laws.running import QUICKLY
 from tests.laws.running import fit_once
 from tests.laws.running import model_with_head
 from tests.laws.table import ROWS
@@ -16,7 +17,7 @@ from tests.laws.table import make_inputs
 @every_row
 def test_round_trip_with_optimizer(row, tmp_path):
     model = model_with_head(row)
-    fit_once(model, run_eagerly=True)
+    fit_once(model, **QUICKLY)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
 
@@ -30,7 +31,7 @@ def test_round_trip_with_optimizer(row, tmp_path):
         np.testing.assert_array_equal(a, b)
 
     # Training goes on as if it had not stopped.
-    loaded.run_eagerly = True
+    loaded.run_eagerly = model.run_eagerly
     targets = np.zeros(np.shape(model(inputs)), "float32")
     for one in (model, loaded):
         keras.utils.set_random_seed(1)
