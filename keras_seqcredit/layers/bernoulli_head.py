@@ -59,15 +59,6 @@ class BernoulliHead(DistributionHead):
 
     takes_integers = True
 
-    def __init__(
-        self,
-        event_size: int,
-        hidden_units: int | None = None,
-        activation: Any = "relu",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(event_size, hidden_units, activation, **kwargs)
-
     @property
     def num_parameters(self) -> int:
         return self.event_size

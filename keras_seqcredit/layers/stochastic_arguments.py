@@ -66,6 +66,19 @@ def _check_cell(layer) -> None:
         )
 
 
+def check_states(layer, states, sizes) -> None:
+    """Raises a ValueError for an initial state that is not the cell's."""
+    if len(states) != len(sizes) or not all(
+        fits(x.shape, (None, size))
+        for x, size in zip(states, sizes, strict=True)
+    ):
+        raise ValueError(
+            f"`initial_state` of layer '{layer.name}' does not fit: expected "
+            f"{len(sizes)} states of shape (batch, size) and sizes {sizes}. "
+            f"Received: shapes {[tuple(x.shape) for x in states]}"
+        )
+
+
 def check_targets(layer, sequences, targets, mask, sample_from) -> None:
     """Raises a ValueError for call arguments that do not fit the sequences."""
     check_choice("sample_from", sample_from, ("posterior", "prior"))

@@ -16,6 +16,7 @@ from keras_seqcredit.layers.latents import CategoricalLatent
 from keras_seqcredit.layers.latents import GaussianLatent
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.stochastic_arguments import check_arguments
+from keras_seqcredit.layers.stochastic_arguments import check_states
 from keras_seqcredit.layers.stochastic_arguments import check_targets
 from keras_seqcredit.layers.stochastic_step import StochasticStep
 from keras_seqcredit.ops.recurrence import Constants
@@ -524,6 +525,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             initial_state = flat_states(self._cell, states)
         elif not isinstance(initial_state, (list, tuple)):
             initial_state = [initial_state]
+        check_states(self, initial_state, self._sizes)
         sizes = (self.latents.size, self.latents.parameters)
         return [
             *(ops.cast(x, self.compute_dtype) for x in initial_state),

@@ -53,11 +53,10 @@ class StochasticStep:
         _, network_weights, _ = weights
         _, network_constants, _ = constants
         stop = self._features + self._evidence
-        x, evidence = inputs[:, : self._features], inputs[:, self._features :]
-        noise = inputs[:, stop:]
+        x, noise = inputs[:, : self._features], inputs[:, stop:]
         known = [states[0]]
         if self._evidence:
-            known.append(evidence[:, : self._evidence])
+            known.append(inputs[:, self._features : stop])
         parameters = self._network(
             network_weights, network_constants, ops.concatenate(known, -1)
         )

@@ -247,7 +247,9 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
             mask = mask.get("sequences")
         if mask is None and self.embedding is not None:
             mask = self.embedding.compute_mask(sequences)
-        return sequences, conditions, None if mask is None else mask
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+        return sequences, conditions, mask
 
     def _frames(self, sequences):
         if self.embedding is not None:

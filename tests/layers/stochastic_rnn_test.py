@@ -297,6 +297,11 @@ def test_bad_arguments(arguments, message):
     [
         ({"targets": np.zeros((BATCH, TIME + 1, 2))}, r"\(3, 6, 'features'\)"),
         ({"mask": np.ones((BATCH, TIME - 1), bool)}, r"mask.shape=\(3, 5\)"),
+        ({"initial_state": [np.zeros((BATCH, UNITS))]}, "expected 2 states"),
+        (
+            {"initial_state": [np.zeros((BATCH, 2)), np.zeros((BATCH, 2))]},
+            r"sizes \[4, 4\].*\(3, 2\)",
+        ),
         ({"sample_from": "posteriori"}, "`sample_from` to be one of"),
     ],
 )
