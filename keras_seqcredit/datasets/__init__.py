@@ -1,15 +1,21 @@
-"""Sequence problems whose answer depends on distant events."""
+"""Sequences: problems that are generated, and real data."""
 
 from keras_seqcredit.datasets.adding_problem import adding_problem
 from keras_seqcredit.datasets.copying_memory import copying_memory
 from keras_seqcredit.datasets.copying_memory import copying_memory_stream
+from keras_seqcredit.datasets.imdb import imdb
+from keras_seqcredit.datasets.imdb import imdb_vocabulary
 from keras_seqcredit.datasets.sequential_digits import sequential_digits
 from keras_seqcredit.datasets.sequential_mnist import sequential_mnist
+from keras_seqcredit.datasets.spoken_digits import spoken_digits
 
 __all__ = [
     "adding_problem",
     "copying_memory",
     "copying_memory_stream",
+    "imdb",
+    "imdb_vocabulary",
     "sequential_digits",
     "sequential_mnist",
+    "spoken_digits",
 ]

@@ -1,12 +1,12 @@
 """MNIST, read pixel by pixel."""
 
-import hashlib
 import os
 import pathlib
 
 import keras
 import numpy as np
 
+from keras_seqcredit.datasets._files import checked_file
 from keras_seqcredit.datasets._pixels import pixel_order
 from keras_seqcredit.datasets._pixels import pixel_sequences
 
@@ -64,7 +64,7 @@ def sequential_mnist(
     if path is None:
         train, test = keras.datasets.mnist.load_data()
     else:
-        train, test = _load(pathlib.Path(path))
+        train, test = _load(checked_file(path, "mnist.npz", SHA256))
     x_train, x_test = (pixel_sequences(x, 255, order) for x, _ in (train, test))
     y_train, y_test = (y.astype("int32") for _, y in (train, test))
     return (x_train, y_train), (x_test, y_test)
@@ -73,19 +73,6 @@ def sequential_mnist(
 def _load(
     path: pathlib.Path,
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    if path.is_dir():
-        path = path / "mnist.npz"
-    if not path.is_file():
-        raise FileNotFoundError(
-            "Expected `path` to be the file `mnist.npz` or its folder. "
-            f"Received: no file '{path}'"
-        )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != SHA256:
-        raise ValueError(
-            "Expected `path` to be the `mnist.npz` of Keras, with SHA-256 "
-            f"{SHA256}. Received: '{path}' with SHA-256 {digest}"
-        )
     with np.load(path, allow_pickle=False) as arrays:
         return (
             (arrays["x_train"], arrays["y_train"]),

@@ -1,0 +1,40 @@
+"""Files of data that are read only if they are what they say."""
+
+import hashlib
+import os
+import pathlib
+
+
+def checked_file(
+    path: str | os.PathLike[str], name: str, sha256: str
+) -> pathlib.Path:
+    """Finds a file and checks what is in it.
+
+    Args:
+        path: The file, or the folder that it is in.
+        name: String, the name of the file in that folder.
+        sha256: String, the SHA-256 of what it must hold.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds something else.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        path = path / name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected `path` to be the file `{name}` or its folder. "
+            f"Received: no file '{path}'"
+        )
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != sha256:
+        raise ValueError(
+            f"Expected `path` to be `{name}` with SHA-256 {sha256}. "
+            f"Received: '{path}' with SHA-256 {digest}"
+        )
+    return path
