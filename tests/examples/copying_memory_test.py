@@ -49,7 +49,8 @@ def script(monkeypatch):
 
 
 def test_writes_a_result_and_resumes(tmp_path):
-    result, _ = run(tmp_path, "--epochs=2", "--evaluate-sequences=20")
+    decay = "--decay-epochs=4"
+    result, _ = run(tmp_path, "--epochs=2", decay, "--evaluate-sequences=20")
     assert result["initial_epoch"] == 0
     assert result["steps"] == 6
     assert [row["epoch"] for row in result["history"]] == [0, 1]
@@ -57,6 +58,7 @@ def test_writes_a_result_and_resumes(tmp_path):
     result, printed = run(
         tmp_path,
         "--epochs=4",
+        decay,
         "--evaluate-sequences=20",
         "--evaluate-lengths",
         "7",
