@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 from typing import Any
 
 PACKAGES = ("keras", "tensorflow", "jax", "numpy")
@@ -62,6 +63,43 @@ def describe_machine() -> dict[str, Any]:
         "backend": keras.backend.backend(),
         **{name: _version(name) for name in PACKAGES},
     }
+
+
+def check_settings(
+    logdir: str | os.PathLike[str],
+    settings: dict[str, Any],
+    resume: bool = True,
+    free: tuple[str, ...] = (),
+) -> None:
+    """Keeps a run from going on with another one's weights.
+
+    Args:
+        logdir: Folder of the run, whose settings are written there.
+        settings: Dictionary of the settings, as JSON has them.
+        resume: Boolean, whether to go on; else its `backup` is deleted.
+        free: Names of settings that may change in between.
+
+    Raises:
+        SystemExit: if the folder holds a run with other settings.
+    """
+    logdir = pathlib.Path(logdir)
+    path = logdir / "settings.json"
+    if not resume:
+        shutil.rmtree(logdir / "backup", ignore_errors=True)
+    elif path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = [
+            f"{name}={before.get(name)!r} became {value!r}"
+            for name, value in settings.items()
+            if name not in free and before.get(name) != value
+        ]
+        if changed:
+            raise SystemExit(
+                f"{logdir} holds a run with other settings: "
+                f"{', '.join(changed)}. Give another --logdir, or --no-resume "
+                "to start anew."
+            )
+    write_json(path, settings)
 
 
 def tensorboard(logdir: str | os.PathLike[str]) -> list[Any]:

@@ -28,10 +28,8 @@ References:
 
 import argparse
 import csv
-import json
 import math
 import pathlib
-import shutil
 import statistics
 import time
 
@@ -323,27 +321,6 @@ def evaluate(arguments, model, length):
     }
 
 
-def check_settings(arguments, settings):
-    """Keeps a run from going on with another one's weights."""
-    path = arguments.logdir / "settings.json"
-    if not arguments.resume:
-        shutil.rmtree(arguments.logdir / "backup", ignore_errors=True)
-    elif path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [
-            f"{name}={before.get(name)!r} became {value!r}"
-            for name, value in settings.items()
-            if name not in FREE_SETTINGS and before.get(name) != value
-        ]
-        if changed:
-            raise SystemExit(
-                f"{arguments.logdir} holds a run with other settings: "
-                f"{', '.join(changed)}. Give another --logdir, or --no-resume "
-                "to start anew."
-            )
-    common.write_json(path, settings)
-
-
 def main():
     """Trains, evaluates, and writes the result."""
     arguments = parse_arguments()
@@ -352,7 +329,9 @@ def main():
         for name, value in vars(arguments).items()
         if name not in ("logdir", "resume")
     }
-    check_settings(arguments, settings)
+    common.check_settings(
+        arguments.logdir, settings, arguments.resume, FREE_SETTINGS
+    )
     keras.utils.set_random_seed(arguments.seed)
     model = build_model(arguments)
     initial_epoch, history = train(arguments, model)

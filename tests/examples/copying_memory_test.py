@@ -81,16 +81,6 @@ def test_writes_a_result_and_resumes(tmp_path):
     assert list((tmp_path / "run" / "train").glob("*tfevents*"))
 
 
-def test_refuses_to_go_on_with_other_settings(script, tmp_path):
-    arguments = script.parse_arguments(["--logdir", str(tmp_path)])
-    script.check_settings(arguments, {"length": 5, "units": 16, "epochs": 1})
-    script.check_settings(arguments, {"length": 5, "units": 16, "epochs": 2})
-    with pytest.raises(SystemExit, match="units=16 became 8"):
-        script.check_settings(arguments, {"length": 5, "units": 8, "epochs": 2})
-    arguments.resume = False
-    script.check_settings(arguments, {"length": 5, "units": 8, "epochs": 2})
-
-
 @pytest.mark.parametrize(
     "flag", ["--length=0", "--units=a", "--learning-rate=-1", "--k-top=-1"]
 )
