@@ -55,8 +55,8 @@ def parse_arguments() -> argparse.Namespace:
     )
     z_forcing.add_arguments(
         parser,
-        epochs=20,
-        units=256,
+        epochs=15,
+        units=128,
         latent_dim=32,
         auxiliary_weight=0.01,
         logdir=pathlib.Path("runs/speech_z_forcing"),
