@@ -92,6 +92,13 @@ class CategoricalHead(DistributionHead):
         """Probabilities `(batch, ..., num_classes)`: the mean of one-hots."""
         return ops.softmax(self._as_parameters(parameters), axis=-1)
 
+    def keep_top(self, parameters: Tensor, k: int) -> Tensor:
+        """Parameters that leave the `k` most likely classes of each step."""
+        if k >= self.num_classes:
+            return parameters
+        least = ops.min(ops.top_k(parameters, k)[0], axis=-1, keepdims=True)
+        return ops.where(parameters < least, -1e9, parameters)
+
     def is_possible(self, targets: Tensor) -> Tensor | None:
         whole = targets == ops.floor(targets)
         return whole & (targets >= 0) & (targets < self.num_classes)

@@ -1,0 +1,385 @@
+"""A recurrent net that predicts a sequence step by step."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit import schedules
+from keras_seqcredit.layers.saved_seed import SavedSeed
+from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
+from keras_seqcredit.metrics import BitsPerStep
+from keras_seqcredit.models.autoregressive_sampling import (
+    AutoregressiveSampling,
+)
+from keras_seqcredit.models.finite_loss import FiniteLoss
+from keras_seqcredit.models.given_key import GivenKey
+from keras_seqcredit.models.sequence_model import each_step
+from keras_seqcredit.models.sequence_model import joined
+from keras_seqcredit.models.sequence_model import past_of
+from keras_seqcredit.registration import public
+
+
+@public
+class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
+    """A recurrent net that gives the density of each step after those before.
+
+    Fit it on sequences: it reads each one a step late, a step of zeros first,
+    and its head gives the density of the step that comes. With a sampling
+    probability above 0 it is trained by scheduled sampling: at each step a coin
+    decides whether it reads the data or its own sample of the step before.
+
+    Args:
+        core: What carries the state: a Keras RNN cell, a list of cells, a Keras
+            RNN layer such as `keras.layers.GRU(256)`, `SABLSTM`, `SABGRU` or
+            `SparseAttentiveRNN`. The model makes a copy.
+        head: A `DistributionHead` for a step of the sequences.
+        embedding: A Keras layer that turns steps into vectors, such as
+            `keras.layers.Embedding`, or None for steps that are vectors.
+        condition_network: A Keras layer that turns conditions into vectors
+            `(batch, features)` or `(batch, time, features)`, such as an
+            embedding of classes or a recurrent net over a text, or None.
+        sampling_probability: Float in `[0, 1]` or a schedule of it, how often a
+            step of training reads the model's own sample. No gradient flows
+            through a sample.
+        seed: Integer or None, of samples.
+        **kwargs: Arguments of `keras.Model`.
+
+    Call arguments:
+        inputs: `(batch, time, features)` or integers `(batch, time)`; or a
+            dictionary of such `"sequences"` with, optionally, `"conditions"`,
+            which every step sees, and `"mask"`, boolean `(batch, time)`.
+        mask: As `"mask"`. Padded steps cost nothing.
+        training: Boolean, whether dropout and scheduled sampling are used.
+
+    Returns:
+        Parameters of the head `(batch, time, num_parameters)`, float32.
+
+    `fit` and `evaluate` report `loss` and `nll`, in nats a sequence, and
+    `bits_per_step`. A loss that is not finite ends `fit` with the batch it came
+    from.
+
+    Raises:
+        ValueError: if an argument or the data do not fit.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+
+    from keras_seqcredit.layers import CategoricalHead
+    from keras_seqcredit.models import AutoregressiveRNN
+
+    model = AutoregressiveRNN(
+        keras.layers.GRUCell(16),
+        CategoricalHead(5),
+        embedding=keras.layers.Embedding(5, 8),
+    )
+    model.compile("adam")
+    model.fit(np.random.randint(0, 5, (32, 10)), batch_size=16)
+    samples = model.generate(length=20, num_samples=2, temperature=0.8)
+    assert samples.shape == (2, 20)
+    ```
+
+    References:
+        - Williams and Zipser, "A Learning Algorithm for Continually Running
+          Fully Recurrent Neural Networks", Neural Computation 1(2), 1989:
+          teacher forcing.
+        - Bengio et al., "Scheduled Sampling for Sequence Prediction with
+          Recurrent Neural Networks", NeurIPS 2015, arXiv:1506.03099.
+    """
+
+    def __init__(
+        self,
+        core,
+        head,
+        embedding=None,
+        condition_network=None,
+        sampling_probability=0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        # Passed args.
+        self.core = _as_core(core, self.dtype_policy)
+        self.head = head
+        self.embedding = embedding
+        self.condition_network = condition_network
+        self.sampling_probability = schedules.get(sampling_probability)
+        self.seed = seed
+
+        # Other args.
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._nll = keras.metrics.Mean(name="nll")
+        self._bits_per_step = BitsPerStep()
+        self.updates: Any = None
+
+    def build(self, inputs_shape) -> None:
+        conditions = None
+        if isinstance(inputs_shape, dict):
+            conditions = inputs_shape.get("conditions")
+            inputs_shape = inputs_shape["sequences"]
+        frames = self._build_part(self.embedding, tuple(inputs_shape))
+        if len(frames) != 3:
+            raise ValueError(
+                "Expected sequences of shape (batch, time, features), or an "
+                "`embedding` that makes such of them. Received: "
+                f"shape={tuple(inputs_shape)}, embedding={self.embedding}"
+            )
+        batch, time, self.frame_size = frames
+        features = self.frame_size
+        if conditions is not None:
+            conditions = self._build_part(self.condition_network, conditions)
+            features += conditions[-1]
+        self._build_part(self.core, (batch, time, features))
+        self._build_part(self.head, (batch, time, self.units))
+        self.updates = self.add_weight(
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            name="updates",
+        )
+        self.built = True
+
+    def _build_part(self, layer, shape):
+        """The shape that a layer makes of `shape`."""
+        if layer is None:
+            return tuple(shape)
+        if not layer.built:
+            layer.build(shape)
+            layer.built = True
+        return layer.compute_output_shape(shape)
+
+    @property
+    def units(self) -> int:
+        """Size of the hidden state that the head reads."""
+        return self.core.compute_output_shape((1, 1, 1))[-1]
+
+    def call(self, inputs, mask=None, training=False):
+        sequences, conditions, mask = self._unpack(inputs, mask)
+        given = sequences
+        if training and not _is_zero(self.sampling_probability):
+            given = self._mixed(sequences, conditions, mask)
+        return self._behavior(given, conditions, mask, training)[1]
+
+    def _behavior(self, sequences, conditions, mask=None, training=False):
+        """Hidden states and the head's parameters, fed with `sequences`."""
+        past = past_of(self._frames(sequences, mask))
+        conditions = self._conditions(conditions)
+        hidden = self.core(
+            joined(past, conditions), mask=mask, training=training
+        )
+        return hidden, self.head(hidden)
+
+    def _frames(self, sequences, mask=None):
+        """Steps as the core reads them, `(batch, time, features)`."""
+        if self.embedding is not None:
+            frames = self.embedding(sequences)
+        else:
+            frames = ops.cast(sequences, self.core.compute_dtype)
+        if mask is not None:  # A step after padding reads zeros.
+            frames = ops.where(mask[..., None], frames, ops.zeros_like(frames))
+        return frames
+
+    def _conditions(self, conditions):
+        if conditions is None or self.condition_network is None:
+            return conditions
+        return self.condition_network(conditions)
+
+    def _mixed(self, sequences, conditions, mask):
+        """Sequences in which coins put the model's own samples."""
+        batch, time = ops.shape(sequences)[:2]
+        coins = keras.random.uniform((time, batch), seed=self.seed_generator)
+        coins = coins < self.sampling_probability(self.updates.value)
+        return self._sampled(sequences, conditions, mask, coins)
+
+    def _sampled(self, sequences, conditions, mask=None, coins=None):
+        """Sequences in which the model's own samples stand where coins say.
+
+        What was read before is constant for the gradient: that of a run on its
+        own samples is the gradient of a run on these sequences.
+
+        Args:
+            sequences: `(batch, time, ...)`.
+            conditions: those of the sequences, or None.
+            mask: Boolean `(batch, time)` or None.
+            coins: Boolean `(time, batch)`, or None for samples everywhere.
+
+        Returns:
+            As `sequences`.
+        """
+        time = ops.shape(sequences)[1]
+        keys = GivenKey.draw(self.seed_generator, time, self.seed_generator)
+        # Without a gradient: no way back through the loop is kept.
+        frozen = [(v, ops.stop_gradient(v.value)) for v in self.variables]
+        with keras.StatelessScope(state_mapping=frozen):
+            samples = self._run_freely(sequences, conditions, mask, coins, keys)
+        return ops.stop_gradient(samples)
+
+    def _run_freely(self, sequences, conditions, mask, coins, keys):
+        batch, time = ops.shape(sequences)[:2]
+        xs = {"key": keys, "data": time_first(sequences)}
+        if coins is not None:
+            xs["coin"] = coins
+        if mask is not None:
+            xs["mask"] = ops.transpose(mask)
+        if conditions is not None:
+            xs["conditions"] = each_step(self._conditions(conditions), time)
+
+        def step(carry, x):
+            frame, before = carry
+            parameters, state = self._step(frame, before, x.get("conditions"))
+            sample = self.head.sample(parameters, GivenKey(x["key"]))
+            sample = ops.cast(sample, x["data"].dtype)
+            if coins is not None:
+                sample = _select(x["coin"], sample, x["data"])
+            after = self._frame(sample)
+            if mask is not None:
+                after = _select(x["mask"], after, ops.zeros_like(after))
+                state = _hold(x["mask"], state, before)
+            return (after, state), sample
+
+        _, samples = backend.scan(step, self._start(batch, time), xs, time)
+        return time_first(samples)
+
+    def _start(self, batch, time):
+        """The frame before the first, and the state of the core."""
+        slots = None
+        if self.core.k_top and self.core.memory_size is None:
+            slots = time + 1
+        frame = ops.zeros((batch, self.frame_size), self.core.compute_dtype)
+        return frame, self.core.get_initial_state(batch, slots)
+
+    def _step(self, frame, state, conditions=None):
+        """Parameters of the step that comes after `frame`, and the state."""
+        if conditions is not None:
+            conditions = ops.cast(conditions, frame.dtype)
+            frame = ops.concatenate([frame, conditions], axis=-1)
+        output, state = self.core.step(frame, state)
+        return self.head(output), state
+
+    def _frame(self, sample):
+        """A step as the core reads it, `(batch, features)`."""
+        return self._frames(sample[:, None])[:, 0]
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        del y
+        sequences, _, mask = self._unpack(x)
+        nats = -self.head.log_prob(y_pred, sequences, mask)
+        return self._report(nats, mask, sample_weight, training)
+
+    def _report(self, nats, mask, sample_weight, training):
+        """Updates the metrics; returns the mean of the weighted loss."""
+        nll = ops.sum(nats, axis=1)
+        weight = ops.ones_like(nll)
+        if sample_weight is not None:
+            weight = ops.cast(sample_weight, nll.dtype)
+        steps = weight[:, None] * ops.ones_like(nats)
+        if mask is not None:
+            steps = ops.where(mask, steps, 0.0)
+        self._nll.update_state(nll, sample_weight)
+        self._bits_per_step.update_state(nats, sample_weight=steps)
+        if training:
+            self.updates.assign_add(1)
+        return ops.sum([ops.mean(weight * nll), *map(ops.sum, self.losses)])
+
+    def compute_output_shape(self, inputs_shape):
+        if isinstance(inputs_shape, dict):
+            inputs_shape = inputs_shape["sequences"]
+        return (*inputs_shape[:2], self.head.num_parameters)
+
+    def fit(self, x=None, *args, **kwargs):
+        """As `keras.Model.fit`; a loss that is not finite raises."""
+        callbacks = kwargs.pop("callbacks", None) or []
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [*callbacks, FiniteLoss()]
+        return super().fit(x, *args, callbacks=callbacks, **kwargs)
+
+    def get_config(self):
+        config = super().get_config()
+        objects = {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in _OBJECTS
+        }
+        return {**config, **objects, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for name in _OBJECTS:
+            if isinstance(config.get(name), dict):
+                config[name] = keras.saving.deserialize_keras_object(
+                    config[name], custom_objects=custom_objects
+                )
+        return cls(**config)
+
+
+_OBJECTS = (
+    "core",
+    "head",
+    "embedding",
+    "condition_network",
+    "sampling_probability",
+)
+
+
+def _as_core(core, dtype) -> SparseAttentiveRNN:
+    """A layer that runs over sequences, and step by step."""
+    if isinstance(core, (list, tuple)):
+        core = keras.layers.StackedRNNCells(core)
+    if isinstance(core, SparseAttentiveRNN):
+        config = {
+            **core.get_config(),
+            "return_sequences": True,
+            "return_state": False,
+            "return_memory": False,
+            "return_attention": False,
+        }
+        if config["go_backwards"] or config["stateful"]:
+            raise ValueError(
+                "A generator runs forward, and each sequence from its start. "
+                "Expected a `core` with `go_backwards=False` and "
+                f"`stateful=False`. Received: core={core}"
+            )
+        return type(core).from_config(config)
+    if isinstance(core, keras.layers.RNN):
+        core = core.cell
+    if not (hasattr(core, "state_size") and callable(core)):
+        raise ValueError(
+            "Expected `core` to run step by step: an RNN cell, a list of "
+            "cells, a Keras RNN layer or a `SparseAttentiveRNN`. Received: "
+            f"core={core!r}"
+        )
+    cell = type(core).from_config(core.get_config())
+    return SparseAttentiveRNN(
+        cell, k_top=0, return_sequences=True, dtype=dtype, name="core"
+    )
+
+
+def _is_zero(schedule) -> bool:
+    constant = isinstance(schedule, schedules.ConstantSchedule)
+    return constant and schedule.value == 0
+
+
+def _select(mask, chosen, other):
+    """Rows of `chosen` where `mask (batch,)` holds, of `other` elsewhere."""
+    mask = ops.reshape(mask, (-1, *[1] * (len(chosen.shape) - 1)))
+    return ops.where(mask, chosen, other)
+
+
+def _hold(mask, states, before):
+    """States of a step, for padded rows those before it."""
+    return [
+        _select(mask, new, old) if len(new.shape) else new
+        for new, old in zip(states, before, strict=True)
+    ]
+
+
+def time_first(x):
+    """`(time, batch, ...)` of `(batch, time, ...)`, and back."""
+    return ops.transpose(x, [1, 0, *range(2, len(x.shape))])

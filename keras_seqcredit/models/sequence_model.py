@@ -1,0 +1,103 @@
+"""What models of sequences share: their inputs, and compiled functions."""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.checks import check_integer
+
+
+class SequenceModel:
+    """A mixin of models that are fitted on sequences.
+
+    Their input is an array `(batch, time, features)`, integers `(batch, time)`
+    for a model with an embedding, or a dictionary of such `"sequences"` with,
+    optionally, `"conditions"` `(batch, features)` or `(batch, time, features)`
+    and a boolean `"mask"` `(batch, time)`.
+    """
+
+    # What the model has.
+    embedding: Any
+    built: bool
+
+    def _unpack(self, inputs, mask=None):
+        """Sequences, conditions and the mask, the last two or None."""
+        sequences, conditions = inputs, None
+        if isinstance(inputs, dict):
+            unknown = set(inputs) - {"sequences", "conditions", "mask"}
+            if unknown or "sequences" not in inputs:
+                raise ValueError(
+                    "Expected a dictionary with 'sequences' and, optionally, "
+                    f"'conditions' and 'mask'. Received: {sorted(inputs)}"
+                )
+            sequences = inputs["sequences"]
+            conditions = inputs.get("conditions")
+            mask = inputs.get("mask", mask)
+        if isinstance(mask, dict):
+            mask = mask.get("sequences")
+        if mask is None and self.embedding is not None:
+            mask = self.embedding.compute_mask(sequences)
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+        return sequences, conditions, mask
+
+    def _in_batches(self, name, function, x, batch_size):
+        """Applies a compiled function to batches of arrays."""
+        check_integer("batch_size", batch_size)
+        self._check_built()
+        arrays = x if isinstance(x, dict) else {"sequences": x}
+        arrays = {key: np.asarray(value) for key, value in arrays.items()}
+        run = self._compiled((name,), function)
+        found = [
+            ops.convert_to_numpy(
+                run(
+                    {
+                        key: ops.convert_to_tensor(value[i : i + batch_size])
+                        for key, value in arrays.items()
+                    }
+                )
+            )
+            for i in range(0, len(arrays["sequences"]), batch_size)
+        ]
+        return np.concatenate(found)
+
+    def _compiled(self, key, function):
+        cache = self.__dict__.setdefault("_compiled_functions", {})
+        if key not in cache:
+            cache[key] = backend.compiled(function, self)
+        return cache[key]
+
+    def _check_built(self) -> None:
+        if not self.built:
+            raise ValueError(
+                "The model has not seen data. Expected a model that was "
+                "trained, loaded or called once. Received: an unbuilt "
+                f"{type(self).__name__}"
+            )
+
+
+def past_of(frames):
+    """Each step's predecessor; zeros before the first."""
+    first = ops.zeros_like(frames[:, :1])
+    return ops.concatenate([first, frames[:, :-1]], axis=1)
+
+
+def joined(frames, conditions):
+    """Frames `(batch, time, ...)` with the conditions that every step sees."""
+    if conditions is None:
+        return frames
+    conditions = ops.cast(conditions, frames.dtype)
+    if len(conditions.shape) == 2:
+        conditions = ops.repeat(
+            conditions[:, None], ops.shape(frames)[1], axis=1
+        )
+    return ops.concatenate([frames, conditions], axis=-1)
+
+
+def each_step(conditions, length):
+    """Conditions as `(length, batch, features)`."""
+    if len(conditions.shape) == 2:
+        return ops.repeat(conditions[None], length, axis=0)
+    return ops.transpose(conditions, (1, 0, 2))

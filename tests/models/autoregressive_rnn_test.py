@@ -1,0 +1,345 @@
+"""`AutoregressiveRNN`: its density, its samples, and what it is trained on."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_seqcredit import layers
+from keras_seqcredit.models import AutoregressiveRNN
+from keras_seqcredit.schedules import LinearSchedule
+from tests.gradients import FASTEST
+from tests.gradients import value_and_gradients
+
+BATCH, TIME, CLASSES, FEATURES, UNITS = 4, 6, 5, 2, 7
+
+CORES = {
+    "gru": lambda: keras.layers.GRUCell(UNITS),
+    "layer": lambda: keras.layers.LSTM(UNITS),
+    "stack": lambda: [keras.layers.GRUCell(3), keras.layers.LSTMCell(UNITS)],
+    "sab": lambda: layers.SABLSTM(UNITS, k_top=2, return_summary=True),
+}
+
+
+def make_words(batch=BATCH, time=TIME):
+    return np.random.default_rng(0).integers(0, CLASSES, (batch, time))
+
+
+def make_sequences(batch=BATCH, time=TIME):
+    random = np.random.default_rng(0)
+    return random.normal(size=(batch, time, FEATURES)).astype("float32")
+
+
+def word_model(core="gru", **arguments):
+    return AutoregressiveRNN(
+        CORES[core](),
+        layers.CategoricalHead(CLASSES),
+        embedding=keras.layers.Embedding(CLASSES, 3),
+        **{"seed": 1, **arguments},
+    )
+
+
+def vector_model(core="gru", **arguments):
+    return AutoregressiveRNN(
+        CORES[core](), layers.GaussianHead(FEATURES), seed=1, **arguments
+    )
+
+
+def step_by_step(model, sequences, conditions=None):
+    """The head's parameters, each step fed with the one before."""
+    batch, time = sequences.shape[:2]
+    frame, state = model._start(batch, time)
+    found = []
+    for t in range(time):
+        given = None if conditions is None else conditions[:, t]
+        parameters, state = model._step(frame, state, given)
+        found.append(parameters)
+        frame = model._frame(ops.convert_to_tensor(sequences[:, t]))
+    return ops.stack(found, axis=1)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_density_is_that_of_one_step_after_the_other(core):
+    model = vector_model(core)
+    sequences = make_sequences()
+    conditions = np.random.default_rng(1).normal(size=(BATCH, TIME, 3))
+    conditions = conditions.astype("float32")
+    data = {"sequences": sequences, "conditions": conditions}
+    parameters = model(data)
+    expected = step_by_step(model, sequences, conditions)
+    np.testing.assert_allclose(parameters, expected, rtol=1e-4, atol=1e-5)
+    density = model.head.distribution(ops.convert_to_tensor(expected))
+    np.testing.assert_allclose(
+        model.log_likelihood(data, batch_size=3),
+        ops.sum(density.log_prob(sequences), axis=1),
+        rtol=1e-4,
+    )
+
+
+def test_padding_changes_nothing():
+    model = vector_model("sab")
+    sequences = make_sequences()
+    model(sequences)
+    expected = model.log_likelihood(sequences)
+    padded = np.pad(sequences, [(0, 0), (0, 2), (0, 0)], constant_values=np.nan)
+    mask = np.tile(np.arange(TIME + 2) < TIME, (BATCH, 1))
+    data = {"sequences": padded, "mask": mask}
+    np.testing.assert_allclose(model.log_likelihood(data), expected, rtol=1e-5)
+    model.compile("sgd", run_eagerly=FASTEST == "eager")
+    found = model.evaluate(data, verbose=0, return_dict=True)
+    assert found["nll"] == pytest.approx(-expected.mean(), rel=1e-5)
+    bits = -expected.mean() / TIME / np.log(2)
+    assert found["bits_per_step"] == pytest.approx(bits, rel=1e-5)
+
+
+def markov_chain():
+    """A model that is a Markov chain, and its transition probabilities."""
+    one_hot = keras.layers.Embedding(
+        CLASSES, CLASSES, embeddings_initializer="identity"
+    )
+    cell = keras.layers.SimpleRNNCell(
+        CLASSES,
+        activation="linear",
+        kernel_initializer="identity",
+        recurrent_initializer="zeros",
+    )
+    model = AutoregressiveRNN(
+        cell, layers.CategoricalHead(CLASSES), embedding=one_hot, seed=3
+    )
+    model(make_words())
+    random = np.random.default_rng(2)
+    probabilities = random.dirichlet(np.full(CLASSES, 2.0), CLASSES)
+    model.head.projection.kernel.assign(np.log(probabilities))
+    return model, probabilities
+
+
+def chi_square(samples, probabilities):
+    """Of the transitions, and of the first step, which is uniform."""
+    counts = np.zeros((CLASSES + 1, CLASSES))
+    np.add.at(counts, (samples[:, :-1].ravel(), samples[:, 1:].ravel()), 1)
+    np.add.at(counts, (CLASSES, samples[:, 0]), 1)
+    expected = np.vstack([probabilities, np.full(CLASSES, 1 / CLASSES)])
+    expected = expected * counts.sum(axis=1, keepdims=True)
+    return ((counts - expected) ** 2 / expected).sum()
+
+
+# The 99.9 % quantile of chi-square with 6 * 4 degrees of freedom.
+QUANTILE = 51.2
+
+
+def test_samples_follow_the_distribution_of_the_head():
+    model, probabilities = markov_chain()
+    samples = model.generate(40, num_samples=500, seed=0)
+    assert chi_square(samples, probabilities) < QUANTILE
+    assert (
+        chi_square(samples, np.roll(probabilities, 1, axis=1)) > 10 * QUANTILE
+    )
+    # What scheduled sampling and Professor Forcing read.
+    given = np.zeros((500, 40), "int32")
+    free = ops.convert_to_numpy(
+        model._compiled("free", lambda x: model._sampled(x, None))(given)
+    )
+    assert chi_square(free, probabilities) < QUANTILE
+    # Rows do not mix: all are different draws.
+    assert len(np.unique(free, axis=0)) == 500
+
+
+def test_generation_can_be_streamed():
+    model = word_model("sab")
+    model(make_words())
+    prompt = make_words(2, 3)
+    arguments = {"num_samples": 2, "prompt": prompt, "seed": 5, "top_k": 3}
+    whole = model.generate(11, **arguments)
+    assert whole.shape == (4, 11)
+    np.testing.assert_array_equal(whole[:, :3], np.repeat(prompt, 2, axis=0))
+    np.testing.assert_array_equal(whole, model.generate(11, **arguments))
+    chunks = list(model.stream(11, chunk_size=4, **arguments))
+    assert [chunk.shape[1] for chunk in chunks] == [4, 4, 3]
+    np.testing.assert_array_equal(whole, np.concatenate(chunks, axis=1))
+    other = model.generate(11, **{**arguments, "seed": 6})
+    assert (whole[:, 3:] != other[:, 3:]).any()
+
+
+def test_generation_ends_at_the_symbol_of_the_end():
+    model = word_model()
+    model(make_words())
+    plain = model.generate(200, num_samples=3, seed=0)
+    ended = model.generate(200, num_samples=3, seed=0, stop=2)
+    assert ended.shape == plain.shape
+    for with_stop, without in zip(ended, plain, strict=True):
+        end = np.argmax(without == 2) + 1
+        np.testing.assert_array_equal(with_stop[:end], without[:end])
+        assert (with_stop[end:] == 2).all()
+    chunks = list(
+        model.stream(200, num_samples=3, seed=0, stop=2, chunk_size=50)
+    )
+    assert len(chunks) < 4
+
+
+def test_few_classes_and_a_low_temperature():
+    model, probabilities = markov_chain()
+    samples = model.generate(30, num_samples=50, top_k=2, seed=0)
+    best = np.argsort(-probabilities, axis=1)[:, :2]
+    for before, after in zip(samples[:, :-1].T, samples[:, 1:].T, strict=True):
+        assert (best[before] == after[:, None]).any(axis=1).all()
+    cold = model.generate(30, num_samples=5, temperature=1e-3, seed=0)
+    np.testing.assert_array_equal(
+        cold[:, 1:], probabilities.argmax(axis=1)[cold[:, :-1]]
+    )
+
+
+def test_forecasts_and_conditions():
+    model = vector_model(condition_network=keras.layers.Embedding(3, 4))
+    data = {"sequences": make_sequences(), "conditions": np.arange(BATCH) % 3}
+    model(data)
+    found = model.forecast(
+        data["sequences"], 5, 3, conditions=data["conditions"], seed=0
+    )
+    assert found.shape == (BATCH, 3, 5, FEATURES)
+    other = model.forecast(
+        data["sequences"], 5, 3, conditions=np.zeros(BATCH, "int"), seed=0
+    )
+    same = data["conditions"] == 0
+    np.testing.assert_array_equal(found[same], other[same])
+    assert (found[~same] != other[~same]).all()
+
+
+@pytest.mark.parametrize("core", ["gru", "sab"])
+def test_own_samples_are_read_as_a_loop_would(core):
+    model = vector_model(core)
+    sequences = ops.convert_to_tensor(make_sequences())
+    model(sequences)
+    coins = np.random.default_rng(3).random((TIME, BATCH)) < 0.5
+    model.seed_generator.state.assign([7, 7])
+    mixed = ops.convert_to_numpy(model._sampled(sequences, None, coins=coins))
+    np.testing.assert_array_equal(
+        mixed[~coins.T], ops.convert_to_numpy(sequences)[~coins.T]
+    )
+    # The sample of a step is drawn given the mixed steps before it.
+    parameters = ops.convert_to_numpy(step_by_step(model, mixed))
+    mean, log_variance = np.split(parameters, 2, axis=-1)
+    noise = (mixed - mean) / np.exp(log_variance / 2)
+    model.seed_generator.state.assign([7, 7])
+    again = ops.convert_to_numpy(model._sampled(sequences + 1, None))
+    parameters = ops.convert_to_numpy(step_by_step(model, again))
+    mean, log_variance = np.split(parameters, 2, axis=-1)
+    same_noise = (again - mean) / np.exp(log_variance / 2)
+    np.testing.assert_allclose(
+        noise[coins.T], same_noise[coins.T], rtol=1e-3, atol=1e-4
+    )
+    # The first step reads the start, whatever the data are.
+    assert np.abs(same_noise).max() < 5
+
+
+def test_gradient_of_scheduled_sampling_is_that_of_a_loop():
+    model = vector_model(sampling_probability=0.5)
+    sequences = make_sequences()
+    model(sequences)
+    variables = model.trainable_variables
+    model.seed_generator.state.assign([7, 7])
+    state = ops.convert_to_numpy(model.seed_generator.state.value)
+
+    def mixed_input():
+        mapping = [(model.seed_generator.state, ops.convert_to_tensor(state))]
+        mapping += [(v, v.value) for v in variables]
+        with keras.StatelessScope(state_mapping=mapping):
+            return model._mixed(ops.convert_to_tensor(sequences), None, None)
+
+    given = ops.convert_to_numpy(mixed_input())
+    assert 0 < (given == sequences).mean() < 1
+
+    def loss(weights, run):
+        mapping = list(zip(variables, weights, strict=True))
+        mapping += [(model.seed_generator.state, ops.convert_to_tensor(state))]
+        with keras.StatelessScope(state_mapping=mapping):
+            return -ops.mean(model.head.log_prob(run(), sequences))
+
+    weights = [ops.convert_to_numpy(v.value) for v in variables]
+    value, found = value_and_gradients(
+        lambda w: loss(w, lambda: model(sequences, training=True)),
+        weights,
+        FASTEST,
+    )
+    expected_value, expected = value_and_gradients(
+        lambda w: loss(w, lambda: step_by_step(model, given)), weights, FASTEST
+    )
+    np.testing.assert_allclose(value, expected_value, rtol=1e-5)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_training_improves_and_resumes(tmp_path):
+    model = word_model(sampling_probability=LinearSchedule(0.0, 0.5, 10))
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
+    words = make_words()
+    history = model.fit(words, epochs=15, batch_size=2, verbose=0).history
+    assert history["nll"][-1] < history["nll"][0]
+    assert int(model.updates.value) == 30
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    losses = [
+        one.fit(
+            words, epochs=2, batch_size=2, verbose=0, shuffle=False
+        ).history["loss"]
+        for one in (model, loaded)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    np.testing.assert_array_equal(
+        model.generate(5, seed=1), loaded.generate(5, seed=1)
+    )
+
+
+def test_nan_is_reported_with_its_batch():
+    model = vector_model()
+    model.compile("sgd", run_eagerly=FASTEST == "eager")
+    sequences = make_sequences(8)
+    sequences[5] = np.nan
+    with pytest.raises(ValueError, match="batch 2 .* of epoch 1 is not finite"):
+        model.fit(sequences, batch_size=2, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"length": 0}, "`length` to be a positive"),
+        ({"num_samples": 0}, "`num_samples` to be a positive"),
+        ({"temperature": 0}, "`temperature` to be a positive"),
+        ({"top_k": 0}, "`top_k` to be a positive"),
+        (
+            {"prompt": [[0, 7, 9]]},
+            r"can draw.*5 parameters. Received: \[7, 9\]",
+        ),
+        ({"prompt": np.zeros((2, 0), "int")}, "1 to `length` steps.* zeros"),
+        ({"prompt": np.zeros((2, 9), "int")}, "1 to `length` steps"),
+        ({"prompt": np.zeros((2, 2, 2))}, r"prompt \(batch, steps\)"),
+    ],
+)
+def test_bad_generation(arguments, message):
+    model = word_model()
+    with pytest.raises(ValueError, match="has not seen data"):
+        model.generate(3)
+    model.build((None, TIME))
+    with pytest.raises(ValueError, match=message):
+        model.generate(**{"length": 4, **arguments})
+
+
+def test_bad_arguments():
+    head = layers.GaussianHead(FEATURES)
+    for core in (
+        keras.layers.Dense(3),
+        keras.layers.Bidirectional(CORES["layer"]()),
+    ):
+        with pytest.raises(ValueError, match="`core` to run step by step"):
+            AutoregressiveRNN(core, head)
+    with pytest.raises(ValueError, match="Received: core=<SABLSTM"):
+        AutoregressiveRNN(layers.SABLSTM(3, go_backwards=True), head)
+    with pytest.raises(ValueError, match=r"`embedding` that makes such"):
+        AutoregressiveRNN(CORES["gru"](), head)(np.zeros((2, 3)))
+    model = vector_model()
+    model(make_sequences())
+    with pytest.raises(ValueError, match="`top_k` is of classes"):
+        model.generate(3, top_k=2)
+    with pytest.raises(ValueError, match="one condition for each prompt"):
+        model.generate(8, prompt=make_sequences(), conditions=np.eye(3))
+    with pytest.raises(ValueError, match=r"Received: \['condition'"):
+        model({"sequences": make_sequences(), "condition": np.eye(BATCH, 3)})
