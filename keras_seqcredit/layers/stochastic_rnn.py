@@ -23,6 +23,8 @@ from keras_seqcredit.ops.recurrence import Constants
 from keras_seqcredit.ops.recurrence import Operands
 from keras_seqcredit.ops.recurrence import Settings
 from keras_seqcredit.ops.recurrence import infinite_to_nan
+from keras_seqcredit.ops.sequence import has_later_valid
+from keras_seqcredit.ops.sequence import next_valid
 from keras_seqcredit.ops.sparse_recurrence import sparse_recurrence
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Shape
@@ -110,6 +112,8 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         return_losses: Boolean, whether to return the costs of each step and
             not to add them to the model's losses.
         go_backwards: Boolean, whether to run from the last step to the first.
+        stateful: Boolean, whether the cell's states carry over to the next
+            call, until `reset_state()`. The backward network starts anew.
         zero_output_for_mask: Boolean, whether outputs at padding are 0.
         seed: Integer or None, of the noise.
         jit_compile: Boolean or `"auto"`, as in `SparseAttentiveRNN`.
@@ -187,6 +191,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         return_state: bool = False,
         return_losses: bool = False,
         go_backwards: bool = False,
+        stateful: bool = False,
         zero_output_for_mask: bool = False,
         seed: int | None = None,
         jit_compile: bool | str = "auto",
@@ -216,6 +221,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         self.return_state = return_state
         self.return_losses = return_losses
         self.go_backwards = go_backwards
+        self.stateful = stateful
         self.zero_output_for_mask = zero_output_for_mask
         self.seed = seed
         self.jit_compile = jit_compile
@@ -250,6 +256,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
                 name="auxiliary",
             )
         self.updates: Any = None
+        self.states: Any = None
 
     def _make_cell(self):
         if not isinstance(self.cell, str):
@@ -330,6 +337,37 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
                 trainable=False,
                 name="updates",
             )
+        if self.stateful:
+            self._build_states(batch)
+
+    def _build_states(self, batch_size: int | None) -> None:
+        if batch_size is None:
+            raise ValueError(
+                "`stateful=True` needs a known batch size, for example "
+                "`keras.Input(batch_shape=(32, None, 8))`. Received: "
+                "batch_size=None"
+            )
+        # Weights, as JAX keeps no other state between calls.
+        self.states = [
+            self.add_weight(
+                shape=value.shape,
+                dtype=self.compute_dtype,
+                initializer="zeros",
+                trainable=False,
+                autocast=False,
+                name="rnn_state",
+            )
+            for value in self.get_initial_state(batch_size)
+        ]
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        """Forgets the states of a stateful layer."""
+        if self.states is None:
+            return
+        first = self.get_initial_state(self.states[0].shape[0])
+        for variable, value in zip(self.states, first, strict=True):
+            variable.assign(value)
 
     def _build_network(self, name, network, features) -> None:
         if not network.built:
@@ -358,6 +396,8 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             specs = self._specs(ops.shape(sequences))
             empty = tuple(ops.zeros(shape, dtype) for shape, dtype in specs)
             return empty[0] if len(empty) == 1 else empty
+        if self.stateful and initial_state is None:
+            initial_state = [variable.value for variable in self.states]
         found = self.infer(
             sequences, targets, initial_state, mask, training, sample_from
         )
@@ -366,6 +406,9 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             self._add_losses(kl, found.auxiliary, mask)
         if training and self.updates is not None:
             self.updates.assign_add(1)
+        if self.stateful:
+            for variable, state in zip(self.states, found.states, strict=True):
+                variable.assign(state)
         results = [self._output(found, mask)]
         if self.return_state:
             results += found.states
@@ -460,7 +503,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             targets = self._backward(targets, mask=mask)
             targets = ops.flip(targets, axis=1)
         elif mask is not None and shifted:
-            targets = _next_valid(targets, mask)
+            targets = next_valid(targets, mask)
         if not shifted:
             return targets
         # Padded steps hold what the next valid one says.
@@ -615,8 +658,8 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             "units", "latent_dim", "hidden_units", "posterior", "auxiliary",
             "condition_auxiliary_on_state", "latent", "num_classes",
             "latent_to_cell", "k_trunc", "return_sequences", "return_state",
-            "return_losses", "go_backwards", "zero_output_for_mask", "seed",
-            "jit_compile",
+            "return_losses", "go_backwards", "stateful",
+            "zero_output_for_mask", "seed", "jit_compile",
         )  # fmt: skip
         return {
             **config,
@@ -657,25 +700,11 @@ def _without_padding(x, mask):
     return ops.where(mask[..., None], x, ops.zeros_like(x))
 
 
-def _next_valid(x, mask):
-    """Fills padded steps with the next valid one, or 0 where there is none."""
-    time = ops.shape(x)[1]
-    steps = ops.sort(ops.where(mask, ops.arange(time, dtype="int32"), time))
-    count = ops.cast(mask, "int32")
-    before = ops.cumsum(count, axis=1) - count
-    steps = ops.take_along_axis(steps, before, axis=1)
-    x = ops.pad(x, [(0, 0), (0, 1), (0, 0)])
-    return ops.take_along_axis(x, steps[..., None], axis=1)
-
-
 def _has_future(hidden, mask, shifted):
     """Bool `(batch, time)`, the valid steps whose evidence is a real state."""
     if mask is None:
         mask = ops.ones(ops.shape(hidden)[:2], "bool")
-    if not shifted:
-        return mask
-    later = ops.flip(ops.cumsum(ops.flip(ops.cast(mask, "int32"), 1), 1), 1)
-    return mask & (later > 1)
+    return has_later_valid(mask) if shifted else mask
 
 
 def _time_first(x):

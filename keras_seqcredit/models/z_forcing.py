@@ -10,6 +10,8 @@ from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.models.latent_sampling import LatentSampling
+from keras_seqcredit.ops.sequence import has_later_valid
+from keras_seqcredit.ops.sequence import previous_valid
 from keras_seqcredit.registration import public
 
 
@@ -130,11 +132,13 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
         self.updates: Any = None
 
     def _check(self) -> None:
-        if self.stochastic_rnn.go_backwards:
-            raise ValueError(
-                "A generative model runs forward. Expected a `StochasticRNN` "
-                "with `go_backwards=False`. Received: go_backwards=True"
-            )
+        for name in ("go_backwards", "stateful"):
+            if getattr(self.stochastic_rnn, name):
+                raise ValueError(
+                    "A generative model runs forward, from an empty state. "
+                    f"Expected a `StochasticRNN` with `{name}=False`. "
+                    f"Received: {name}=True"
+                )
         backward = self.stochastic_rnn.posterior == "backward"
         for name in ("auxiliary_weight", "backward_weight"):
             if not backward and not _is_zero(getattr(self, name)):
@@ -210,11 +214,25 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
             )
         return terms
 
+    def compute_output_spec(self, inputs, mask=None, training=False):
+        # Densities on JAX cannot be made of shapes that are not known.
+        sequences, _, _ = self._unpack(inputs, mask)
+        latents = (self.stochastic_rnn.latent_dim,)
+        sizes: dict = {name: () for name in (*_STEP_COSTS, "mask")}
+        sizes["kl"] = latents
+        if self._active_units is not None:
+            sizes["shift"] = latents
+        return {
+            name: keras.KerasTensor((*sequences.shape[:2], *size), "float32")
+            for name, size in sizes.items()
+        }
+
     def _infer(self, sequences, conditions, mask, training=False):
         """The recurrence, and the head's parameters for each step."""
         frames = self._frames(sequences)
         first = ops.zeros_like(frames[:, :1])
-        past = ops.concatenate([first, frames[:, :-1]], axis=1)
+        past = frames if mask is None else previous_valid(frames, mask)
+        past = ops.concatenate([first, past[:, :-1]], axis=1)
         found = self.stochastic_rnn.infer(
             _joined(past, conditions),
             targets=frames,
@@ -225,9 +243,11 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
 
     def _backward_nll(self, found, sequences, mask):
         """Of each step, given what the backward network knows after it."""
-        parameters = self._backward_head(found.evidence[:, 1:])
-        both = None if mask is None else mask[:, 1:] & mask[:, :-1]
-        nll = -self._backward_head.log_prob(parameters, sequences[:, :-1], both)
+        known = found.evidence[:, 1:]
+        # At padding it is held, so it is that of the next valid step.
+        counts = None if mask is None else has_later_valid(mask)[:, :-1]
+        head = self._backward_head
+        nll = -head.log_prob(head(known), sequences[:, :-1], counts)
         return ops.pad(nll, [(0, 0), (0, 1)])
 
     def _unpack(self, inputs, mask=None):
@@ -246,7 +266,7 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
         if isinstance(mask, dict):
             mask = mask.get("sequences")
         if mask is None and self.embedding is not None:
-            mask = self.embedding.compute_mask(sequences)
+            mask = self.embedding.compute_mask(sequences, None)
         if mask is not None:
             mask = ops.cast(mask, "bool")
         return sequences, conditions, mask
@@ -264,10 +284,7 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
         if sample_weight is not None:
             weight = ops.cast(sample_weight, "float32")
         kl = y_pred["kl"]
-        sums = {
-            name: ops.sum(y_pred[name], axis=1)
-            for name in ("nll", "auxiliary", "backward_nll")
-        }
+        sums = {name: ops.sum(y_pred[name], axis=1) for name in _STEP_COSTS}
         sums["kl"] = ops.sum(kl, axis=(1, 2))
         sums["elbo"] = -sums["nll"] - sums["kl"]
         penalty = sums["kl"]
@@ -290,12 +307,20 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
             [ops.mean(weight * cost), *map(ops.sum, self.losses)]
         )  # fmt: skip
 
-    def fit(self, x=None, *args, **kwargs):
+    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
         """As `keras.Model.fit`; a loss that is not finite raises."""
-        callbacks = kwargs.pop("callbacks", None) or []
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [*callbacks, FiniteLoss()]
-        return super().fit(x, *args, callbacks=callbacks, **kwargs)
+        y = _or_placeholder(y, kwargs)
+        # First: no other callback shall save what a bad batch has left.
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.callbacks.insert(0, FiniteLoss())
+        else:
+            callbacks = [FiniteLoss(), *keras.tree.flatten(callbacks or [])]
+        return super().fit(x, y, *args, callbacks=callbacks, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`."""
+        y = _or_placeholder(y, kwargs)
+        return super().evaluate(x, y, *args, **kwargs)
 
     def get_config(self):
         config = super().get_config()
@@ -316,6 +341,8 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
         return cls(**config)
 
 
+_STEP_COSTS = ("nll", "auxiliary", "backward_nll")
+
 _OBJECTS = (
     "stochastic_rnn",
     "head",
@@ -330,6 +357,11 @@ _OBJECTS = (
 def _is_zero(weight) -> bool:
     constant = isinstance(weight, schedules.ConstantSchedule)
     return constant and weight.value == 0
+
+
+def _or_placeholder(y, arguments):
+    """Keras drops the weights of examples that have no targets."""
+    return arguments.get("sample_weight") if y is None else y
 
 
 def _joined(frames, conditions):

@@ -8,6 +8,8 @@ from keras import ops
 from keras_seqcredit.layers import StochasticRNN
 from keras_seqcredit.layers.latents import CategoricalLatent
 from keras_seqcredit.schedules import LinearSchedule
+from tests.gradients import FASTEST
+from tests.gradients import MODES
 from tests.gradients import value_and_gradients
 from tests.gradients import with_weights
 from tests.reference import stochastic
@@ -31,6 +33,10 @@ CASES = [
     {"posterior": "target", "mask": "holes"},
     {"posterior": "input", "mask": "right"},
     {"k_trunc": 2, "condition_auxiliary_on_state": True},
+    {"cell": "gru", "mask": "left", "targets": True},
+    {"latent_to_cell": "layer_norm", "mask": "right"},
+    {"latent": "categorical", "num_classes": 3, "mask": "holes"},
+    {"go_backwards": True, "mask": "right"},
 ]
 
 
@@ -67,10 +73,12 @@ class Problem:
             *weights,
         ]
         self.arrays = [np.asarray(a, dtype) for a in arrays]
-        noise = random.normal(size=(BATCH, TIME, LATENT)).astype(dtype)
+        self.num_states = len(self.layer.get_initial_state(1))
+        size = self.layer.latents.size
+        noise = random.normal(size=(BATCH, TIME, size)).astype(dtype)
         self.noise = noise
         self.layer.latents.noise = lambda shape, seed: noise
-        probes = ("hidden", UNITS), ("latents", LATENT), ("kl", LATENT)
+        probes = ("hidden", UNITS), ("latents", size), ("kl", LATENT)
         self.probes = {
             name: random.normal(size=(BATCH, TIME, n)).astype(dtype)
             for name, n in probes
@@ -78,34 +86,48 @@ class Problem:
         probe = random.normal(size=(BATCH, TIME)).astype(dtype)
         self.probes["auxiliary"] = probe
 
-    def of_layer(self, arrays):
+    def _apart(self, arrays):
         inputs, targets, h, c, *weights = arrays
+        return inputs, targets, [h, c][: self.num_states], weights
+
+    def of_layer(self, arrays):
+        inputs, targets, states, weights = self._apart(arrays)
         found = with_weights(
             self.layer,
             weights,
             lambda: self.layer.infer(
                 inputs,
                 targets if self.with_targets else None,
-                initial_state=[h, c],
+                initial_state=states,
                 mask=self.mask,
             ),
         )
         return found._asdict()
 
     def of_reference(self, arrays):
-        inputs, targets, h, c, *weights = arrays
+        inputs, targets, states, weights = self._apart(arrays)
         case = dict(self.case)
+        case.pop("latent", None)
         conditioned = case.pop("condition_auxiliary_on_state", False)
+        if case.pop("go_backwards", False):
+            inputs, targets = (ops.flip(x, axis=1) for x in (inputs, targets))
         return stochastic.run(
             dict(zip(self.paths, weights, strict=True)),
             inputs,
             ops.convert_to_tensor(self.noise),
-            [h, c],
+            states,
             targets=targets if self.with_targets else None,
-            mask=self.mask,
+            mask=self.mask_in_order,
             conditioned=conditioned,
             **case,
         )
+
+    @property
+    def mask_in_order(self):
+        """The mask of the outputs."""
+        if self.mask is None or not self.case.get("go_backwards"):
+            return self.mask
+        return self.mask[:, ::-1]
 
     def loss(self, run):
         def loss(arrays):
@@ -114,7 +136,8 @@ class Problem:
             for name, probe in self.probes.items():
                 values = found[name]
                 if name == "latents" and self.mask is not None:
-                    values = ops.where(self.mask[..., None], values, 0)
+                    valid = self.mask_in_order[..., None]
+                    values = ops.where(valid, values, 0)
                 values = ops.cast(values, probe.dtype)
                 total = total + ops.sum(values * probe)
             return total
@@ -138,7 +161,77 @@ def test_equals_reference(case):
     seen = [np.abs(g).max() > 0 for g in expected]
     # Without targets there is no gradient of them; of all else there is.
     unused = [1] if not problem.with_targets else []
+    unused += [3] if problem.num_states == 1 else []
     assert [i for i, s in enumerate(seen) if not s] == unused
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_the_same_without_compilation(mode):
+    if mode not in (*MODES, "eager"):
+        pytest.skip("JAX has no graphs that are not compiled.")
+    problem = Problem({"mask": "holes", "k_trunc": 2, "jit_compile": False})
+    loss = problem.loss(problem.of_layer)
+    value, expected = value_and_gradients(loss, problem.arrays, "jit")
+    found, gradients = value_and_gradients(loss, problem.arrays, mode)
+    assert found == pytest.approx(value, rel=1e-5)
+    for a, b in zip(gradients, expected, strict=True):
+        limit = 1e-5 * max(1, np.abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=0, atol=limit)
+
+
+def gradients_of_backward(term, blind):
+    """Of one cost, to the backward network's weights.
+
+    Args:
+        term: `"kl"` or `"auxiliary"`.
+        blind: whether the posterior does not look at the backward network.
+    """
+    problem = Problem({"targets": True})
+    rows = problem.paths.index("posterior/hidden/kernel") + 4
+    if blind:
+        problem.arrays[rows][UNITS:] = 0
+    value, gradients = value_and_gradients(
+        lambda arrays: ops.sum(problem.of_layer(arrays)[term]),
+        problem.arrays,
+        FASTEST,
+    )
+    found = zip(problem.paths, gradients[4:], strict=True)
+    largest = {path: np.abs(g).max() for path, g in found}
+    return value, {k: v for k, v in largest.items() if "backward/" in k}
+
+
+def test_the_auxiliary_cost_does_not_move_its_target():
+    """What is left, once the latent says nothing of it, is exactly nothing."""
+    value, found = gradients_of_backward("auxiliary", blind=True)
+    assert value != 0
+    assert len(found) == 3
+    assert set(found.values()) == {0.0}
+
+
+@pytest.mark.parametrize("term", ["kl", "auxiliary"])
+def test_costs_of_the_latent_reach_the_backward_network(term):
+    _, found = gradients_of_backward(term, blind=False)
+    assert min(found.values()) > 1e-4
+
+
+def test_only_the_posterior_and_the_cell_are_in_the_loop(monkeypatch):
+    layer = StochasticRNN(UNITS, LATENT)
+    layer.build((BATCH, TIME, FEATURES))
+    seen = {}
+    for name in ("_prior", "_posterior", "_auxiliary"):
+        part = getattr(layer, name)
+        call = part.call
+
+        def spy(*args, name=name, call=call, **kwargs):
+            seen.setdefault(name, []).append(tuple(args[0].shape))
+            return call(*args, **kwargs)
+
+        monkeypatch.setattr(part, "call", spy)
+    layer(make_inputs())
+    # All steps at once, and one step at a time.
+    assert seen["_prior"] == [(BATCH, TIME, UNITS)]
+    assert seen["_auxiliary"] == [(BATCH, TIME, LATENT)]
+    assert set(seen["_posterior"]) == {(BATCH, 2 * UNITS)}
 
 
 def make_inputs(seed=0):
@@ -220,6 +313,45 @@ def test_a_schedule_moves_on_in_training_and_is_saved(tmp_path):
         assert float(one.layers[0].kl_weight(2)) == 0.5
     # Noise goes on where it was.
     np.testing.assert_array_equal(loaded(inputs), model(inputs))
+
+
+def make_stateful_model(stateful):
+    # The posterior sees no future, which would end with a piece.
+    layer = StochasticRNN(
+        UNITS,
+        LATENT,
+        posterior="input",
+        stateful=stateful,
+        return_sequences=True,
+    )
+    layer.latents.noise = lambda shape, seed: ops.zeros((*shape, LATENT))
+    shape = (BATCH, None, FEATURES)
+    return keras.Sequential([keras.Input(batch_shape=shape), layer])
+
+
+def test_states_carry_over_to_the_next_call():
+    model, whole = make_stateful_model(True), make_stateful_model(False)
+    (layer,) = model.layers
+    assert layer.non_trainable_weights == layer.states
+    for a, b in zip(
+        layer.trainable_weights, whole.trainable_weights, strict=True
+    ):
+        a.assign(b)
+    inputs = make_inputs()
+    expected = as_numpy(whole(inputs))
+    for _ in range(2):
+        pieces = [
+            model.predict(x, batch_size=BATCH, verbose=0)
+            for x in (inputs[:, :4], inputs[:, 4:])
+        ]
+        found = np.concatenate(pieces, axis=1)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(layer.states[0], expected[:, -1], rtol=1e-5)
+        layer.reset_state()
+    with pytest.raises(ValueError, match="batch_size=None"):
+        StochasticRNN(UNITS, LATENT, stateful=True)(
+            keras.Input((None, FEATURES))
+        )
 
 
 def test_noise_is_drawn_anew_and_from_the_seed():

@@ -11,6 +11,10 @@ from keras_seqcredit.layers import StochasticRNN
 from keras_seqcredit.models import ZForcing
 from keras_seqcredit.schedules import FreeBits
 from keras_seqcredit.schedules import LinearSchedule
+from tests.gradients import value_and_gradients
+from tests.gradients import with_weights
+from tests.laws.running import QUICKLY
+from tests.reference import stochastic
 
 BATCH, TIME, FEATURES, UNITS, LATENT, CLASSES = 6, 5, 2, 8, 3, 4
 
@@ -34,11 +38,18 @@ def make_word_model(**arguments):
     )
 
 
+def silence(model):
+    """Latents without noise: two calls can be compared."""
+    model.stochastic_rnn.latents.noise = lambda shape, seed: ops.zeros(
+        (*shape, LATENT)
+    )
+
+
 def test_loss_is_the_sum_of_the_weighted_terms():
     model = make_model(
         kl_weight=0.5, auxiliary_weight=0.25, backward_weight=2.0
     )
-    model.compile("sgd")
+    model.compile("sgd", **QUICKLY)
     found = model.evaluate(make_sequences(), verbose=0, return_dict=True)
     weighted = (
         found["nll"]
@@ -52,11 +63,74 @@ def test_loss_is_the_sum_of_the_weighted_terms():
     assert min(found["kl"], found["nll"], found["backward_nll"]) > 0
 
 
+MASK = np.array(
+    [
+        [1, 1, 1, 1, 1],
+        [0, 1, 1, 0, 1],
+        [0, 0, 1, 1, 0],
+        [1, 0, 0, 0, 1],
+        [1, 1, 0, 0, 0],
+        [0, 0, 0, 0, 0],
+    ],
+    bool,
+)
+
+
+def test_loss_and_gradients_equal_the_reference():
+    """Every term of the objective, to every weight."""
+    weights = dict(kl_weight=0.5, auxiliary_weight=0.25, backward_weight=2.0)
+    model = make_model(**weights)
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(BATCH, TIME, LATENT)).astype("float32")
+    model.stochastic_rnn.latents.noise = lambda shape, seed: noise
+    sequences = make_sequences()
+    model.build(sequences.shape)
+    paths = [v.path for v in model.trainable_variables]
+    roots = [model.stochastic_rnn.name, model.head.name]
+    names = [
+        path.removeprefix(f"{roots[0]}/").replace(f"{roots[1]}/", "head/")
+        for path in (p.split("/", 1)[1] for p in paths)
+    ]
+    arrays = [
+        sequences,
+        *(
+            0.6 * random.normal(size=v.shape).astype("float32")
+            for v in model.trainable_variables
+        ),
+    ]
+
+    def of_model(arrays):
+        # Padding may hold anything.
+        padded = ops.where(MASK[..., None], arrays[0], float("nan"))
+
+        def loss():
+            terms = model({"sequences": padded, "mask": MASK})
+            return model.compute_loss(y_pred=terms, training=False)
+
+        return with_weights(model, arrays[1:], loss)
+
+    def of_reference(arrays):
+        return stochastic.objective(
+            dict(zip(names, arrays[1:], strict=True)),
+            arrays[0],
+            ops.convert_to_tensor(noise),
+            2 * [np.zeros((BATCH, UNITS), "float32")],
+            mask=MASK,
+            **weights,
+        )
+
+    value, expected = value_and_gradients(of_reference, arrays, "eager")
+    found, gradients = value_and_gradients(of_model, arrays, "jit")
+    assert found == pytest.approx(value, rel=1e-5)
+    for path, a, b in zip(["x", *paths], gradients, expected, strict=True):
+        assert np.abs(b).max() > 0, path
+        limit = 1e-4 * max(1, np.abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=0, atol=limit, err_msg=path)
+
+
 def test_padding_changes_nothing():
     model = make_model(auxiliary_weight=1.0, backward_weight=1.0)
-    model.stochastic_rnn.latents.noise = lambda shape, seed: ops.zeros(
-        (*shape, LATENT)
-    )
+    silence(model)
     sequences = make_sequences()
     clean = model({"sequences": sequences, "mask": np.ones((BATCH, TIME)) > 0})
     padded = np.pad(sequences, [(0, 0), (0, 2), (0, 0)], constant_values=np.nan)
@@ -69,17 +143,79 @@ def test_padding_changes_nothing():
         )
         if name != "shift":
             assert (found[:, TIME:] == 0).all()
+    expected = model.log_likelihood(sequences, num_samples=1)
+    found = model.log_likelihood(
+        {"sequences": padded, "mask": np.tile(mask, (BATCH, 1))}, num_samples=1
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-# On JAX, training that is not compiled takes minutes.
-@pytest.mark.parametrize("jit_compile", [True, "auto"])
-def test_training_improves_and_resumes(jit_compile, tmp_path):
+class Batches(keras.utils.PyDataset):
+    """Batches of two examples of nested arrays."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.data = data
+
+    def __len__(self):
+        return BATCH // 2
+
+    def __getitem__(self, index):
+        rows = slice(2 * index, 2 * index + 2)
+        return keras.tree.map_structure(lambda x: x[rows], self.data)
+
+
+def as_dataset(data):
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(data).batch(2)
+
+
+def test_every_kind_of_data_is_the_same():
+    """Arrays, tf.data and PyDataset; masks, conditions and weights."""
+    model = make_model(auxiliary_weight=0.1)
+    silence(model)
+    inputs = {
+        "sequences": make_sequences(),
+        "conditions": np.eye(BATCH, 3, dtype="float32"),
+        "mask": MASK,
+    }
+    sample_weight = np.array([1, 0, 2, 1, 0.5, 0], "float32")
+    # Not trained: the learning rate is 0.
+    model.compile(keras.optimizers.SGD(0.0), **QUICKLY)
+    names = {"loss", "nll", "kl", "auxiliary", "backward_nll", "elbo"}
+    names.add("active_units")
+    # Keras wants targets where there are weights; any will do.
+    weighted = (inputs, sample_weight, sample_weight)
+    for weight, data in ((None, inputs), (sample_weight, weighted)):
+        arrays = {"x": inputs, "sample_weight": weight, "batch_size": 2}
+        kinds = [arrays, {"x": as_dataset(data)}, {"x": Batches(data)}]
+        results = []
+        for kind in kinds:
+            history = model.fit(**kind, shuffle=False, verbose=0).history
+            results.append({k: v[-1] for k, v in history.items()})
+            results.append(model.evaluate(**kind, verbose=0, return_dict=True))
+        for found in results:
+            assert set(found) == names
+            assert found == pytest.approx(results[0], rel=1e-5)
+        terms = {k: ops.convert_to_numpy(v) for k, v in model(inputs).items()}
+        nll = terms["nll"].sum(axis=1)
+        assert found["nll"] == pytest.approx(
+            np.average(nll, weights=weight), rel=1e-5
+        )
+        cost = nll + terms["kl"].sum(axis=(1, 2))
+        cost = cost + 0.1 * terms["auxiliary"].sum(axis=1)
+        cost = cost if weight is None else weight * cost
+        assert found["loss"] == pytest.approx(cost.mean(), rel=1e-5)
+
+
+def test_training_improves_and_resumes(tmp_path):
     model = make_model(
         kl_weight=LinearSchedule(0.2, 1.0, 10),
         auxiliary_weight=0.1,
         free_bits=FreeBits(0.1),
     )
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=jit_compile)
+    model.compile(keras.optimizers.Adam(1e-2))
     sequences = make_sequences()
     history = model.fit(sequences, epochs=20, batch_size=3, verbose=0).history
     assert history["nll"][-1] < history["nll"][0]
@@ -142,7 +278,7 @@ def test_words_and_masks():
 
 def test_conditions():
     model = make_model()
-    model.compile("sgd")
+    model.compile("sgd", **QUICKLY)
     data = {"sequences": make_sequences(), "conditions": np.eye(BATCH, 3)}
     model.fit(data, verbose=0)
     assert model.generate(4, conditions=np.eye(2, 3)).shape == (2, 4, FEATURES)
@@ -170,30 +306,32 @@ def test_log_likelihood_is_exact_where_it_is_known():
     assert (error < 1e-6).all()
 
 
-def test_log_likelihood_rises_with_samples():
+@pytest.mark.parametrize("in_list", [False, True])
+def test_nan_is_reported_with_its_batch(in_list, tmp_path):
     model = make_model()
-    sequences = make_sequences(12)
-    model(sequences)
-    elbo = np.mean(
-        [
-            model.log_likelihood(sequences, num_samples=1).mean()
-            for _ in range(20)
-        ]
-    )
-    value, error = model.log_likelihood(
-        sequences, num_samples=20, return_error=True
-    )
-    assert value.mean() > elbo
-    assert (error > 0).all()
-
-
-def test_nan_is_reported_with_its_batch():
-    model = make_model()
-    model.compile("sgd")
+    model.compile("sgd", **QUICKLY)
     sequences = make_sequences(8)
     sequences[5] = np.nan
+    path = str(tmp_path / "last.weights.h5")
+    saves = keras.callbacks.ModelCheckpoint(
+        path, save_weights_only=True, save_freq=1
+    )
+    callbacks = saves
+    if in_list:
+        callbacks = keras.callbacks.CallbackList(
+            [saves], model=model, epochs=1, steps=4
+        )
     with pytest.raises(ValueError, match="batch 2 .* of epoch 1 is not finite"):
-        model.fit(sequences, batch_size=2, shuffle=False, verbose=0)
+        model.fit(
+            sequences,
+            batch_size=2,
+            shuffle=False,
+            verbose=0,
+            callbacks=callbacks,
+        )
+    # What was saved last is from before that batch.
+    model.load_weights(path)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
 @pytest.mark.parametrize(
@@ -216,7 +354,33 @@ def test_a_posterior_without_a_backward_network():
     assert model(make_sequences())["kl"].shape == (BATCH, TIME, LATENT)
 
 
-def test_targets_that_do_not_fit_the_head():
-    model = ZForcing(StochasticRNN(UNITS, LATENT), GaussianHead(3))
-    with pytest.raises(ValueError, match=r"targets of shape \(6, 5, 3\)"):
-        model(make_sequences())
+@pytest.mark.parametrize("argument", ["go_backwards", "stateful"])
+def test_a_recurrence_that_cannot_generate(argument):
+    rnn = StochasticRNN(UNITS, LATENT, **{argument: True})
+    with pytest.raises(ValueError, match=f"Expected .*{argument}=False"):
+        ZForcing(rnn, GaussianHead(FEATURES))
+
+
+@pytest.mark.parametrize("fit", [False, True])
+@pytest.mark.parametrize(
+    ("event_size", "dtype", "message"),
+    [
+        (3, "float32", r"targets of shape \(.*, 5, 3\).* shape=\(.*, 5, 2\)"),
+        (2, "int32", "Expected targets of a float dtype.* dtype=int32"),
+    ],
+)
+def test_targets_that_do_not_fit_the_head(event_size, dtype, message, fit):
+    model = ZForcing(StochasticRNN(UNITS, LATENT), GaussianHead(event_size))
+    model.compile("sgd")
+    run = model.fit if fit else model
+    with pytest.raises(ValueError, match=message):
+        run(make_sequences().astype(dtype))
+
+
+@pytest.mark.parametrize("number", [0, -1, 2.5])
+def test_numbers_of_samples(number):
+    model = make_model()
+    model(make_sequences())
+    message = f"`num_samples` to be a positive .*num_samples={number}"
+    with pytest.raises(ValueError, match=message):
+        model.log_likelihood(make_sequences(), num_samples=number)

@@ -1,7 +1,7 @@
 """Z-Forcing by the letter: lists, one example at a time, every net by hand.
 
 Nothing here is shared with the package. Weights come in a dictionary under
-their paths; LSTM gates are in Keras' order i, f, g, o.
+their paths; gates are in Keras' order: i, f, g, o of an LSTM, z, r, h of a GRU.
 """
 
 import math
@@ -31,9 +31,40 @@ def lstm(weights, name, x, states):
         + ops.matmul(h, weights[f"{name}/recurrent_kernel"])
         + weights[f"{name}/bias"]
     )
+    return from_gates(gates, c)
+
+
+def from_gates(gates, c):
     i, f, g, o = ops.split(gates, 4, axis=-1)
     c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
     return [ops.sigmoid(o) * ops.tanh(c), c]
+
+
+def gru(weights, name, x, states):
+    (h,) = states
+    input_bias, recurrent_bias = weights[f"{name}/bias"]
+    given = ops.matmul(x, weights[f"{name}/kernel"]) + input_bias
+    kernel = weights[f"{name}/recurrent_kernel"]
+    recurrent = ops.matmul(h, kernel) + recurrent_bias
+    a, b, c = ops.split(given, 3, axis=-1)
+    d, e, f = ops.split(recurrent, 3, axis=-1)
+    update, reset = ops.sigmoid(a + d), ops.sigmoid(b + e)
+    return [update * h + (1 - update) * ops.tanh(c + reset * f)]
+
+
+def modulated_lstm(weights, name, x, z, states):
+    """Each gate is normalised, then scaled and shifted by the latent."""
+    h, c = states
+    gates = ops.matmul(x, weights[f"{name}/kernel"])
+    gates = gates + ops.matmul(h, weights[f"{name}/recurrent_kernel"])
+    normal = []
+    for gate in ops.split(gates, 4, axis=-1):
+        variance = ops.mean(ops.square(gate - ops.mean(gate)))
+        normal.append((gate - ops.mean(gate)) / ops.sqrt(variance + 1e-3))
+    scale = 1 + ops.matmul(z, weights[f"{name}/scale_kernel"])
+    shift = ops.matmul(z, weights[f"{name}/shift_kernel"])
+    gates = ops.concatenate(normal, -1) * scale + shift
+    return from_gates(gates + weights[f"{name}/bias"], c)
 
 
 def gaussian_kl(q, p):
@@ -45,6 +76,42 @@ def gaussian_kl(q, p):
         + (ops.exp(log_q) + ops.square(mean_q - mean_p)) / ops.exp(log_p)
         - 1
     )
+
+
+def gaussian_sample(q, noise):
+    mean, log_variance = ops.split(q, 2, axis=-1)
+    return mean + ops.exp(log_variance / 2) * noise
+
+
+def gaussian_nll(parameters, x):
+    """`(1,)`, of a mean and a log-variance, clipped as by the head."""
+    mean, log_variance = ops.split(parameters, 2, axis=-1)
+    log_variance = ops.clip(log_variance, -8.0, 8.0)
+    error = ops.square(x - mean) / ops.exp(log_variance)
+    return 0.5 * ops.sum(error + log_variance + math.log(2 * math.pi), axis=-1)
+
+
+def categorical_kl(q, p, classes):
+    kls = []
+    for a, b in zip(apart(q, classes), apart(p, classes), strict=True):
+        difference = ops.log_softmax(a) - ops.log_softmax(b)
+        kls.append(ops.sum(ops.softmax(a) * difference, axis=-1))
+    return ops.stack(kls, -1)
+
+
+def categorical_sample(q, noise, classes):
+    """The best class; backward, the probabilities."""
+    samples = []
+    for a, n in zip(apart(q, classes), apart(noise, classes), strict=True):
+        best = ops.argmax(a + n, axis=-1)
+        hard = ops.cast(best[:, None] == ops.arange(classes), a.dtype)
+        soft = ops.softmax(a)
+        samples.append(soft + ops.stop_gradient(hard - soft))
+    return ops.concatenate(samples, -1)
+
+
+def apart(x, classes):
+    return [x[:, i : i + classes] for i in range(0, x.shape[-1], classes)]
 
 
 def run(
@@ -59,25 +126,30 @@ def run(
     auxiliary="gaussian",
     conditioned=False,
     k_trunc=None,
+    cell="lstm",
+    latent_to_cell="input",
+    num_classes=None,
 ):
     """Runs every example on its own.
 
     Args:
         weights: dictionary of path and value.
-        inputs: `(B, T, F)`; noise: `(B, T, L)`.
-        states: list of the first `h` and `c`, `(B, U)`.
+        inputs: `(B, T, F)`; noise: `(B, T, N)`.
+        states: list of the first states of the cell, `(B, U)` each.
         targets: `(B, T, G)`, or None for the next valid input.
 
     Returns:
         A dictionary of `hidden (B, T, U)`, `kl (B, T, L)`, `auxiliary (B, T)`,
-        `latents (B, T, L)` and `states`, the final ones.
+        `latents (B, T, N)`, `states`, the final ones, and `evidence`, a
+        dictionary a row, of the valid steps.
     """
     hidden, kls, costs, latents, finals = [], [], [], [], []
+    evidences = []
     size, time = inputs.shape[:2]
     for b in range(size):
-        valid = [t for t in range(time) if mask is None or bool(mask[b, t])]
+        valid = valid_steps(mask, b, time)
         evidence, real = {}, {}
-        future = [ops.zeros_like(s[:1]) for s in states]
+        future = 2 * [ops.zeros_like(states[0][:1])]
         for t in reversed(valid):
             x = inputs[b : b + 1, t]
             after = [s for s in valid if s > t]
@@ -95,8 +167,8 @@ def run(
                     future = lstm(weights, "backward/lstm_cell", y, future)
                 evidence[t] = future[0]
         state = [s[b : b + 1] for s in states]
-        zeros = ops.zeros_like(noise[b : b + 1, 0])
-        z = zeros
+        z = ops.zeros_like(noise[b : b + 1, 0])
+        zeros = z if num_classes is None else z[:, ::num_classes]
         steps = ([], [], [], [])
         for t in range(time):
             kl, cost = zeros, ops.zeros_like(state[0][:, 0])
@@ -109,9 +181,13 @@ def run(
                     "posterior",
                     ops.concatenate([before[0], evidence[t]], -1),
                 )
-                mean, log_variance = ops.split(q, 2, axis=-1)
-                z = mean + ops.exp(log_variance / 2) * noise[b : b + 1, t]
-                kl = gaussian_kl(q, network(weights, "prior", before[0]))
+                p = network(weights, "prior", before[0])
+                if num_classes is None:
+                    z = gaussian_sample(q, noise[b : b + 1, t])
+                    kl = gaussian_kl(q, p)
+                else:
+                    z = categorical_sample(q, noise[b : b + 1, t], num_classes)
+                    kl = categorical_kl(q, p, num_classes)
                 if posterior == "backward" and auxiliary and real[t]:
                     known = [z, before[0]] if conditioned else [z]
                     cost = auxiliary_cost(
@@ -120,12 +196,17 @@ def run(
                         ops.concatenate(known, -1),
                         ops.stop_gradient(evidence[t]),
                     )
-                projected = (
-                    ops.matmul(z, weights["projection/kernel"])
-                    + weights["projection/bias"]
-                )
-                x = ops.concatenate([inputs[b : b + 1, t], projected], -1)
-                state = lstm(weights, "cell", x, before)
+                x = inputs[b : b + 1, t]
+                if latent_to_cell == "layer_norm":
+                    state = modulated_lstm(weights, "cell", x, z, before)
+                else:
+                    projected = (
+                        ops.matmul(z, weights["projection/kernel"])
+                        + weights["projection/bias"]
+                    )
+                    x = ops.concatenate([x, projected], -1)
+                    move = {"lstm": lstm, "gru": gru}[cell]
+                    state = move(weights, "cell", x, before)
             found = (state[0], kl, cost, z)
             for values, value in zip(steps, found, strict=True):
                 values.append(value)
@@ -134,13 +215,70 @@ def run(
         ):
             values.append(ops.stack(one, 1))
         finals.append(state)
+        evidences.append(evidence)
     return {
         "hidden": ops.concatenate(hidden, 0),
         "kl": ops.concatenate(kls, 0),
         "auxiliary": ops.concatenate(costs, 0),
         "latents": ops.concatenate(latents, 0),
         "states": [ops.concatenate(s, 0) for s in zip(*finals, strict=True)],
+        "evidence": evidences,
     }
+
+
+def valid_steps(mask, row, time):
+    return [t for t in range(time) if mask is None or bool(mask[row, t])]
+
+
+def objective(
+    weights,
+    sequences,
+    noise,
+    states,
+    *,
+    mask=None,
+    kl_weight=1.0,
+    auxiliary_weight=0.0,
+    backward_weight=0.0,
+):
+    """The loss of `ZForcing` with a Gaussian head: the mean over sequences.
+
+    Args: as `run`; `weights` are those of its `StochasticRNN`, and `head/...`
+        and `backward_head/...`.
+    """
+    size, time = sequences.shape[:2]
+    past = []
+    for b in range(size):
+        last, steps = ops.zeros_like(sequences[b, 0]), []
+        for t in range(time):
+            steps.append(last)
+            if t in valid_steps(mask, b, time):
+                last = sequences[b, t]
+        past.append(ops.stack(steps))
+    found = run(
+        weights, ops.stack(past), noise, states, targets=sequences, mask=mask
+    )
+    total = 0.0
+    for b in range(size):
+        valid = valid_steps(mask, b, time)
+        for t in valid:
+            x = sequences[b : b + 1, t]
+            parameters = linear(weights, "head", found["hidden"][b : b + 1, t])
+            cost = gaussian_nll(parameters, x)
+            cost = cost + kl_weight * ops.sum(found["kl"][b, t])
+            cost = cost + auxiliary_weight * found["auxiliary"][b, t]
+            after = [s for s in valid if s > t]
+            if after:
+                known = found["evidence"][b][after[0]]
+                parameters = linear(weights, "backward_head", known)
+                cost = cost + backward_weight * gaussian_nll(parameters, x)
+            total = total + cost[0]
+    return total / size
+
+
+def linear(weights, name, x):
+    kernel = weights[f"{name}/projection/kernel"]
+    return ops.matmul(x, kernel) + weights[f"{name}/projection/bias"]
 
 
 def auxiliary_cost(weights, kind, z, state):
@@ -149,5 +287,5 @@ def auxiliary_cost(weights, kind, z, state):
     if kind == "l2":
         return ops.sum(ops.square(state - ops.tanh(parameters)), axis=-1)
     mean, log_variance = ops.split(parameters, 2, axis=-1)
-    error = ops.square(state - ops.tanh(mean)) / ops.exp(log_variance)
-    return 0.5 * ops.sum(error + log_variance + math.log(2 * math.pi), axis=-1)
+    bounded = ops.concatenate([ops.tanh(mean), log_variance], -1)
+    return gaussian_nll(bounded, state)
