@@ -10,6 +10,8 @@ Every backend module has the same functions:
 - `compiled(function, layer)`: `function`, compiled, with the variables of
   `layer` as they are at each call;
 - `read(variable)`: a Keras variable's value now, as a tensor;
+- `train_in_steps(model, ...)`: a training step in which a loop updates the
+  weights many times;
 - `take_rows(table, indices)` and `add_rows(table, indices, rows)`: gather from
   and scatter-add into the rows of a matrix.
 
@@ -26,6 +28,7 @@ if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import read
     from keras_seqcredit.backend.tensorflow import scan
     from keras_seqcredit.backend.tensorflow import take_rows
+    from keras_seqcredit.backend.tensorflow import train_in_steps
     from keras_seqcredit.backend.tensorflow import vjp
 elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import add_rows
@@ -34,6 +37,7 @@ elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import read
     from keras_seqcredit.backend.jax import scan
     from keras_seqcredit.backend.jax import take_rows
+    from keras_seqcredit.backend.jax import train_in_steps
     from keras_seqcredit.backend.jax import vjp
 else:
     raise ImportError(
@@ -49,5 +53,6 @@ __all__ = [
     "read",
     "scan",
     "take_rows",
+    "train_in_steps",
     "vjp",
 ]

@@ -88,3 +88,64 @@ def compiled(function, layer):
         return outputs
 
     return call
+
+
+def train_in_steps(model, *arguments):
+    """A training step in which a loop updates the weights many times.
+
+    Args:
+        model: a compiled model. `start_steps(data)` returns `(carry, xs,
+            length)` of a loop, `step(carry, x)` the loss of one of its steps
+            and `(carry, y)`, and `end_steps(carry, ys)` the logs.
+        *arguments: those of `train_step`: values of the trainable and the other
+            variables, of those of the optimizer and of the metrics; and a
+            batch.
+
+    Returns:
+        The logs, and the state after the step.
+    """
+    state, data = arguments
+    groups = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+
+    def scoped(function, state):
+        """Calls a function on the variables in a state; returns that after."""
+        mapping = [
+            pair
+            for variables, values in zip(groups, state, strict=True)
+            for pair in zip(variables, values, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            outputs = function()
+        return outputs, tuple(
+            [scope.get_current_value(v) for v in variables]
+            for variables in groups
+        )
+
+    def body(loop, x):
+        carry, (weights, others, optimizer, metrics) = loop
+
+        def loss(weights):
+            def run():
+                loss, after = model.step(carry, x)
+                return model.optimizer.scale_loss(loss), after
+
+            state = weights, others, optimizer, metrics
+            (loss, after), (_, moved, *_) = scoped(run, state)
+            return loss, (after, moved)
+
+        gradients, ((carry, y), others) = jax.grad(loss, has_aux=True)(weights)
+        weights, optimizer = model.optimizer.stateless_apply(
+            optimizer, gradients, weights
+        )
+        state = list(weights), others, list(optimizer), metrics
+        return (carry, state), y
+
+    state = tuple(map(list, state))
+    (carry, xs, length), state = scoped(lambda: model.start_steps(data), state)
+    (carry, state), ys = scan(body, (carry, state), xs, length)
+    return scoped(lambda: model.end_steps(carry, ys), state)

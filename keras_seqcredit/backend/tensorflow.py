@@ -165,3 +165,32 @@ def compiled(function, layer):
     """
     del layer
     return tf.function(function, autograph=False, jit_compile=True)
+
+
+def train_in_steps(model, *arguments):
+    """A training step in which a loop updates the weights many times.
+
+    Args:
+        model: a compiled model. `start_steps(data)` returns `(carry, xs,
+            length)` of a loop, `step(carry, x)` the loss of one of its steps
+            and `(carry, y)`, and `end_steps(carry, ys)` the logs.
+        *arguments: those of `train_step`, a batch.
+
+    Returns:
+        The logs.
+    """
+    (data,) = arguments
+    carry, xs, length = model.start_steps(data)
+    weights = model.trainable_variables
+    if not model.optimizer.built:  # A loop cannot make variables.
+        model.optimizer.build(weights)
+
+    def body(carry, x):
+        with tf.GradientTape() as tape:
+            loss, (carry, y) = model.step(carry, x)
+            loss = model.optimizer.scale_loss(loss)
+        model.optimizer.apply(tape.gradient(loss, weights), weights)
+        return carry, y
+
+    carry, ys = scan(body, carry, xs, length)
+    return model.end_steps(carry, ys)

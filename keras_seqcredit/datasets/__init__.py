@@ -1,21 +1,29 @@
 """Sequences: problems that are generated, and real data."""
 
 from keras_seqcredit.datasets.adding_problem import adding_problem
+from keras_seqcredit.datasets.cifar10 import cifar10
+from keras_seqcredit.datasets.circle import circle
 from keras_seqcredit.datasets.copying_memory import copying_memory
 from keras_seqcredit.datasets.copying_memory import copying_memory_stream
+from keras_seqcredit.datasets.gaussian_mixture import gaussian_mixture
 from keras_seqcredit.datasets.imdb import imdb
 from keras_seqcredit.datasets.imdb import imdb_vocabulary
 from keras_seqcredit.datasets.sequential_digits import sequential_digits
 from keras_seqcredit.datasets.sequential_mnist import sequential_mnist
 from keras_seqcredit.datasets.spoken_digits import spoken_digits
+from keras_seqcredit.datasets.swiss_roll import swiss_roll
 
 __all__ = [
     "adding_problem",
+    "cifar10",
+    "circle",
     "copying_memory",
     "copying_memory_stream",
+    "gaussian_mixture",
     "imdb",
     "imdb_vocabulary",
     "sequential_digits",
     "sequential_mnist",
     "spoken_digits",
+    "swiss_roll",
 ]

@@ -1,6 +1,15 @@
 """Models."""
 
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
+from keras_seqcredit.models.transition_networks import transition_mlp
+from keras_seqcredit.models.transition_networks import transition_unet
+from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.models.z_forcing import ZForcing
 
-__all__ = ["AutoregressiveRNN", "ZForcing"]
+__all__ = [
+    "AutoregressiveRNN",
+    "VariationalWalkback",
+    "ZForcing",
+    "transition_mlp",
+    "transition_unet",
+]

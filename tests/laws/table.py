@@ -73,6 +73,19 @@ def _head(head, *arguments, **kwargs):
     return lambda dtype=None: head(*arguments, dtype=dtype, **kwargs)
 
 
+def _transition(transition, outputs, **arguments):
+    def create(dtype=None):
+        network = keras.Sequential(
+            [
+                keras.layers.Dense(4, activation="tanh", dtype=dtype),
+                keras.layers.Dense(outputs, dtype=dtype),
+            ]
+        )
+        return transition(network, dtype=dtype, **arguments)
+
+    return create
+
+
 ROWS = [
     Row("lstm", _lstm()),
     Row("lstm_sequences", _lstm(return_sequences=True, k_trunc=None)),
@@ -169,6 +182,18 @@ ROWS = [
         masked=False,
     ),
     Row(
+        "gaussian_transition",
+        _transition(layers.GaussianTransition, 2 * FEATURES, alpha=0.3),
+        masked=False,
+        is_head=True,
+    ),
+    Row(
+        "bernoulli_transition",
+        _transition(layers.BernoulliTransition, FEATURES),
+        masked=False,
+        is_head=True,
+    ),
+    Row(
         "gaussian_head",
         _head(layers.GaussianHead, 2, hidden_units=4),
         masked=False,
@@ -200,12 +225,15 @@ ROWS = [
     ),
 ]
 
-# Parts of the rows: a base class, a cell, a layer of two inputs. And a model,
-# whose outputs are costs: its laws are in tests of its own.
+# Parts of the rows: base classes, a cell, layers of two inputs. And models,
+# whose outputs are costs: their laws are in tests of their own.
 INSIDE = {
     layers.AuxiliaryStateLoss,
     layers.ConditionedLSTMCell,
     layers.DistributionHead,
+    layers.StepNormalization,
+    layers.Transition,
+    models.VariationalWalkback,
     models.ZForcing,
 }
 

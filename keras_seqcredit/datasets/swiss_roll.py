@@ -1,0 +1,48 @@
+"""Points on a swiss roll."""
+
+import numpy as np
+
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.datasets._noise import check_noise
+
+
+def swiss_roll(
+    num_samples: int, noise: float = 0.02, seed: int | None = None
+) -> np.ndarray:
+    """Draws points from a swiss roll in the plane, one and a half turns.
+
+    The spiral of radius `t / (4.5 pi)` at the angle `t`, for `t` uniform from
+    `1.5 pi` to `4.5 pi`: radii from 1/3 to 1.
+
+    Args:
+        num_samples: Integer, the number of points.
+        noise: Non-negative float, the standard deviation of the normal noise
+            that is added to both coordinates. Defaults to `0.02`.
+        seed: Integer or `None`. The same seed gives the same data; `None`
+            gives other data at each call.
+
+    Returns:
+        Float32 NumPy array of shape `(num_samples, 2)`.
+
+    Raises:
+        ValueError: if an argument has a wrong value.
+
+    Example:
+
+    ```python
+    from keras_seqcredit import datasets
+
+    x = datasets.swiss_roll(1000, seed=0)
+    assert x.shape == (1000, 2)
+    ```
+    """
+    num_samples = check_integer("num_samples", num_samples)
+    check_noise(noise)
+    rng = np.random.default_rng(
+        check_integer("seed", seed, minimum=0, optional=True)
+    )
+    angle = rng.uniform(1.5 * np.pi, 4.5 * np.pi, num_samples)
+    radius = angle / (4.5 * np.pi)
+    points = radius * np.stack([np.cos(angle), np.sin(angle)])
+    points = points.T + rng.normal(scale=noise, size=(num_samples, 2))
+    return points.astype("float32")

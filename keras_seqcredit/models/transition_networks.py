@@ -1,0 +1,200 @@
+"""Networks for transition operators, as ordinary Keras models."""
+
+import math
+from typing import Any
+
+import keras
+
+from keras_seqcredit.checks import check_choice
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.layers.step_normalization import StepNormalization
+
+CONDITIONINGS = ("embedding", "normalization")
+
+
+def transition_mlp(
+    shape: int | tuple[int, ...],
+    units: tuple[int, ...] = (256, 256),
+    activation: Any = "silu",
+    learned_scale: bool = True,
+    num_steps: int | None = None,
+    step_conditioning: str = "embedding",
+    dtype: Any = None,
+    name: str | None = None,
+) -> keras.Model:
+    """Makes a multi-layer perceptron for a `Transition`.
+
+    Args:
+        shape: Integer or tuple, the shape of a state without the batch.
+        units: Tuple of integers, units of each hidden layer. Defaults to
+            `(256, 256)`.
+        activation: Activation of the hidden layers. Defaults to `"silu"`.
+        learned_scale: Boolean, whether there are two outputs for a feature, as
+            `GaussianTransition(scale="learned")` needs. Defaults to `True`.
+        num_steps: Positive integer, steps that the network tells apart, or
+            `None` for a network that sees states alone. Give `Transition` the
+            same. Defaults to `None`.
+        step_conditioning: `"embedding"`, a vector for each step that is added
+            to hidden layers, or `"normalization"`, a `StepNormalization` of
+            them. Defaults to `"embedding"`.
+        dtype: Dtype or dtype policy of the layers.
+        name: String, name of the model.
+
+    Returns:
+        A `keras.Model` of states, or of a list of states and steps.
+
+    Raises:
+        ValueError: if an argument is wrong.
+
+    Example:
+
+    ```python
+    from keras_seqcredit.layers import GaussianTransition
+    from keras_seqcredit.models import transition_mlp
+
+    network = transition_mlp(2, units=(64, 64), num_steps=30)
+    transition = GaussianTransition(network, num_steps=30)
+    ```
+    """
+    shape = _check_shape(shape)
+    condition = _Conditioning(num_steps, step_conditioning, dtype)
+    states = keras.Input(shape, name="states")
+    x = keras.layers.Flatten(dtype=dtype)(states)
+    for size in units:
+        check_integer("units", size)
+        x = keras.layers.Dense(size, dtype=dtype)(x)
+        x = condition(x)
+        x = keras.layers.Activation(activation, dtype=dtype)(x)
+    outputs = (*shape[:-1], (2 if learned_scale else 1) * shape[-1])
+    x = keras.layers.Dense(math.prod(outputs), dtype=dtype)(x)
+    x = keras.layers.Reshape(outputs, dtype=dtype)(x)
+    return keras.Model(condition.inputs(states), x, name=name)
+
+
+def transition_unet(
+    shape: tuple[int, int, int],
+    filters: tuple[int, ...] = (32, 64),
+    activation: Any = "silu",
+    learned_scale: bool = True,
+    num_steps: int | None = None,
+    step_conditioning: str = "embedding",
+    dtype: Any = None,
+    name: str | None = None,
+) -> keras.Model:
+    """Makes a small U-Net for a `Transition` of images.
+
+    Two convolutions at each resolution, the first of which sees the step, on
+    the way down and up, with a shortcut between the two; group normalization
+    where the step does not normalize.
+
+    Args:
+        shape: Tuple `(height, width, channels)` of an image.
+        filters: Tuple of integers, multiples of 8, filters at each resolution;
+            from one to the next height and width are halved. Defaults to
+            `(32, 64)`.
+        activation: See `transition_mlp`.
+        learned_scale: See `transition_mlp`.
+        num_steps: See `transition_mlp`.
+        step_conditioning: See `transition_mlp`.
+        dtype: See `transition_mlp`.
+        name: See `transition_mlp`.
+
+    Returns:
+        A `keras.Model` of images, or of a list of images and steps.
+
+    Raises:
+        ValueError: if an argument is wrong, or if height and width cannot be
+            halved often enough.
+
+    Example:
+
+    ```python
+    from keras_seqcredit.layers import GaussianTransition
+    from keras_seqcredit.models import transition_unet
+
+    network = transition_unet((8, 8, 1), filters=(16, 32))
+    transition = GaussianTransition(network)
+    ```
+    """
+    sizes = _check_shape(shape)
+    halvings = 2 ** (len(filters) - 1)
+    if len(sizes) != 3 or sizes[0] % halvings or sizes[1] % halvings:
+        raise ValueError(
+            "Expected `shape` to be (height, width, channels), height and "
+            f"width divisible by {halvings}, for {len(filters)} resolutions. "
+            f"Received: shape={sizes}"
+        )
+    for size in filters:
+        if check_integer("filters", size) % 8:
+            raise ValueError(
+                "Expected `filters` to be multiples of 8. "
+                f"Received: filters={tuple(filters)}"
+            )
+    condition = _Conditioning(num_steps, step_conditioning, dtype)
+    normalizes = num_steps is not None and step_conditioning == "normalization"
+
+    def convolve(x, size, condition=None):
+        x = keras.layers.Conv2D(size, 3, padding="same", dtype=dtype)(x)
+        if condition is None or not normalizes:
+            x = keras.layers.GroupNormalization(8, dtype=dtype)(x)
+        if condition is not None:
+            x = condition(x)
+        return keras.layers.Activation(activation, dtype=dtype)(x)
+
+    def block(x, size):
+        shortcut = keras.layers.Conv2D(size, 1, dtype=dtype)(x)
+        x = convolve(x, size, condition)
+        x = convolve(x, size)
+        return keras.layers.Add(dtype=dtype)([x, shortcut])
+
+    states = keras.Input(sizes, name="states")
+    x = states
+    kept = []
+    for size in filters[:-1]:
+        x = block(x, size)
+        kept.append(x)
+        x = keras.layers.AveragePooling2D(2, dtype=dtype)(x)
+    x = block(x, filters[-1])
+    for size, before in zip(filters[-2::-1], kept[::-1], strict=True):
+        x = keras.layers.UpSampling2D(dtype=dtype)(x)
+        x = keras.layers.Concatenate(dtype=dtype)([x, before])
+        x = block(x, size)
+    x = keras.layers.Conv2D(
+        (2 if learned_scale else 1) * sizes[-1], 3, padding="same", dtype=dtype
+    )(x)
+    return keras.Model(condition.inputs(states), x, name=name)
+
+
+class _Conditioning:
+    """Shows a network its step, if it is to see it."""
+
+    def __init__(self, num_steps, kind, dtype):
+        check_integer("num_steps", num_steps, optional=True)
+        check_choice("step_conditioning", kind, CONDITIONINGS)
+        self.num_steps = num_steps
+        self.kind = kind
+        self.dtype = dtype
+        if num_steps is not None:
+            self.steps = keras.Input((), dtype="int32", name="steps")
+
+    def inputs(self, states):
+        return states if self.num_steps is None else [states, self.steps]
+
+    def __call__(self, x):
+        if self.num_steps is None:
+            return x
+        if self.kind == "normalization":
+            layer = StepNormalization(self.num_steps, dtype=self.dtype)
+            return layer(x, self.steps)
+        features = x.shape[-1]
+        step = keras.layers.Embedding(
+            self.num_steps, features, dtype=self.dtype
+        )(self.steps)
+        axes = (1,) * (len(x.shape) - 2)
+        step = keras.layers.Reshape((*axes, features), dtype=self.dtype)(step)
+        return keras.layers.Add(dtype=self.dtype)([x, step])
+
+
+def _check_shape(shape) -> tuple[int, ...]:
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    return tuple(check_integer("shape", size) for size in sizes)

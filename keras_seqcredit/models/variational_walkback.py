@@ -1,0 +1,529 @@
+"""Variational Walkback: a Markov chain that learns to return to the data."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import fits
+from keras_seqcredit.layers.saved_seed import SavedSeed
+from keras_seqcredit.layers.transition import Transition
+from keras_seqcredit.models.finite_loss import FiniteLoss
+from keras_seqcredit.models.given_key import GivenKey
+from keras_seqcredit.models.walkback_sampling import WalkbackSampling
+from keras_seqcredit.registration import public
+
+AUTO = "auto"
+
+
+@public
+class VariationalWalkback(SavedSeed, WalkbackSampling, keras.Model):
+    """A generative Markov chain, trained to undo its own walk away from data.
+
+    Fit it on data. From a point `s_0` the chain walks away, hotter with each
+    step, and learns to walk back: the density of the state before, under the
+    operator at the state after.
+
+    ```
+    s_t ~ p(s_t | s_{t-1}; T_t)        for t = 1 .. extra_steps + num_steps
+    loss = - sum over t of log p(s_{t-1} | sg(s_t); T_t)
+    T_{t+1} = temperature_factor * T_t if t > extra_steps, else T_t
+    ```
+
+    averaged over points. States are constants for the gradient. The last ones
+    are described by `p*`, independent features with the running moments of
+    `s_K`; sampling starts there and cools down.
+
+    By default the whole walk is sampled first, and all its steps are scored in
+    one call of the operator on `steps * batch` rows. With `online=True` the
+    weights are updated after each step instead, which the next step then
+    uses; the optimizer counts each of these updates.
+
+    Args:
+        transition: A `Transition`.
+        num_steps: Positive integer, steps of the walk on which the temperature
+            rises, `K`; or `"auto"`, so many that the last temperature spans
+            the data: see `adapt`.
+        extra_steps: Non-negative integer, steps before those, at the initial
+            temperature. Defaults to `0`.
+        temperature_factor: Positive float. Defaults to `2.0`.
+        initial_temperature: Positive float. Defaults to `1.0`.
+        online: Boolean, whether to update after each step. Defaults to
+            `False`.
+        dequantize: Boolean, for images of integers from 0 to 255: uniform
+            noise makes densities of them, `(x + u) / 256`. Samples are such
+            images again, and likelihoods are of them. Defaults to `False`.
+        momentum: Float in `[0, 1)`, of the moments of `p*`. The first batches
+            are averaged. Defaults to `0.99`.
+        seed: Integer or None, of walks and samples.
+        **kwargs: Arguments of `keras.Model`.
+
+    Call arguments:
+        inputs: Data `(batch, ..., features)`.
+        training: Boolean.
+
+    Returns:
+        A dictionary of float32 tensors of a walk from each point, in nats:
+        `"forward"` and `"reverse"`, `(batch, steps)`, log-densities of each
+        step and of its way back; `"prior"`, `(batch,)`, that of the last state
+        under `p*`; `"bound"`, `(batch,)`, a lower bound of the log-likelihood;
+        `"step_size"`, `(batch, steps)`, the root mean square of each step;
+        `"acceptance"`, `(batch,)`; `"last"`, the last state.
+
+    `fit` and `evaluate` report `loss` and the means of `bound`,
+    `reverse_log_prob` (a step), `step_size` and `acceptance`: the probability
+    that a step from the data at the last temperature would be accepted by the
+    rule of Metropolis and Hastings, were `p*` the target. Near 1 the hottest
+    operator leaves `p*` as it is, and `p*` covers the data. A loss that is not
+    finite ends `fit` with the batch it came from.
+
+    Raises:
+        ValueError: if an argument or the data do not fit.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    from keras_seqcredit import layers
+    from keras_seqcredit import models
+
+    network = models.transition_mlp(2, units=(32, 32))
+    model = models.VariationalWalkback(
+        layers.GaussianTransition(network), num_steps=8
+    )
+    model.compile("adam")
+    model.fit(np.random.normal(size=(64, 2)), batch_size=32)
+    samples = model.sample(100, seed=0)
+    assert samples.shape == (100, 2)
+    ```
+
+    References:
+        - Goyal et al., "Variational Walkback: Learning a Transition Operator
+          as a Stochastic Recurrent Net", NeurIPS 2017, arXiv:1711.02282.
+    """
+
+    def __init__(
+        self,
+        transition: Transition,
+        num_steps: int | str,
+        extra_steps: int = 0,
+        temperature_factor: float = 2.0,
+        initial_temperature: float = 1.0,
+        online: bool = False,
+        dequantize: bool = False,
+        momentum: float = 0.99,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Data are not rounded to half precision, see `Transition`.
+        super().__init__(autocast=False, **kwargs)
+        # Passed args.
+        self.transition = transition
+        self.num_steps: Any = num_steps
+        self.extra_steps = extra_steps
+        self.temperature_factor = temperature_factor
+        self.initial_temperature = initial_temperature
+        self.online = online
+        self.dequantize = dequantize
+        self.momentum = momentum
+        self.seed = seed
+        self._check()
+
+        # Other args.
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._terms = {
+            name: keras.metrics.Mean(name=name)
+            for name in ("bound", "reverse_log_prob", "step_size", "acceptance")
+        }
+        self.prior_mean: Any = None
+        self.prior_variance: Any = None
+        self.updates: Any = None
+
+    def _check(self) -> None:
+        if not isinstance(self.transition, Transition):
+            raise ValueError(
+                "Expected `transition` to be a `Transition`. "
+                f"Received: transition={self.transition!r}"
+            )
+        check_integer("extra_steps", self.extra_steps, minimum=0)
+        for name in ("temperature_factor", "initial_temperature"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(
+                    f"Expected `{name}` to be a positive number. "
+                    f"Received: {name}={value!r}"
+                )
+        if not 0 <= self.momentum < 1:
+            raise ValueError(
+                "Expected `momentum` to be a number in [0, 1). "
+                f"Received: momentum={self.momentum!r}"
+            )
+        variance = self.transition.smallest_variance
+        if self.dequantize and variance is None:
+            raise ValueError(
+                "Expected an operator of real states for `dequantize=True`. "
+                f"Received: {type(self.transition).__name__}"
+            )
+        if self.num_steps != AUTO:
+            check_integer("num_steps", self.num_steps)
+            self._check_conditioning()
+        elif variance is None or self.temperature_factor <= 1:
+            raise ValueError(
+                "Expected an operator with a smallest variance and a "
+                "`temperature_factor` above 1 for `num_steps='auto'`. "
+                f"Received: {type(self.transition).__name__}, "
+                f"temperature_factor={self.temperature_factor}"
+            )
+
+    def _check_conditioning(self) -> None:
+        known = self.transition.num_steps
+        if known is not None and known < self.total_steps:
+            raise ValueError(
+                "Expected an operator with `num_steps` of at least "
+                f"{self.total_steps}, `extra_steps + num_steps` of the walk. "
+                f"Received: an operator with num_steps={known}"
+            )
+
+    def adapt(self, data: Any) -> None:
+        """Chooses the number of steps for `num_steps="auto"`.
+
+        `K = log(v_max / v_min) / log(temperature_factor)`, rounded up, with
+        `v_max` the largest variance of a feature of the data and `v_min` the
+        smallest variance of the operator: the last step is as wide as the
+        data. `num_steps` is that number from then on, also in the saved model.
+
+        Args:
+            data: Array `(n, ..., features)`.
+
+        Raises:
+            ValueError: if the number of steps is not left open, or if the data
+                have no variance.
+        """
+        if self.num_steps != AUTO:
+            raise ValueError(
+                "Expected a model with `num_steps='auto'`. "
+                f"Received: num_steps={self.num_steps}"
+            )
+        data = self._as_data(data)
+        data = np.asarray(data, "float64") / (256 if self.dequantize else 1)
+        largest = data.var(axis=0).max()
+        if not largest > 0:
+            raise ValueError(
+                "Expected data whose features vary for `num_steps='auto'`. "
+                f"Received: data with a largest variance of {largest}"
+            )
+        ratio = (
+            largest
+            / self.initial_temperature
+            / self.transition.smallest_variance
+        )
+        steps = math.log(ratio) / math.log(self.temperature_factor)
+        self.num_steps = max(1, math.ceil(steps))
+        self._check_conditioning()
+
+    @property
+    def total_steps(self) -> int:  # type: ignore[override]
+        """Steps of the walk, `extra_steps + num_steps`."""
+        if self.num_steps == AUTO:
+            raise ValueError(
+                "The number of steps is not known yet. Expected a call of "
+                "`adapt(data)` first. Received: num_steps='auto'"
+            )
+        return self.extra_steps + self.num_steps
+
+    @property
+    def temperatures(self) -> np.ndarray:  # type: ignore[override]
+        """Temperature of each step away from the data, `(total_steps,)`."""
+        rises = np.maximum(np.arange(self.total_steps) - self.extra_steps, 0)
+        found = self.initial_temperature * self.temperature_factor**rises
+        return found.astype("float32")
+
+    def build(self, inputs_shape) -> None:
+        event = tuple(inputs_shape[1:])
+        if not event or None in event:
+            raise ValueError(
+                "Expected data of shape (batch, ..., features), all but the "
+                f"batch known. Received: shape={tuple(inputs_shape)}"
+            )
+        if not self.transition.built:
+            self.transition.build((None, *event))
+            self.transition.built = True
+        for name, initial in (("mean", "zeros"), ("variance", "ones")):
+            variable = self.add_weight(
+                shape=event,
+                dtype="float32",
+                autocast=False,
+                initializer=initial,
+                trainable=False,
+                name=f"prior_{name}",
+            )
+            setattr(self, f"prior_{name}", variable)
+        self.updates = self.add_weight(
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            name="updates",
+        )
+        self.built = True
+
+    def call(self, inputs, training=False):
+        first, schedule = self._start(inputs)
+        _, (states, forward) = backend.scan(
+            lambda state, given: self._twice(self._advance(state, *given)),
+            first,
+            schedule,
+            self.total_steps,
+        )
+        before = ops.concatenate([first[None], states[:-1]], axis=0)
+        reverse = self._reverse_all(before, states, schedule, training)
+        sizes = _step_size(before, states, axis=2)
+        return self._walked(first, states[-1], forward, reverse, sizes)
+
+    def _start(self, inputs):
+        """The data as states, and what each step of the walk is given."""
+        keys = GivenKey.draw(
+            self.seed_generator, self.total_steps + 1, self.seed_generator
+        )
+        steps = ops.arange(self.total_steps, dtype="int32")
+        temperatures = ops.convert_to_tensor(self.temperatures)
+        first = self._to_states(inputs, keys[-1])
+        return first, (keys[:-1], temperatures, steps)
+
+    @staticmethod
+    def _twice(found):
+        """The state goes on, and out."""
+        return found[0], found
+
+    def _advance(self, state, key, temperature, step):
+        """A step of the chain: the next state, a constant, and its density."""
+        steps = ops.broadcast_to(step, ops.shape(state)[:1])
+        parameters = self.transition(state, steps, training=False)
+        noise = self.transition.noise(ops.shape(state), GivenKey(key))
+        after = self.transition.sample(parameters, noise, temperature)
+        after = ops.stop_gradient(after)
+        return after, self.transition.log_prob(parameters, after, temperature)
+
+    def _reverse(self, before, after, temperature, steps, training=False):
+        """Log-density of the states before, under the operator AT those after.
+
+        Not at those before: that would reward an operator that stands still.
+        """
+        parameters = self.transition(after, steps, training=training)
+        return self.transition.log_prob(parameters, before, temperature)
+
+    def _reverse_all(self, before, after, schedule, training):
+        """`_reverse` of all steps at once, `(steps, batch)`."""
+        _, temperatures, steps = schedule
+        shape = ops.shape(after)[:2]
+        event = after.shape[2:]
+        temperature, step = (
+            ops.reshape(ops.broadcast_to(x[:, None], shape), (-1,))
+            for x in (temperatures, steps)
+        )
+        before = ops.reshape(before, (-1, *event))
+        after = ops.reshape(after, (-1, *event))
+        reverse = self._reverse(before, after, temperature, step, training)
+        return ops.reshape(reverse, shape)
+
+    def _walked(self, first, last, forward, reverse, sizes):
+        """What is known of a walk, steps of each point in a row."""
+        prior = self.transition.score(self._prior(), last)
+        bound = prior + ops.sum(reverse - forward, axis=0) + self._volume()
+        return {
+            "forward": ops.transpose(forward),
+            "reverse": ops.transpose(reverse),
+            "prior": prior,
+            "bound": bound,
+            "step_size": ops.transpose(sizes),
+            "acceptance": self._acceptance(first),
+            "last": last,
+        }
+
+    def _prior(self):
+        return self.transition.prior(
+            ops.cast(self.prior_mean, self.transition.parameter_dtype),
+            ops.cast(self.prior_variance, self.transition.parameter_dtype),
+        )
+
+    def _volume(self) -> float:
+        """From densities of states to those of the data, in nats."""
+        if not self.dequantize:
+            return 0.0
+        return -math.log(256) * math.prod(self.prior_mean.shape)
+
+    def _acceptance(self, state):
+        """Of a step at the last temperature, were p* the target."""
+        key = GivenKey.draw(self.seed_generator, 1, self.seed_generator)[0]
+        temperature = self.temperatures[-1]
+        step = self.total_steps - 1
+        after, forward = self._advance(state, key, temperature, step)
+        steps = ops.broadcast_to(step, ops.shape(state)[:1])
+        reverse = self._reverse(state, after, temperature, steps)
+        prior = self._prior()
+        ratio = self.transition.score(prior, after) + reverse
+        ratio = ratio - self.transition.score(prior, state) - forward
+        return ops.stop_gradient(ops.exp(ops.minimum(ratio, 0.0)))
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        del x, y
+        cost = -ops.sum(y_pred["reverse"], axis=1)
+        self._observe(y_pred, sample_weight, training)
+        return self._total(cost, sample_weight)
+
+    def _total(self, cost, sample_weight):
+        """The mean over points, and the losses that layers have added."""
+        if sample_weight is not None:
+            cost = cost * ops.cast(sample_weight, cost.dtype)
+        return ops.sum([ops.mean(cost), *map(ops.sum, self.losses)])
+
+    def _observe(self, walked, sample_weight, training) -> None:
+        """Updates the metrics and, in training, the moments of p*."""
+        means = {
+            "bound": walked["bound"],
+            "reverse_log_prob": ops.mean(walked["reverse"], axis=1),
+            "step_size": ops.mean(walked["step_size"], axis=1),
+            "acceptance": walked["acceptance"],
+        }
+        for name, values in means.items():
+            self._terms[name].update_state(values, sample_weight)
+        if not training:
+            return
+        last = ops.cast(walked["last"], "float32")
+        count = ops.cast(self.updates.value, "float32")
+        rate = ops.maximum(1 / (count + 1), 1 - self.momentum)
+        mean, variance = ops.moments(last, axes=0)
+        gap = mean - self.prior_mean.value
+        variance = variance - self.prior_variance.value
+        variance = variance + (1 - rate) * ops.square(gap)
+        self.prior_mean.assign_add(rate * gap)
+        self.prior_variance.assign_add(rate * variance)
+        self.updates.assign_add(1)
+
+    def train_step(self, *arguments):
+        if self.online:
+            return backend.train_in_steps(self, *arguments)
+        return super().train_step(*arguments)
+
+    def start_steps(self, data):
+        """Before the loop of `backend.train_in_steps`."""
+        x, _, weight = keras.utils.unpack_x_y_sample_weight(data)
+        if not self.built:  # No `__call__` has done it.
+            self.build(x.shape)
+        first, schedule = self._start(x)
+        if weight is None:
+            weight = ops.ones(ops.shape(first)[:1])
+        return (first, first, weight), schedule, self.total_steps
+
+    def step(self, carry, given):
+        """One step of the walk, and the loss of its way back."""
+        before, first, weight = carry
+        _, temperature, step = given
+        after, forward = self._advance(before, *given)
+        steps = ops.broadcast_to(step, ops.shape(before)[:1])
+        reverse = self._reverse(before, after, temperature, steps, True)
+        loss = self._total(-reverse, weight)
+        size = _step_size(before, after, axis=1)
+        return loss, ((after, first, weight), (loss, forward, reverse, size))
+
+    def end_steps(self, carry, ys):
+        """After the loop; returns the logs."""
+        last, first, weight = carry
+        losses, *found = ys
+        self._observe(self._walked(first, last, *found), weight, training=True)
+        self._loss_tracker.update_state(
+            ops.sum(losses), sample_weight=ops.shape(first)[0]
+        )
+        return self.get_metrics_result()
+
+    def fit(self, x=None, *args, **kwargs):
+        """As `keras.Model.fit`; checks arrays, and a loss that is not finite
+        raises.
+        """  # noqa: D205
+        _ = self.total_steps  # Raises if it is not known.
+        if hasattr(x, "shape"):
+            x = self._as_data(x)
+        callbacks = kwargs.pop("callbacks", None) or []
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [*callbacks, FiniteLoss()]
+        return super().fit(x, *args, callbacks=callbacks, **kwargs)
+
+    def _as_data(self, x, name="data"):
+        """An array, checked as far as the model knows what it must be."""
+        x = np.asarray(x)
+        if self.built and not fits(x.shape[1:], self.prior_mean.shape):
+            raise ValueError(
+                f"Expected {name} of shape "
+                f"{('batch', *self.prior_mean.shape)}. "
+                f"Received: shape={x.shape}"
+            )
+        if self.dequantize and ((x < 0) | (x > 255) | (x % 1 != 0)).any():
+            raise ValueError(
+                f"Expected {name} of integers from 0 to 255 for "
+                f"`dequantize=True`. Received: values from {x.min()} to "
+                f"{x.max()}, dtype={x.dtype}"
+            )
+        possible = self.transition.is_possible(x)
+        # NaN is for `FiniteLoss`, which knows its batch.
+        if possible is not None and not (possible | np.isnan(x)).all():
+            wrong = x[~(possible | np.isnan(x))]
+            raise ValueError(
+                f"Expected {name} that {type(self.transition).__name__} can "
+                f"make, such as 0 and 1. Received: {len(wrong)} other values, "
+                f"such as {wrong[0]}"
+            )
+        return x
+
+    def _to_states(self, inputs, key):
+        """Data as states; without a key in the middle of its interval."""
+        x = ops.cast(inputs, self.transition.parameter_dtype)
+        if not self.dequantize:
+            return x
+        noise: Any = 0.5
+        if key is not None:
+            noise = keras.random.uniform(
+                ops.shape(x), seed=GivenKey(key), dtype=x.dtype
+            )
+        return (x + noise) / 256
+
+    def get_config(self):
+        transition = keras.saving.serialize_keras_object(self.transition)
+        return {
+            **super().get_config(),
+            "transition": transition,
+            **{name: getattr(self, name) for name in _NUMBERS},
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        if isinstance(config.get("transition"), dict):
+            config["transition"] = keras.saving.deserialize_keras_object(
+                config["transition"], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+
+_NUMBERS = (
+    "num_steps",
+    "extra_steps",
+    "temperature_factor",
+    "initial_temperature",
+    "online",
+    "dequantize",
+    "momentum",
+    "seed",
+)
+
+
+def _step_size(before, after, axis):
+    """Root mean square over features."""
+    axes = tuple(range(axis, len(after.shape)))
+    return ops.sqrt(ops.mean(ops.square(after - before), axis=axes))
