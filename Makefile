@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BACKENDS ?= tensorflow jax
 WORKERS ?= 2
+BENCHMARKS ?= sparse_attentive_backtracking z_forcing
 ARGS ?=
 
 # tensorflow-probability (demo) and tfp-nightly (tests) install the same module,
@@ -39,11 +40,13 @@ lint: $(TEST)/.installed ## Check style and types
 docs: $(TEST)/.installed ## Build the site into site/
 	NO_MKDOCS_2_WARNING=1 $(TEST)/bin/python -m mkdocs build --strict --quiet
 
-benchmark: $(TEST)/.installed ## Time and measure the layers
+benchmark: $(TEST)/.installed ## Time and measure the layers (BENCHMARKS=z_forcing for one)
 	@set -e; \
 	for backend in $(BACKENDS); do \
-		KERAS_BACKEND=$$backend $(TEST)/bin/python -m \
-			examples.benchmarks.sparse_attentive_backtracking $(ARGS); \
+		for name in $(BENCHMARKS); do \
+			KERAS_BACKEND=$$backend $(TEST)/bin/python -m \
+				examples.benchmarks.$$name $(ARGS); \
+		done; \
 	done
 
 clean: ## Delete environments, caches and what was built

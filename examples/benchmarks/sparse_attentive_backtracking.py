@@ -10,16 +10,12 @@ Prints tables in Markdown and writes JSON to `--output`.
 """
 
 import argparse
-import json
-import os
 import pathlib
-import resource
-import subprocess
-import sys
-import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from examples.benchmarks.measuring import peak_memory
+from examples.benchmarks.measuring import report_peak
+from examples.benchmarks.measuring import table
+from examples.benchmarks.measuring import time_in_turns
 
 BATCH, FEATURES, UNITS, CLASSES = 64, 10, 128, 10
 
@@ -62,32 +58,6 @@ def make_batch(length: int):
     return np.eye(FEATURES, dtype="float32")[symbols], symbols % CLASSES
 
 
-def time_in_turns(calls: dict, repeats: int) -> dict:
-    """Median seconds of each call, after one that compiles."""
-    import numpy as np
-
-    seconds = {name: [] for name in calls}
-    compile_seconds = {}
-    for name, call in calls.items():
-        start = time.perf_counter()
-        call()
-        compile_seconds[name] = time.perf_counter() - start
-    for _ in range(repeats):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {
-        name: {
-            "median": float(np.median(values)),
-            "least": min(values),
-            "most": max(values),
-            "first_call": compile_seconds[name],
-        }
-        for name, values in seconds.items()
-    }
-
-
 def training_steps(nets, length, repeats, jit_compile=True) -> dict:
     x, y = make_batch(length)
     calls = {}
@@ -116,53 +86,15 @@ def forward_steps(nets, lengths, repeats) -> dict:
     }
 
 
-def peak_memory(net: str, length: int) -> dict:
-    """Peak memory of a process that trains two steps, and without them."""
-    command = [sys.executable, "-m", __spec__.name, "--measure", net]
-    found = subprocess.run(
-        [*command, str(length)], capture_output=True, text=True, check=True
-    )
-    return json.loads(found.stdout.strip().splitlines()[-1])
-
-
 def measure(net: str, length: int) -> None:
     """Runs in a process of its own, see `peak_memory`."""
-    x, y = make_batch(64)
     model = make_model(net)
-    model.train_on_batch(x, y)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    x, y = make_batch(length)
-    model.train_on_batch(x, y)
-    start = time.perf_counter()
-    model.train_on_batch(x, y)
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(
-        json.dumps(
-            {
-                "peak_mb": peak / 1024,
-                "idle_mb": before / 1024,
-                "step_seconds": seconds,
-            }
-        )
-    )
 
+    def step(length):
+        x, y = make_batch(length)
+        model.train_on_batch(x, y)
 
-def table(title: str, figures: dict, yardstick: str) -> str:
-    base = figures[yardstick]["median"]
-    lines = [
-        f"### {title}",
-        "",
-        "| net | seconds a step | ratio | first call, seconds |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    for name, values in figures.items():
-        lines.append(
-            f"| {name} | {values['median']:.3f} "
-            f"({values['least']:.3f} to {values['most']:.3f}) "
-            f"| {values['median'] / base:.2f} | {values['first_call']:.1f} |"
-        )
-    return "\n".join([*lines, ""])
+    report_peak(lambda: step(64), lambda: step(length))
 
 
 def main() -> None:
@@ -184,8 +116,9 @@ def main() -> None:
         return
 
     import keras
-    from common import describe_machine
-    from common import write_json
+
+    from examples.common import describe_machine
+    from examples.common import write_json
 
     backend = keras.backend.backend()
     first, repeats = arguments.yardstick, arguments.repeats
@@ -234,7 +167,7 @@ def main() -> None:
         print("| --- | ---: | ---: | ---: |")
         cases = [("concat", t) for t in (500, 1000, 2000, 5000)]
         for net, length in [*cases, ("additive", 1000), ("additive", 2000)]:
-            found = peak_memory(net, length)
+            found = peak_memory(__spec__.name, net, length)
             result["memory"][f"{net}, T={length}"] = found
             print(
                 f"| {net}, {length} | {found['peak_mb']:.0f} "

@@ -1,0 +1,90 @@
+"""What the benchmarks share: times in turns, peak memory, tables."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def time_in_turns(calls: dict, repeats: int) -> dict:
+    """Median seconds of each call, after one that compiles."""
+    import numpy as np
+
+    seconds = {name: [] for name in calls}
+    compile_seconds = {}
+    for name, call in calls.items():
+        start = time.perf_counter()
+        call()
+        compile_seconds[name] = time.perf_counter() - start
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return {
+        name: {
+            "median": float(np.median(values)),
+            "least": min(values),
+            "most": max(values),
+            "first_call": compile_seconds[name],
+        }
+        for name, values in seconds.items()
+    }
+
+
+def table(title: str, figures: dict, yardstick: str) -> str:
+    """What `time_in_turns` found, in Markdown."""
+    base = figures[yardstick]["median"]
+    lines = [
+        f"### {title}",
+        "",
+        "| net | seconds a step | ratio | first call, seconds |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, values in figures.items():
+        lines.append(
+            f"| {name} | {values['median']:.3f} "
+            f"({values['least']:.3f} to {values['most']:.3f}) "
+            f"| {values['median'] / base:.2f} | {values['first_call']:.1f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def peak_memory(module: str, *arguments) -> dict:
+    """Peak memory of a process `module --measure arguments`.
+
+    That process is to call `report_peak`.
+    """
+    command = [sys.executable, "-m", module, "--measure", *map(str, arguments)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(found.stdout.strip().splitlines()[-1])
+
+
+def report_peak(prepare, step) -> None:
+    """Prints the process' memory after `prepare()` and after two steps."""
+    prepare()
+    before = _most_memory()
+    step()
+    start = time.perf_counter()
+    step()
+    seconds = time.perf_counter() - start
+    print(
+        json.dumps(
+            {
+                "peak_mb": _most_memory() / 1024,
+                "idle_mb": before / 1024,
+                "step_seconds": seconds,
+            }
+        )
+    )
+
+
+def _most_memory() -> int:
+    """Kilobytes that this process has had at most."""
+    # Not `ru_maxrss`: a process inherits that of the one that started it.
+    with open("/proc/self/status", encoding="utf-8") as file:
+        (line,) = (line for line in file if line.startswith("VmHWM:"))
+    return int(line.split()[1])

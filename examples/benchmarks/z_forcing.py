@@ -1,0 +1,118 @@
+"""Times and measures `ZForcing` against what it replaces.
+
+A step is a whole training step under jit: forward, backward and Adam, on a
+batch of 32 sequences of 40 frames of 200 samples; 512 units, 128 latent
+variables, a Gaussian head. `released` computes the same loss with every net
+inside the time loop, as the authors' code does; `lstm` is a language model of
+the same size without latents. Figures are medians; nets take turns.
+
+    make benchmark BACKENDS=jax
+
+Prints tables in Markdown and writes JSON to `--output`.
+"""
+
+import argparse
+import pathlib
+
+from examples.benchmarks.measuring import peak_memory
+from examples.benchmarks.measuring import report_peak
+from examples.benchmarks.measuring import table
+from examples.benchmarks.measuring import time_in_turns
+
+BATCH, TIME, FEATURES, UNITS, LATENT = 32, 40, 200, 512, 128
+AUXILIARY_WEIGHT = 0.1
+NETS = ("lstm", "z_forcing", "released")
+
+
+def make_model(net: str):
+    import keras
+
+    from examples.benchmarks.released_z_forcing import ReleasedZForcing
+    from keras_seqcredit.layers import GaussianHead
+    from keras_seqcredit.layers import StochasticRNN
+    from keras_seqcredit.models import ZForcing
+
+    loss = None
+    if net == "lstm":
+        head = GaussianHead(FEATURES)
+        model = keras.Sequential(
+            [
+                keras.Input((TIME, FEATURES)),
+                keras.layers.LSTM(
+                    UNITS, return_sequences=True, use_cudnn=False
+                ),
+                head,
+            ]
+        )
+        loss = head.negative_log_likelihood
+    elif net == "z_forcing":
+        model = ZForcing(
+            StochasticRNN(UNITS, LATENT),
+            GaussianHead(FEATURES),
+            auxiliary_weight=AUXILIARY_WEIGHT,
+        )
+    else:
+        model = ReleasedZForcing(UNITS, LATENT, FEATURES, AUXILIARY_WEIGHT)
+    optimizer = keras.optimizers.Adam(1e-3, epsilon=1e-5, global_clipnorm=100.0)
+    model.compile(optimizer, loss, jit_compile=True)
+    return model
+
+
+def make_step(net: str):
+    """A function that trains one step."""
+    import numpy as np
+
+    model = make_model(net)
+    random = np.random.default_rng(0)
+    frames = random.normal(size=(BATCH, TIME, FEATURES)).astype("float32")
+    data = (frames,)
+    if net == "lstm":
+        past = np.pad(frames[:, :-1], [(0, 0), (1, 0), (0, 0)])
+        data = (past, frames)
+    return lambda: model.train_on_batch(*data)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--output", default="runs/benchmarks")
+    parser.add_argument("--measure", choices=NETS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        step = make_step(arguments.measure)
+        report_peak(lambda: None, step)
+        return
+
+    import keras
+
+    from examples.common import describe_machine
+    from examples.common import write_json
+
+    steps = {net: make_step(net) for net in NETS}
+    result = {
+        "machine": describe_machine(),
+        "step": time_in_turns(steps, arguments.repeats),
+    }
+    print(table("A training step of Z-Forcing", result["step"], "lstm"))
+    median = {net: result["step"][net]["median"] for net in NETS}
+    faster = median["released"] / median["z_forcing"]
+    slower = median["z_forcing"] / median["lstm"]
+    print(f"{faster:.2f} times as fast as released, ", end="")
+    print(f"{slower:.2f} times as slow as lstm.\n")
+    result["times_as_fast_as_released"] = faster
+    result["times_as_slow_as_lstm"] = slower
+    result["memory"] = {}
+    print("### Peak memory of the process\n")
+    print("| net | peak MB | before MB |\n| --- | ---: | ---: |")
+    for net in NETS:
+        found = peak_memory(__spec__.name, net)
+        result["memory"][net] = found
+        print(f"| {net} | {found['peak_mb']:.0f} | {found['idle_mb']:.0f} |")
+    backend = keras.backend.backend()
+    path = pathlib.Path(arguments.output) / f"z_forcing_{backend}.json"
+    write_json(path, result)
+    print(f"\n{path}")
+
+
+if __name__ == "__main__":
+    main()
