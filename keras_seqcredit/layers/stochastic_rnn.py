@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from keras_seqcredit import backend
 from keras_seqcredit import schedules
 from keras_seqcredit.layers.auxiliary_state_loss import AuxiliaryStateLoss
 from keras_seqcredit.layers.cell_function import flat_states
@@ -397,7 +398,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             empty = tuple(ops.zeros(shape, dtype) for shape, dtype in specs)
             return empty[0] if len(empty) == 1 else empty
         if self.stateful and initial_state is None:
-            initial_state = [variable.value for variable in self.states]
+            initial_state = [backend.read(v) for v in self.states]
         found = self.infer(
             sequences, targets, initial_state, mask, training, sample_from
         )

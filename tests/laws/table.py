@@ -147,6 +147,7 @@ ROWS = [
         _stochastic(keras.layers.GRUCell, return_sequences=True, k_trunc=3),
         noisy=True,
         sees_the_future=True,
+        exported=True,
     ),
     Row(
         "stochastic_everything",
