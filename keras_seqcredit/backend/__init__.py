@@ -4,12 +4,16 @@ Every backend module has the same functions:
 
 - `scan(body, carry, xs, length, reverse=False)`: a loop over the leading axis
   that works under XLA, with an unknown length, and stacks outputs of any shape;
-- `vjp(function, *args)`: outputs of `function` and its pullback;
+- `vjp(function, *args, has_aux=False)`: outputs of `function` and its pullback;
 - `custom_gradient(forward, backward, operands, constants, jit_compile)`: calls
   `forward` and differentiates it with `backward`;
 - `compiled(function, layer)`: `function`, compiled, with the variables of
   `layer` as they are at each call;
 - `read(variable)`: a Keras variable's value now, as a tensor;
+- `train(model, function, ...)`: a training step in which `function(data)`
+  updates variables itself, the weights by `apply_gradients(optimizer,
+  gradients, variables)`;
+- `replica_mean(x)`: the mean over the replicas of data parallelism;
 - `train_in_steps(model, ...)`: a training step in which a loop updates the
   weights many times;
 - `take_rows(table, indices)` and `add_rows(table, indices, rows)`: gather from
@@ -23,20 +27,26 @@ import keras
 
 if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import add_rows
+    from keras_seqcredit.backend.tensorflow import apply_gradients
     from keras_seqcredit.backend.tensorflow import compiled
     from keras_seqcredit.backend.tensorflow import custom_gradient
     from keras_seqcredit.backend.tensorflow import read
+    from keras_seqcredit.backend.tensorflow import replica_mean
     from keras_seqcredit.backend.tensorflow import scan
     from keras_seqcredit.backend.tensorflow import take_rows
+    from keras_seqcredit.backend.tensorflow import train
     from keras_seqcredit.backend.tensorflow import train_in_steps
     from keras_seqcredit.backend.tensorflow import vjp
 elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import add_rows
+    from keras_seqcredit.backend.jax import apply_gradients
     from keras_seqcredit.backend.jax import compiled
     from keras_seqcredit.backend.jax import custom_gradient
     from keras_seqcredit.backend.jax import read
+    from keras_seqcredit.backend.jax import replica_mean
     from keras_seqcredit.backend.jax import scan
     from keras_seqcredit.backend.jax import take_rows
+    from keras_seqcredit.backend.jax import train
     from keras_seqcredit.backend.jax import train_in_steps
     from keras_seqcredit.backend.jax import vjp
 else:
@@ -48,11 +58,14 @@ else:
 
 __all__ = [
     "add_rows",
+    "apply_gradients",
     "compiled",
     "custom_gradient",
     "read",
+    "replica_mean",
     "scan",
     "take_rows",
+    "train",
     "train_in_steps",
     "vjp",
 ]

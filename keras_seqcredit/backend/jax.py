@@ -11,9 +11,13 @@ def scan(body, carry, xs, length, reverse=False):
     return jax.lax.scan(body, carry, xs, length=known, reverse=reverse)
 
 
-def vjp(function, *args):
-    """Returns `function(*args)` and its pullback to `args`."""
-    return jax.vjp(function, *args)
+def vjp(function, *args, has_aux=False):
+    """Returns `function(*args)` and its pullback to `args`.
+
+    With `has_aux` the function returns a pair, and the second, which nothing
+    is pulled back from, is returned last.
+    """
+    return jax.vjp(function, *args, has_aux=has_aux)
 
 
 def custom_gradient(forward, backward, operands, constants, jit_compile):
@@ -149,3 +153,51 @@ def train_in_steps(model, *arguments):
     (carry, xs, length), state = scoped(lambda: model.start_steps(data), state)
     (carry, state), ys = scan(body, (carry, state), xs, length)
     return scoped(lambda: model.end_steps(carry, ys), state)
+
+
+def train(model, function, state, data):
+    """A training step in which `function(data)` updates variables itself.
+
+    Args:
+        model: a compiled model.
+        function: returns the logs.
+        state: values of the model's variables, as `train_step` gets them.
+        data: a batch, as `train_step` gets it.
+
+    Returns:
+        The logs, and the state after the step.
+    """
+    groups = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+    mapping = [
+        pair
+        for variables, values in zip(groups, state, strict=True)
+        for pair in zip(variables, values, strict=True)
+    ]
+    with keras.StatelessScope(state_mapping=mapping) as scope:
+        logs = function(data)
+    return logs, tuple(
+        [scope.get_current_value(v) for v in variables] for variables in groups
+    )
+
+
+def apply_gradients(optimizer, gradients, variables):
+    """Updates variables inside a function of `train`."""
+    values, state = optimizer.stateless_apply(
+        [v.value for v in optimizer.variables],
+        gradients,
+        [v.value for v in variables],
+    )
+    for variable, value in zip(
+        [*variables, *optimizer.variables], [*values, *state], strict=True
+    ):
+        variable.assign(value)
+
+
+def replica_mean(x):
+    """Mean over data-parallel replicas; arrays of JAX are global anyway."""
+    return x

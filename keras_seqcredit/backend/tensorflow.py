@@ -64,11 +64,16 @@ def _eager_scan(body, carry, xs, length, reverse):
     )
 
 
-def vjp(function, *args):
-    """Returns `function(*args)` and its pullback to `args`."""
+def vjp(function, *args, has_aux=False):
+    """Returns `function(*args)` and its pullback to `args`, to be called once.
+
+    With `has_aux` the function returns a pair, and the second, which nothing
+    is pulled back from, is returned last.
+    """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(tf.nest.flatten(args))
         outputs = function(*args)
+        outputs, aux = outputs if has_aux else (outputs, None)
 
     def pullback(gradients):
         return tape.gradient(
@@ -78,7 +83,7 @@ def vjp(function, *args):
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
 
-    return outputs, pullback
+    return (outputs, pullback, aux) if has_aux else (outputs, pullback)
 
 
 def custom_gradient(forward, backward, operands, constants, jit_compile):
@@ -194,3 +199,33 @@ def train_in_steps(model, *arguments):
 
     carry, ys = scan(body, carry, xs, length)
     return model.end_steps(carry, ys)
+
+
+def train(model, function, data):
+    """A training step in which `function(data)` updates variables itself.
+
+    Args:
+        model: a compiled model.
+        function: returns the logs.
+        data: a batch, as `train_step` gets it.
+
+    Returns:
+        The logs.
+    """
+    # What updates a variable cannot make some.
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    return function(data)
+
+
+def apply_gradients(optimizer, gradients, variables):
+    """Updates variables inside a function of `train`."""
+    optimizer.apply(gradients, variables)
+
+
+def replica_mean(x):
+    """Mean over data-parallel replicas."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return x
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, x)

@@ -1,6 +1,7 @@
 """Layers."""
 
 from keras_seqcredit.layers.auxiliary_state_loss import AuxiliaryStateLoss
+from keras_seqcredit.layers.behavior_discriminator import BehaviorDiscriminator
 from keras_seqcredit.layers.bernoulli_head import BernoulliHead
 from keras_seqcredit.layers.bernoulli_transition import BernoulliTransition
 from keras_seqcredit.layers.categorical_head import CategoricalHead
@@ -23,6 +24,7 @@ from keras_seqcredit.layers.transition import Transition
 
 __all__ = [
     "AuxiliaryStateLoss",
+    "BehaviorDiscriminator",
     "BernoulliHead",
     "BernoulliTransition",
     "CategoricalHead",

@@ -1,6 +1,7 @@
 """Models."""
 
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
+from keras_seqcredit.models.professor_forcing import ProfessorForcing
 from keras_seqcredit.models.transition_networks import transition_mlp
 from keras_seqcredit.models.transition_networks import transition_unet
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
@@ -8,6 +9,7 @@ from keras_seqcredit.models.z_forcing import ZForcing
 
 __all__ = [
     "AutoregressiveRNN",
+    "ProfessorForcing",
     "VariationalWalkback",
     "ZForcing",
     "transition_mlp",

@@ -165,10 +165,14 @@ class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
             given = self._mixed(sequences, conditions, mask)
         return self._behavior(given, conditions, mask, training)[1]
 
+    def _unpack(self, inputs, mask=None):
+        """Sequences, conditions as vectors, and the mask."""
+        sequences, conditions, mask = super()._unpack(inputs, mask)
+        return sequences, self._conditions(conditions), mask
+
     def _behavior(self, sequences, conditions, mask=None, training=False):
         """Hidden states and the head's parameters, fed with `sequences`."""
         past = past_of(self._frames(sequences, mask))
-        conditions = self._conditions(conditions)
         hidden = self.core(
             joined(past, conditions), mask=mask, training=training
         )
@@ -204,7 +208,7 @@ class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
 
         Args:
             sequences: `(batch, time, ...)`.
-            conditions: those of the sequences, or None.
+            conditions: their vectors, or None.
             mask: Boolean `(batch, time)` or None.
             coins: Boolean `(time, batch)`, or None for samples everywhere.
 
@@ -213,6 +217,8 @@ class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
         """
         time = ops.shape(sequences)[1]
         keys = GivenKey.draw(self.seed_generator, time, self.seed_generator)
+        if conditions is not None:
+            conditions = ops.stop_gradient(conditions)
         # Without a gradient: no way back through the loop is kept.
         frozen = [(v, ops.stop_gradient(v.value)) for v in self.variables]
         with keras.StatelessScope(state_mapping=frozen):
@@ -227,7 +233,7 @@ class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
         if mask is not None:
             xs["mask"] = ops.transpose(mask)
         if conditions is not None:
-            xs["conditions"] = each_step(self._conditions(conditions), time)
+            xs["conditions"] = each_step(conditions, time)
 
         def step(carry, x):
             frame, before = carry
@@ -269,7 +275,7 @@ class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         del y
-        sequences, _, mask = self._unpack(x)
+        sequences, _, mask = super()._unpack(x)
         nats = -self.head.log_prob(y_pred, sequences, mask)
         return self._report(nats, mask, sample_weight, training)
 

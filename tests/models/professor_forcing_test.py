@@ -1,0 +1,347 @@
+"""`ProfessorForcing`: which net moves when, by which gradient."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_seqcredit import layers
+from keras_seqcredit.models import AutoregressiveRNN
+from keras_seqcredit.models import ProfessorForcing
+from keras_seqcredit.schedules import LinearSchedule
+from tests.gradients import FASTEST
+from tests.gradients import value_and_gradients
+
+BATCH, TIME, FEATURES, UNITS = 4, 5, 2, 6
+ALWAYS = (0.0, 1.0)
+
+
+def make_sequences(batch=BATCH, time=TIME):
+    random = np.random.default_rng(0)
+    return random.normal(size=(batch, time, FEATURES)).astype("float32")
+
+
+def make_generator(**arguments):
+    core = keras.layers.GRUCell(UNITS)
+    head = layers.GaussianHead(FEATURES)
+    return AutoregressiveRNN(core, head, seed=1, **arguments)
+
+
+def make_model(discriminator=None, **arguments):
+    if arguments.get("matching") != "mse" and discriminator is None:
+        discriminator = layers.BehaviorDiscriminator(4)
+    arguments.setdefault("discriminator_accuracy_range", ALWAYS)
+    return ProfessorForcing(make_generator(), discriminator, **arguments)
+
+
+class MeanLogit(keras.layers.Layer):
+    """A discriminator that is none of ours."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, behaviors, mask=None):
+        return ops.mean(ops.tanh(self.dense(behaviors))[..., 0], axis=1)
+
+    def compute_output_shape(self, shape):
+        return shape[:1]
+
+
+def values(variables):
+    return [ops.convert_to_numpy(v.value) for v in variables]
+
+
+def moved(before, variables):
+    return [
+        (a != b).any() for a, b in zip(before, values(variables), strict=True)
+    ]
+
+
+QUICKLY = {"run_eagerly": FASTEST == "eager"}
+
+
+def fit(model, first, second, sequences=None, compiled=None, **arguments):
+    """One step of training, with an optimizer for each net."""
+    model.compile(first, second, **(compiled or QUICKLY))
+    model.fit(
+        make_sequences() if sequences is None else sequences,
+        batch_size=BATCH,
+        verbose=0,
+        shuffle=False,
+        **arguments,
+    )
+
+
+def adam(rate):
+    return keras.optimizers.Adam(rate)
+
+
+def test_each_net_moves_by_its_own_optimizer():
+    for rates in [(0.0, 0.1), (0.1, 0.0)]:
+        model = make_model()
+        model.build((BATCH, TIME, FEATURES))
+        nets = model.generator, model.discriminator
+        before = [values(net.trainable_variables) for net in nets]
+        fit(model, *map(adam, rates))
+        for net, old, rate in zip(nets, before, rates, strict=True):
+            assert all(moved(old, net.trainable_variables)) == (rate > 0)
+            assert any(moved(old, net.trainable_variables)) == (rate > 0)
+
+
+def test_closed_gates_change_nothing():
+    # Its accuracy is never below 0, and never above 1.
+    model = make_model(discriminator_accuracy_range=(0.0, 0.0))
+    model.build((BATCH, TIME, FEATURES))
+    first, second = adam(0.1), adam(0.1)
+    model.compile(first, second, **QUICKLY)
+    model.optimizer.build(model.trainable_variables)
+    kept = [*model.discriminator.trainable_variables, *second.variables]
+    before = values(kept)
+    history = model.fit(make_sequences(), verbose=0, epochs=2).history
+    assert not any(moved(before, kept))
+    assert int(second.iterations.value) == 0
+    assert int(first.iterations.value) == 2
+    assert history["discriminator_open"] == [0, 0]
+    assert history["generator_open"] == [1, 1]
+
+    found = []
+    for arguments in [
+        {"discriminator_accuracy_range": (1.0, 1.0)},
+        {"adversarial_weight": 0.0},
+    ]:
+        keras.utils.set_random_seed(0)
+        model = make_model(**arguments)
+        fit(model, keras.optimizers.SGD(0.1), adam(0.1))
+        found.append(values(model.generator.trainable_variables))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def naive_gradients(model, own, sequences, mask=None):
+    """Of both nets, by two runs and a pass of the discriminator for each."""
+    generator, judge = model.generator, model.discriminator
+    ours = generator.trainable_variables
+    theirs = [] if judge is None else judge.trainable_variables
+    steps = own.shape[1]
+    short = None if mask is None else mask[:, :steps]
+
+    def runs():
+        hidden, parameters = generator._behavior(sequences, None, mask)
+        nll = -generator.head.log_prob(parameters, sequences, mask)
+        free = generator._behavior(own, None, short)
+        on_data = [hidden[:, :steps], parameters[:, :steps]]
+        return ops.mean(ops.sum(nll, axis=1)), on_data, free
+
+    def logits(behavior):
+        behavior = ops.concatenate(behavior, axis=-1)
+        return judge(behavior, mask=short)
+
+    def of_generator(weights):
+        mapping = list(zip(ours, weights, strict=True))
+        mapping += [(v, v.value) for v in theirs]
+        with keras.StatelessScope(state_mapping=mapping):
+            nll, on_data, free = runs()
+            if judge is None:
+                far = (free[0] - ops.stop_gradient(on_data[0])) ** 2
+                if mask is not None:
+                    far = ops.where(short[..., None], far, 0.0)
+                cost = ops.mean(ops.sum(far, axis=(1, 2)))
+            else:
+                cost = -ops.mean(ops.log_sigmoid(logits(free)))
+                if model.match_teacher:
+                    cost -= ops.mean(ops.log_sigmoid(-logits(on_data)))
+            return nll + model.adversarial_weight(0) * cost
+
+    def of_discriminator(weights):
+        mapping = list(zip(theirs, weights, strict=True))
+        mapping += [(v, v.value) for v in ours]
+        with keras.StatelessScope(state_mapping=mapping):
+            _, on_data, free = runs()
+            return -ops.mean(ops.log_sigmoid(logits(on_data))) - ops.mean(
+                ops.log_sigmoid(-logits(free))
+            )
+
+    found = value_and_gradients(of_generator, values(ours), FASTEST)[1]
+    if judge is None:
+        return found, []
+    return found, value_and_gradients(
+        of_discriminator, values(theirs), FASTEST
+    )[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "masked"),
+    [
+        ({}, False),
+        ({"match_teacher": True}, False),
+        ({"match_teacher": True, "adversarial_weight": 3.0}, True),
+        ({"discriminator": MeanLogit, "match_teacher": True}, False),
+        ({"free_running_steps": 3}, True),
+        ({"matching": "mse"}, True),
+    ],
+    ids=["default", "jit", "match_teacher", "another", "short", "mse"],
+)
+def test_gradients_are_those_of_separate_passes(arguments, masked, request):
+    arguments = dict(arguments)
+    if "discriminator" in arguments:
+        arguments["discriminator"] = arguments["discriminator"]()
+    model = make_model(**arguments)
+    model.build((BATCH, TIME, FEATURES))
+    sequences = make_sequences()
+    mask = np.arange(TIME) < np.array([[5], [2], [4], [5]]) if masked else None
+    data = {"sequences": sequences, "mask": mask} if masked else sequences
+    seed = values([model.generator.seed_generator.state])[0]
+    cut = slice(None, model.free_running_steps)
+    jit = "jit" in request.node.name
+
+    def draw(sequences, mask):
+        return model.generator._sampled(sequences, None, mask)
+
+    # XLA draws other numbers from the same seed.
+    draw = model.generator._compiled("draw", draw) if jit else draw
+    own = ops.convert_to_numpy(
+        draw(
+            ops.convert_to_tensor(sequences[:, cut]),
+            ops.convert_to_tensor(mask[:, cut]) if masked else None,
+        )
+    )
+    expected = naive_gradients(
+        model, own, sequences, ops.convert_to_tensor(mask) if masked else None
+    )
+    model.generator.seed_generator.state.assign(seed)
+    nets = [model.generator]
+    nets += [] if model.discriminator is None else [model.discriminator]
+    before = [values(net.trainable_variables) for net in nets]
+    compiled = {"jit_compile": True} if jit else None
+    optimizers = keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0)
+    fit(model, *optimizers, data, compiled)
+    for net, old, gradients in zip(nets, before, expected, strict=False):
+        new = values(net.trainable_variables)
+        for a, b, gradient in zip(old, new, gradients, strict=True):
+            np.testing.assert_allclose(a - b, gradient, rtol=1e-3, atol=2e-5)
+
+
+def test_the_adversarial_gradient_reaches_the_recurrence():
+    found = []
+    for weight in (0.0, 1.0):
+        keras.utils.set_random_seed(0)
+        model = make_model(adversarial_weight=weight)
+        fit(model, keras.optimizers.SGD(1.0), keras.optimizers.SGD(0.0))
+        found.append(values([model.generator.core.cell.recurrent_kernel])[0])
+    assert np.abs(found[0] - found[1]).max() > 1e-4
+
+
+def test_padding_changes_nothing():
+    model = make_model(matching="mse")
+    sequences = make_sequences()
+    padded = np.pad(sequences, [(0, 0), (0, 2), (0, 0)], constant_values=np.nan)
+    mask = np.tile(np.arange(TIME + 2) < TIME, (BATCH, 1))
+    plain = model(sequences)
+    found = model({"sequences": padded, "mask": mask})
+    np.testing.assert_allclose(
+        found.nats[:, :TIME], plain.nats, rtol=1e-5, atol=1e-6
+    )
+    assert (ops.convert_to_numpy(found.nats)[:, TIME:] == 0).all()
+    behaviors = ops.convert_to_numpy(found.behaviors)
+    assert np.isfinite(behaviors).all()
+
+
+def test_training_resumes_with_both_optimizers(tmp_path):
+    model = make_model(adversarial_weight=LinearSchedule(0.0, 1.0, 4))
+    sequences = make_sequences(8)
+    fit(model, adam(1e-2), adam(2e-2), sequences, epochs=2)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(
+        tmp_path / "model.keras",
+    )
+    for one in (model, loaded):
+        assert int(one.updates.value) == 4
+    losses = []
+    for one in (model, loaded):
+        history = one.fit(
+            sequences, batch_size=BATCH, epochs=2, verbose=0, shuffle=False
+        ).history
+        losses.append([*history["loss"], *history["discriminator_loss"]])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    for a, b in zip(
+        model.optimizer.variables, loaded.optimizer.variables, strict=True
+    ):
+        np.testing.assert_allclose(*values([a, b]), rtol=1e-4, atol=1e-6)
+
+    model.generator.save(tmp_path / "generator.keras")
+    generator = keras.saving.load_model(tmp_path / "generator.keras")
+    assert type(generator) is AutoregressiveRNN
+    np.testing.assert_array_equal(
+        generator.generate(6, seed=3), model.generate(6, seed=3)
+    )
+
+
+def test_metrics():
+    model = make_model()
+    model.compile("adam", **QUICKLY)
+    history = model.fit(make_sequences(), verbose=0).history
+    found = model.evaluate(make_sequences(), verbose=0, return_dict=True)
+    assert set(history) == set(found)
+    expected = -model.log_likelihood(make_sequences()).mean()
+    assert found["nll"] == pytest.approx(expected, rel=1e-5)
+    assert found["loss"] == pytest.approx(expected, rel=1e-5)
+    assert 0 <= found["discriminator_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision(dtype):
+    keras.config.set_dtype_policy(dtype)
+    try:
+        model = make_model(layers.BehaviorDiscriminator(4, dtype="float32"))
+        model.compile("adam", **QUICKLY)
+        losses = model.fit(make_sequences(), epochs=2, verbose=0).history
+        assert np.isfinite(losses["loss"]).all()
+        if dtype == "mixed_float16":
+            with pytest.raises(ValueError, match="vanishes in float16"):
+                make_model(layers.BehaviorDiscriminator(4))
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_bad_arguments():
+    generator = make_generator()
+    for arguments, message in [
+        ({"discriminator_accuracy_range": (0.9, 0.5)}, "the lower one first"),
+        ({"discriminator_accuracy_range": (0.5, 2)}, "two numbers in"),
+        ({"matching": "kl"}, "`matching` to be one of"),
+        ({"free_running_steps": 0}, "`free_running_steps` to be a positive"),
+        ({"matching": "mse", "match_teacher": True}, "nothing is told apart"),
+        ({"adversarial_weight": "much"}, "a weight to be a finite number"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            ProfessorForcing(generator, **arguments)
+    with pytest.raises(ValueError, match="to be an `AutoregressiveRNN`"):
+        ProfessorForcing(keras.layers.LSTM(3))
+    with pytest.raises(ValueError, match="at least 2 steps"):
+        make_model()(make_sequences(time=1))
+    built = layers.BehaviorDiscriminator(4)
+    built.build((None, None, 3))
+    with pytest.raises(ValueError, match="expected axis -1 .* value 3"):
+        ProfessorForcing(make_generator(), built)(make_sequences())
+    with pytest.raises(ValueError, match=r"into logits \(batch,\)"):
+        ProfessorForcing(make_generator(), keras.layers.Dense(1))(
+            make_sequences()
+        )
+    model = make_model()
+    one = adam(0.1)
+    with pytest.raises(ValueError, match="an optimizer of its own"):
+        model.compile(one, one)
+    with pytest.raises(ValueError, match=r"Received: \['loss'\]"):
+        model.compile("adam", loss="mse")
+
+
+def test_nan_is_reported_with_its_batch():
+    model = make_model()
+    sequences = make_sequences(8)
+    sequences[5] = np.nan
+    with pytest.raises(ValueError, match="batch 1 .* of epoch 1 is not finite"):
+        fit(model, "sgd", "sgd", sequences)
