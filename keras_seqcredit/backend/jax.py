@@ -155,18 +155,18 @@ def train_in_steps(model, *arguments):
     return scoped(lambda: model.end_steps(carry, ys), state)
 
 
-def train(model, function, state, data):
+def train(model, function, *args):
     """A training step in which `function(data)` updates variables itself.
 
     Args:
         model: a compiled model.
         function: returns the logs.
-        state: values of the model's variables, as `train_step` gets them.
-        data: a batch, as `train_step` gets it.
+        *args: those of `train_step`: values of the variables, and a batch.
 
     Returns:
-        The logs, and the state after the step.
+        The logs, and the values after the step.
     """
+    state, data = args
     groups = (
         model.trainable_variables,
         model.non_trainable_variables,

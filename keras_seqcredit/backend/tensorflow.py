@@ -201,17 +201,18 @@ def train_in_steps(model, *arguments):
     return model.end_steps(carry, ys)
 
 
-def train(model, function, data):
+def train(model, function, *args):
     """A training step in which `function(data)` updates variables itself.
 
     Args:
         model: a compiled model.
         function: returns the logs.
-        data: a batch, as `train_step` gets it.
+        *args: those of `train_step`: a batch.
 
     Returns:
         The logs.
     """
+    (data,) = args
     # What updates a variable cannot make some.
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)

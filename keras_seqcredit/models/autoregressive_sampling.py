@@ -83,7 +83,9 @@ class AutoregressiveSampling(SequenceModel):
         found = np.concatenate(chunks, axis=1)
         missing = length - found.shape[1]
         if missing:  # All sequences have ended.
-            found = np.pad(found, [(0, 0), (0, missing)], constant_values=stop)
+            found = np.pad(
+                found, [(0, 0), (0, missing)], constant_values=stop or 0
+            )
         return found
 
     def stream(

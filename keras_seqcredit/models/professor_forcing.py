@@ -308,7 +308,10 @@ class ProfessorForcing(keras.Model):
         if steps is None:
             # One scan for both runs: a free run is a run on its own samples.
             hidden, parameters = generator._behavior(
-                *_doubled(sequences, own, conditions, mask), training
+                ops.concatenate([sequences, ops.cast(own, sequences.dtype)]),
+                None if conditions is None else _twice(conditions),
+                None if mask is None else _twice(mask),
+                training,
             )
             on_data = parameters[: ops.shape(sequences)[0]]
         else:
@@ -322,9 +325,8 @@ class ProfessorForcing(keras.Model):
                 for first, free in zip(*runs, strict=True)
             )
         nats = -generator.head.log_prob(on_data, sequences, mask)
-        if own_mask is not None:
-            own_mask = ops.concatenate([own_mask, own_mask], axis=0)
-        return Runs(nats, hidden, parameters, own_mask)
+        both_masks = None if own_mask is None else _twice(own_mask)
+        return Runs(nats, hidden, parameters, both_masks)
 
     def train_step(self, *args):
         if not self.built:  # Not by Keras: there is no loss in `compile`.
@@ -569,14 +571,9 @@ class ProfessorForcing(keras.Model):
 _OBJECTS = ("generator", "discriminator", "adversarial_weight")
 
 
-def _doubled(sequences, own, conditions, mask):
-    """A batch of data, and then of samples, under the same conditions."""
-    own = ops.cast(own, sequences.dtype)
-    return (
-        ops.concatenate([sequences, own], axis=0),
-        None if conditions is None else ops.concatenate([conditions] * 2, 0),
-        None if mask is None else ops.concatenate([mask, mask], axis=0),
-    )
+def _twice(x):
+    """For the run on data and the free one."""
+    return ops.concatenate([x, x], axis=0)
 
 
 def _weighted(values, sample_weight):
