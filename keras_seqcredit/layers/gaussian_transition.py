@@ -1,5 +1,6 @@
 """A step of a Markov chain to a normal distribution."""
 
+import math
 from typing import Any
 
 import keras
@@ -28,10 +29,14 @@ class GaussianTransition(Transition):
             of. `models.transition_mlp` and `models.transition_unet` make such.
         alpha: Float in `[0, 1]`, how much of a state stays. Defaults to `0.5`.
         scale: `"learned"`, or a positive float, the standard deviation at
-            temperature 1. A learned one is `min_scale + softplus(outputs)`.
+            temperature 1. A learned one is
+            `min_scale^(1 - u) max_scale^u` with `u = sigmoid(outputs)`.
             Defaults to `"learned"`.
         min_scale: Positive float, below which a learned scale does not fall.
             Defaults to `0.01`.
+        max_scale: Float above `min_scale`, which a learned scale does not
+            exceed: a chain whose steps grow with its distance from the data
+            would never come back. Defaults to `1.0`.
         num_steps: See `Transition`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -82,6 +87,7 @@ class GaussianTransition(Transition):
         alpha: float = 0.5,
         scale: Any = "learned",
         min_scale: float = 0.01,
+        max_scale: float = 1.0,
         num_steps: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -101,9 +107,15 @@ class GaussianTransition(Transition):
                 "Expected `min_scale` to be a positive number. "
                 f"Received: min_scale={min_scale!r}"
             )
+        if not (_is_number(max_scale) and min_scale < max_scale < math.inf):
+            raise ValueError(
+                "Expected `max_scale` to be a number above `min_scale`. "
+                f"Received: max_scale={max_scale!r}, min_scale={min_scale}"
+            )
         self.alpha = alpha
         self.scale = scale
         self.min_scale = min_scale
+        self.max_scale = max_scale
 
     @property
     def outputs_per_feature(self) -> int:
@@ -113,7 +125,8 @@ class GaussianTransition(Transition):
         if self.scale != "learned":
             return self._mean(states, outputs)
         outputs, scale = ops.split(outputs, 2, axis=-1)
-        scale = self.min_scale + ops.softplus(scale)
+        lowest, highest = math.log(self.min_scale), math.log(self.max_scale)
+        scale = ops.exp(lowest + (highest - lowest) * ops.sigmoid(scale))
         return ops.concatenate([self._mean(states, outputs), scale], axis=-1)
 
     def _mean(self, states, outputs):
@@ -151,6 +164,7 @@ class GaussianTransition(Transition):
             "alpha": self.alpha,
             "scale": self.scale,
             "min_scale": self.min_scale,
+            "max_scale": self.max_scale,
         }
 
     def _reason(self) -> str:

@@ -280,6 +280,8 @@ class VariationalWalkback(SavedSeed, WalkbackSampling, keras.Model):
             schedule,
             self.total_steps,
         )
+        # Here too: a loop whose outputs are used would be differentiated.
+        states, forward = map(ops.stop_gradient, (states, forward))
         before = ops.concatenate([first[None], states[:-1]], axis=0)
         reverse = self._reverse_all(before, states, schedule, training)
         sizes = _step_size(before, states, axis=2)

@@ -39,13 +39,15 @@ def to_numpy(x):
 def test_gaussian_by_hand(alpha, scale):
     learned = scale == "learned"
     network = dense(4 if learned else 2)
-    transition = GaussianTransition(network, alpha, scale, min_scale=0.05)
+    transition = GaussianTransition(
+        network, alpha, scale, min_scale=0.05, max_scale=2.0
+    )
     parameters = transition(STATES)
     outputs = apply(network, STATES)
     mean = alpha * STATES + (1 - alpha) * outputs[:, :2]
     deviation = 0.6
     if learned:
-        deviation = 0.05 + np.log1p(np.exp(outputs[:, 2:]))
+        deviation = 0.05 * (2 / 0.05) ** (1 / (1 + np.exp(-outputs[:, 2:])))
     for temperature in (2.0, TEMPERATURES):
         wide = deviation * np.sqrt(np.reshape(temperature, (-1, 1)))
         expected = -0.5 * np.square((AFTER - mean) / wide)
@@ -209,6 +211,7 @@ def test_what_a_subclass_leaves_out_is_named():
         ({"scale": -1.0}, "Received: scale=-1.0"),
         ({"scale": "fixed"}, "Received: scale='fixed'"),
         ({"min_scale": 0.0}, "`min_scale` to be a positive number"),
+        ({"max_scale": 0.01}, "above `min_scale`. Received: max_scale=0.01"),
         ({"num_steps": 0}, "`num_steps` to be a positive integer"),
     ],
 )

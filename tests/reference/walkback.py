@@ -8,7 +8,7 @@ import math
 
 from keras import ops
 
-ALPHA, MIN_SCALE = 0.5, 0.01
+ALPHA, MIN_SCALE, MAX_SCALE = 0.5, 0.01, 1.0
 
 
 def operator(weights, s):
@@ -18,7 +18,8 @@ def operator(weights, s):
     outputs = (ops.matmul(hidden, output_kernel) + output_bias)[0]
     features = s.shape[0]
     mean = ALPHA * s + (1 - ALPHA) * outputs[:features]
-    return mean, MIN_SCALE + ops.log(1 + ops.exp(outputs[features:]))
+    u = 1 / (1 + ops.exp(-outputs[features:]))
+    return mean, MIN_SCALE ** (1 - u) * MAX_SCALE**u
 
 
 def log_normal(x, mean, scale):
