@@ -11,7 +11,7 @@ from keras_seqcredit.layers.distribution_head import DistributionHead
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
 
-__all__ = ["ActiveUnits", "BitsPerStep"]
+__all__ = ["ActiveUnits", "BitsPerStep", "mean_discrepancy"]
 
 
 @public
@@ -261,6 +261,18 @@ def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
 
     Returns:
         Scalar, the mean over steps.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    from keras_seqcredit.metrics import mean_discrepancy
+
+    a, b = np.random.default_rng(0).normal(size=(2, 512, 10, 3))
+    assert abs(mean_discrepancy(a, b)) < 0.05
+    assert mean_discrepancy(a, b + 2) > 0.1
+    ```
 
     References:
         - Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012, section 6.

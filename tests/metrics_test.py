@@ -9,6 +9,7 @@ from keras_seqcredit.layers.categorical_head import CategoricalHead
 from keras_seqcredit.layers.gaussian_head import GaussianHead
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.metrics import BitsPerStep
+from keras_seqcredit.metrics import mean_discrepancy
 from tests.gradients import BACKEND
 
 MASK = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]], bool)
@@ -206,3 +207,17 @@ class TestActiveUnits:
     def test_bad_arguments(self, use, match):
         with pytest.raises(ValueError, match=f"Expected .*Received: {match}"):
             use(self.MEANS)
+
+
+def test_mean_discrepancy_sees_where_samples_differ():
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(2, 2000, 3, 2)).astype("float32")
+    assert abs(float(mean_discrepancy(a, b))) < 0.02
+    b[:, 2] += 2
+    found = float(mean_discrepancy(a, b))
+    assert found > 0.1
+    # Only the last step differs.
+    mask = np.tile([True, True, False], (2000, 1))
+    assert abs(float(mean_discrepancy(a, b, mask))) < 0.02
+    b[:, 2] = np.nan
+    assert abs(float(mean_discrepancy(a, b, mask))) < 0.02

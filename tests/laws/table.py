@@ -144,7 +144,7 @@ ROWS = [
     ),
     Row(
         "stochastic",
-        _stochastic(keras.layers.GRUCell, return_sequences=True, k_trunc=3),
+        _stochastic(return_sequences=True, k_trunc=3),
         noisy=True,
         sees_the_future=True,
         exported=True,
@@ -226,14 +226,17 @@ ROWS = [
     ),
 ]
 
-# Parts of the rows: base classes, a cell, layers of two inputs. And models,
-# whose outputs are costs: their laws are in tests of their own.
+# Parts of the rows: base classes, a cell, layers of two inputs, one whose
+# output has no features. And models: their laws are in tests of their own.
 INSIDE = {
     layers.AuxiliaryStateLoss,
+    layers.BehaviorDiscriminator,
     layers.ConditionedLSTMCell,
     layers.DistributionHead,
     layers.StepNormalization,
     layers.Transition,
+    models.AutoregressiveRNN,
+    models.ProfessorForcing,
     models.VariationalWalkback,
     models.ZForcing,
 }
