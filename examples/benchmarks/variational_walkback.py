@@ -1,0 +1,170 @@
+"""Times `VariationalWalkback`: training steps and sampling.
+
+Every figure is a median; what is compared takes turns in the same run. A
+training step is the walk, its way back and Adam, on points of a plane (two
+hidden layers of 256, batch 500) or on images of 28 x 28 (a U-Net, batch 100),
+with walks of 30 steps unless said otherwise:
+
+- whole: the walk is sampled, then all its steps are scored in one call;
+- one by one: the same objective, each step scored in a call of its own, inside
+  the same compiled training step;
+- online: an update after each step, inside one compiled training step;
+- separate: the way of the authors' release, an update after each step, each
+  one a call of a compiled training step.
+
+    KERAS_BACKEND=jax python -m examples.benchmarks.variational_walkback
+
+Prints tables in Markdown and writes JSON to `--output`.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from examples.benchmarks.sparse_attentive_backtracking import time_in_turns  # noqa: E402
+
+MODES = ("whole", "one by one", "online", "separate")
+NUM_STEPS = 30
+BATCH = {"points": 500, "images": 100}
+SHAPE = {"points": (2,), "images": (28, 28, 1)}
+
+
+def make_model(mode: str, data: str, num_steps: int = NUM_STEPS):
+    import keras
+    from keras import ops
+
+    from keras_seqcredit import layers
+    from keras_seqcredit import models
+
+    class OneByOne(models.VariationalWalkback):
+        def _reverse_all(self, before, after, schedule, training):
+            _, temperatures, steps = schedule
+            batch = ops.shape(after)[1:2]
+            return ops.stack(
+                [
+                    self._reverse(
+                        before[t],
+                        after[t],
+                        temperatures[t],
+                        ops.broadcast_to(steps[t], batch),
+                        training,
+                    )
+                    for t in range(self.total_steps)
+                ]
+            )
+
+    keras.utils.set_random_seed(0)
+    if data == "points":
+        network = models.transition_mlp(2, (256, 256))
+    else:
+        network = models.transition_unet((28, 28, 1), (16, 32))
+    kind = OneByOne if mode == "one by one" else models.VariationalWalkback
+    model = kind(
+        layers.GaussianTransition(network),
+        1 if mode == "separate" else num_steps,
+        temperature_factor=1.1,
+        online=mode == "online",
+        seed=0,
+    )
+    model.build((None, *SHAPE[data]))
+    model.compile(keras.optimizers.Adam(1e-4), jit_compile=True)
+    return model
+
+
+def training_step(mode: str, data: str, num_steps: int = NUM_STEPS):
+    """A call that trains on one batch."""
+    import numpy as np
+
+    model = make_model(mode, data, num_steps)
+    shape = BATCH[data], *SHAPE[data]
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    calls = num_steps if mode == "separate" else 1
+
+    def step():
+        for _ in range(calls):
+            loss = model.train_on_batch(x)
+        return float(np.asarray(loss))
+
+    return step
+
+
+def sampling(num_steps: int, num_points: int):
+    """A call that runs a chain of so many steps."""
+    model = make_model("whole", "points")
+    return lambda: model.sample(
+        num_points, extra_steps=num_steps - NUM_STEPS, seed=0
+    )
+
+
+def table(title: str, figures: dict, yardstick: str) -> str:
+    base = figures[yardstick]["median"]
+    lines = [
+        f"### {title}",
+        "",
+        "| what | seconds | ratio | first call, seconds |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, values in figures.items():
+        lines.append(
+            f"| {name} | {values['median']:.4f} "
+            f"({values['least']:.4f} to {values['most']:.4f}) "
+            f"| {values['median'] / base:.2f} | {values['first_call']:.1f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--output", default="runs/benchmarks")
+    parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
+    parser.add_argument(
+        "--sections",
+        nargs="+",
+        default=["points", "images", "length", "sampling"],
+    )
+    parser.add_argument("--points", type=int, default=10_000, help="to sample")
+    arguments = parser.parse_args()
+
+    import keras
+    from common import describe_machine
+    from common import write_json
+
+    repeats = arguments.repeats
+    result = {"machine": describe_machine()}
+    for data in ("points", "images"):
+        if data in arguments.sections:
+            calls = {
+                mode: training_step(mode, data) for mode in arguments.modes
+            }
+            few = repeats if data == "points" else max(3, repeats // 3)
+            result[data] = time_in_turns(calls, few)
+            title = f"A training step of {NUM_STEPS} steps, {data}"
+            print(table(title, result[data], arguments.modes[0]), flush=True)
+    if "length" in arguments.sections:
+        calls = {
+            f"{steps} steps": training_step("whole", "points", steps)
+            for steps in (10, 30, 90)
+        }
+        result["length"] = time_in_turns(calls, repeats)
+        print(table("A training step, points", result["length"], "30 steps"))
+    if "sampling" in arguments.sections:
+        calls = {
+            f"{steps} steps": sampling(steps, arguments.points)
+            for steps in (30, 100, 300, 1000)
+        }
+        result["sampling"] = time_in_turns(calls, max(3, repeats // 3))
+        title = f"Sampling {arguments.points:,} points"
+        print(table(title, result["sampling"], "30 steps"))
+    backend = keras.backend.backend()
+    path = pathlib.Path(arguments.output) / f"walkback_{backend}.json"
+    write_json(path, result)
+    print(f"\n{path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""A denoising diffusion model, to compare generative Markov chains with.
+
+The network is one of a transition operator that sees its step; it predicts the
+noise of a point after `num_steps` of a fixed diffusion.
+
+References:
+    - Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS 2020,
+      arXiv:2006.11239.
+"""
+
+import time
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.models.compiled_methods import CompiledMethods
+from keras_seqcredit.models.given_key import GivenKey
+
+
+class DDPM(CompiledMethods, keras.Model):
+    """`network([x, step])` predicts the noise in `x`."""
+
+    def __init__(self, network, num_steps, seed=None):
+        super().__init__()
+        self.network = network
+        self.num_steps = num_steps
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        # The betas of 1,000 steps, over as many as there are here.
+        betas = np.linspace(1e-4, 0.02, num_steps) * 1000 / num_steps
+        betas = np.minimum(betas, 0.999)
+        self.betas = betas.astype("float32")
+        self.kept = np.cumprod(1 - betas).astype("float32")
+
+    def build(self, inputs_shape):
+        self.event = tuple(inputs_shape[1:])
+        self.built = True
+
+    def call(self, inputs, training=False):
+        x = ops.cast(inputs, "float32")
+        shape = ops.shape(x)
+        step = keras.random.randint(
+            shape[:1], 0, self.num_steps, seed=self.seed_generator
+        )
+        noise = keras.random.normal(shape, seed=self.seed_generator)
+        kept = ops.take(ops.convert_to_tensor(self.kept), step)
+        kept = ops.reshape(kept, (-1,) + (1,) * (len(shape) - 1))
+        noisy = ops.sqrt(kept) * x + ops.sqrt(1 - kept) * noise
+        return ops.square(self.network([noisy, step]) - noise)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        return ops.mean(y_pred)
+
+    def sample(self, num_samples, extra_steps=0, seed=0):
+        """Samples; `extra_steps` repeats the last step of the chain."""
+        generator = keras.random.SeedGenerator(seed)
+        first = keras.random.normal((num_samples, *self.event), seed=generator)
+        steps = np.arange(self.num_steps, dtype="int32")[::-1]
+        steps = np.pad(steps, (0, extra_steps))
+        length = len(steps)
+        keys = GivenKey.draw(generator, length, generator)
+
+        def body(state, given):
+            key, step = given
+            beta = ops.take(ops.convert_to_tensor(self.betas), step)
+            kept = ops.take(ops.convert_to_tensor(self.kept), step)
+            batch = ops.broadcast_to(step, (num_samples,))
+            noise = self.network([state, batch], training=False)
+            mean = state - beta / ops.sqrt(1 - kept) * noise
+            new = keras.random.normal(ops.shape(state), seed=GivenKey(key))
+            return mean / ops.sqrt(1 - beta) + ops.sqrt(beta) * new, ()
+
+        def run(first, keys, steps):
+            return backend.scan(body, first, (keys, steps), length)[0]
+
+        run = self._compiled(("sample", num_samples, extra_steps), run)
+        return np.asarray(run(first, keys, ops.convert_to_tensor(steps)))
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Ends training after so many seconds, counted from the second batch."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+        self.steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.steps == 0:  # The first one compiles.
+            self.start = time.perf_counter()
+        self.steps += 1
+        if time.perf_counter() - self.start > self.seconds:
+            self.model.stop_training = True
+
+
+class Stopwatch(keras.callbacks.Callback):
+    """Seconds of all training batches but the first, which compiles."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = 0.0
+        self.steps = 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.steps > 0:
+            self.seconds += time.perf_counter() - self._start
+        self.steps += 1

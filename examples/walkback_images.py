@@ -1,0 +1,265 @@
+"""A Markov chain that learns images, and fills in what is missing of them.
+
+Trains `VariationalWalkback` with a small U-Net on handwritten digits of 8 x 8
+pixels, and a denoising diffusion model (DDPM) of the same network for the same
+time. MNIST or CIFAR-10 take the place of the digits.
+
+    python examples/walkback_images.py
+    python examples/walkback_images.py --data mnist --data-dir folder_of_mnist
+    python examples/walkback_images.py --data cifar10 --data-dir folder_of_it
+
+Without `--data-dir` MNIST and CIFAR-10 come from Keras' own loaders. Writes to
+`--logdir`: logs for TensorBoard, grids of samples and of digits whose lower
+half was filled in, the model, and `result.json`. An interrupted run goes on
+where it stopped, by the same command.
+
+References:
+    - Goyal et al., "Variational Walkback: Learning a Transition Operator as a
+      Stochastic Recurrent Net", NeurIPS 2017, arXiv:1711.02282.
+"""
+
+import argparse
+import pathlib
+import shutil
+
+import common
+
+common.select_backend()
+
+import diffusion  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+from keras_seqcredit import datasets  # noqa: E402
+from keras_seqcredit import layers  # noqa: E402
+from keras_seqcredit import models  # noqa: E402
+
+FILTERS = {"digits": [16, 32], "mnist": [16, 32], "cifar10": [32, 64]}
+SHOWN = 64
+
+
+def parse_arguments(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--data", choices=tuple(FILTERS), default="digits")
+    add("--data-dir", type=pathlib.Path, help="folder of the data file")
+    add(
+        "--filters",
+        type=int,
+        nargs="+",
+        help="of the U-Net at each resolution (default: 16 32; CIFAR: 32 64)",
+    )
+    add("--num-steps", type=int, default=12, help="steps of the walk")
+    add("--temperature-factor", type=float, default=1.5)
+    add("--scale", type=float, default=0.1, help="of the operator, at first")
+    add("--batch-size", type=int, default=64)
+    add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
+    add("--epochs", type=int, default=40)
+    add("--ddpm", action=argparse.BooleanOptionalAction, default=True)
+    add("--ddpm-steps", type=int, default=100, help="steps of its chain")
+    add("--seed", type=int, default=0, help="of weights and samples")
+    add("--resume", action=argparse.BooleanOptionalAction, default=True)
+    add("--logdir", type=pathlib.Path, help="(default: runs/walkback_<data>)")
+    common.add_backend_argument(parser)
+    arguments = parser.parse_args(argv)
+    if arguments.filters is None:
+        arguments.filters = FILTERS[arguments.data]
+    if arguments.logdir is None:
+        arguments.logdir = pathlib.Path(f"runs/walkback_{arguments.data}")
+    return arguments
+
+
+def load_images(arguments):
+    """Images of integers from 0 to 255, to train and to test on."""
+    if arguments.data == "digits":
+        (train, _), (test, _) = datasets.sequential_digits()
+        # 17 shades of grey.
+        images = [
+            np.round(15 * 16 * x).reshape(-1, 8, 8, 1) for x in (train, test)
+        ]
+    elif arguments.data == "mnist":
+        (train, _), (test, _) = datasets.sequential_mnist(
+            path=arguments.data_dir
+        )
+        images = [
+            np.round(255 * x).reshape(-1, 28, 28, 1) for x in (train, test)
+        ]
+    else:
+        x, _ = datasets.cifar10(path=arguments.data_dir)
+        images = [x[:-256], x[-256:]]
+    train, test = (x.astype("uint8") for x in images)
+    # Whole batches, so that one program is compiled and not two.
+    whole = len(train) // arguments.batch_size * arguments.batch_size
+    return train[:whole], test[:256]
+
+
+def build_network(arguments, shape, num_steps):
+    return models.transition_unet(
+        shape,
+        filters=tuple(arguments.filters),
+        learned_scale=False,
+        num_steps=num_steps,
+    )
+
+
+def build_model(arguments, shape, updates):
+    model = models.VariationalWalkback(
+        layers.GaussianTransition(
+            build_network(arguments, shape, arguments.num_steps),
+            scale=arguments.scale,
+            num_steps=arguments.num_steps,
+        ),
+        arguments.num_steps,
+        temperature_factor=arguments.temperature_factor,
+        dequantize=True,
+        seed=arguments.seed,
+    )
+    schedule = keras.optimizers.schedules.CosineDecay(
+        arguments.learning_rate, updates
+    )
+    model.compile(keras.optimizers.Adam(schedule), jit_compile=True)
+    return model
+
+
+def train(arguments, x, test):
+    """Trains the chain; returns it and the seconds that it took."""
+    keras.utils.set_random_seed(arguments.seed)
+    updates = arguments.epochs * (len(x) // arguments.batch_size)
+    model = build_model(arguments, x.shape[1:], updates)
+    model.build(x.shape)
+    watch = diffusion.Stopwatch()
+    print(f"{len(x)} images, {model.count_params():,} parameters")
+    model.fit(
+        x,
+        batch_size=arguments.batch_size,
+        epochs=arguments.epochs,
+        validation_data=(test,),
+        validation_batch_size=arguments.batch_size,
+        callbacks=[
+            keras.callbacks.BackupAndRestore(str(arguments.logdir / "backup")),
+            *common.tensorboard(arguments.logdir),
+            watch,
+        ],
+    )
+    model.save(arguments.logdir / "model.keras")
+    # An interrupted run has timed a part of its steps only.
+    return model, watch.seconds * updates / max(watch.steps - 1, 1)
+
+
+def train_ddpm(arguments, x, seconds):
+    """Trains a diffusion model of the same network for so many seconds."""
+    keras.utils.set_random_seed(arguments.seed)
+    network = build_network(arguments, x.shape[1:], arguments.ddpm_steps)
+    model = diffusion.DDPM(network, arguments.ddpm_steps, arguments.seed)
+    model.compile(keras.optimizers.Adam(1e-3), jit_compile=True)
+    stop = diffusion.StopAfter(seconds)
+    model.fit(
+        x / np.float32(127.5) - 1,
+        batch_size=arguments.batch_size,
+        epochs=100_000,
+        verbose=0,
+        callbacks=[stop],
+    )
+    return model, stop.steps
+
+
+def from_ddpm(model, num):
+    samples = model.sample(num, seed=0)
+    return np.clip(np.round(127.5 * (samples + 1)), 0, 255).astype("uint8")
+
+
+def distance(images, others):
+    """Mean distance to the nearest of the others, grey levels of 0 to 1."""
+    a, b = (x.reshape(len(x), -1) / np.float32(255) for x in (images, others))
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
+    return float(np.sqrt(np.maximum(squares, 0).min(1)).mean())
+
+
+def draw(panels, path):
+    """Draws grids of images side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.4 * len(panels), 3.7), layout="tight")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (title, images) in zip(axes, panels.items(), strict=True):
+        side = int(len(images) ** 0.5)
+        height, width, channels = images.shape[1:]
+        grid = images[: side**2].reshape(side, side, height, width, channels)
+        grid = grid.transpose(0, 2, 1, 3, 4)
+        grid = grid.reshape(side * height, side * width, channels)
+        axis.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255)
+        axis.set_title(title, fontsize=10)
+        axis.set_axis_off()
+    figure.savefig(path, dpi=110)
+
+
+def main():
+    arguments = parse_arguments()
+    settings = {
+        key: value
+        for key, value in vars(arguments).items()
+        if key not in ("logdir", "resume", "data_dir")
+    }
+    if not arguments.resume:
+        shutil.rmtree(arguments.logdir / "backup", ignore_errors=True)
+    common.check_settings(arguments.logdir, settings, arguments.resume)
+    x, test = load_images(arguments)
+    model, seconds = train(arguments, x, test)
+
+    seed = arguments.seed
+    chain = model.sample(SHOWN, extra_steps=3, seed=seed)
+    panels = {"data": x[:SHOWN], "Walkback": model.denoise(chain)}
+    known = np.zeros(x.shape[1:], bool)
+    known[: x.shape[1] // 2] = True
+    filled = model.inpaint(test[:SHOWN], known, extra_steps=3, seed=seed)
+    draw(
+        {
+            "test images": test[:SHOWN],
+            "known": np.where(known, test[:SHOWN], 128).astype("uint8"),
+            "filled in": np.where(known, filled, model.denoise(filled)),
+        },
+        arguments.logdir / "inpainting.png",
+    )
+    pixels = int(np.prod(x.shape[1:]))
+    value, error = model.log_likelihood(test, 20, 64, return_error=True)
+    error = float(np.sqrt(np.mean(error**2) / len(test)))
+    samples = panels["Walkback"]
+    result = {
+        "log_likelihood": float(value.mean()),
+        "log_likelihood_error": error,
+        "bits_per_dimension": -float(value.mean()) / pixels / np.log(2),
+        # As a density of grey levels from 0 to 1, as papers of the time have
+        # it.
+        "log_density": float(value.mean()) + pixels * float(np.log(256)),
+        "training_seconds": seconds,
+        "distance_to_test": {"data": distance(x[:SHOWN], test)},
+    }
+    result["distance_to_test"]["Walkback"] = distance(samples, test)
+    if arguments.ddpm:
+        ddpm, result["ddpm_updates"] = train_ddpm(arguments, x, seconds)
+        panels["DDPM"] = from_ddpm(ddpm, SHOWN)
+        result["distance_to_test"]["DDPM"] = distance(panels["DDPM"], test)
+    draw(panels, arguments.logdir / "samples.png")
+    path = arguments.logdir / "result.json"
+    common.write_json(
+        path,
+        {
+            "example": "walkback_images",
+            "settings": settings,
+            "result": result,
+            "machine": common.describe_machine(),
+        },
+    )
+    print(f"\nlog-likelihood: {result['log_likelihood']:.1f} nats (test)")
+    print(f"bits a dimension: {result['bits_per_dimension']:.3f}")
+    for title, value in result["distance_to_test"].items():
+        print(f"distance to the nearest test image, {title}: {value:.3f}")
+    print(f"Written to {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The examples of Variational Walkback run, write what they say, resume."""
+
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+def run(script, folder, *flags):
+    """Runs a script, and returns its result and what it has printed."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.run(
+        [
+            sys.executable,
+            str(EXAMPLES / script),
+            f"--backend={keras.backend.backend()}",
+            f"--logdir={folder / 'run'}",
+            *flags,
+        ],
+        cwd=folder,
+        env={**os.environ, "KERAS_BACKEND": "", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    result = (folder / "run" / "result.json").read_text()
+    return json.loads(result), process.stdout
+
+
+def test_toy(tmp_path):
+    flags = ["--data", "circle", "--epochs=1", "--num-steps=3", "--units=8"]
+    result, printed = run("walkback_toy.py", tmp_path, *flags)
+    figures = result["results"]["circle"]["figures"]
+    assert list(figures) == [
+        "data",
+        "Walkback",
+        "Walkback, 10 x longer",
+        "DDPM",
+        "DDPM, 10 x longer",
+    ]
+    assert figures["data"]["radius_error"] < 0.02
+    assert "| Walkback, 10 x longer |" in printed
+    names = {path.name for path in (tmp_path / "run" / "circle").iterdir()}
+    assert {"samples.png", "chain.gif", "model.keras", "train"} <= names
+    again, printed = run("walkback_toy.py", tmp_path, *flags)
+    assert again == result
+    assert "Epoch" not in printed
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
+    monkeypatch.setattr(sys, "argv", ["walkback_toy.py"])
+    return importlib.import_module("walkback_toy")
+
+
+def test_figures(toy):
+    far = np.random.default_rng(0).normal(3, 0.1, (2000, 2))
+    for name in toy.SETTINGS:
+        points = toy.draw_points(name, 2000, seed=1)
+        figures = toy.measure(name, points)
+        assert abs(figures["mmd"]) < 0.02 < toy.measure(name, far)["mmd"]
+    assert figures["modes"] == 9
+    assert figures["total_variation"] < 0.05
+    assert figures["deviation"] == pytest.approx(0.05, rel=0.1)
+    one = toy.measure("mixture", np.zeros((2000, 2)))
+    assert one["modes"] == 1
+    assert one["total_variation"] == pytest.approx(8 / 9)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow",
+    reason="XLA takes a minute to compile its U-Net; the toy runs on both",
+)
+def test_images(tmp_path):
+    result, printed = run(
+        "walkback_images.py",
+        tmp_path,
+        "--epochs=1",
+        "--num-steps=2",
+        "--filters=8",
+        "--batch-size=32",
+        "--no-ddpm",
+    )
+    found = result["result"]
+    assert set(found["distance_to_test"]) == {"data", "Walkback"}
+    pixels = 64 * np.log(256)
+    gap = found["log_density"] - found["log_likelihood"]
+    assert gap == pytest.approx(pixels, rel=1e-5)
+    assert "bits a dimension" in printed
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"samples.png", "inpainting.png", "model.keras"} <= names
