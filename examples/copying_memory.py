@@ -14,12 +14,13 @@ under truncated back-propagation; `full` is a plain LSTM under full
 back-propagation, and `self-attention` that LSTM with causal attention to all
 its past states, from Keras' own layers.
 
-The learning rate falls to 0 along a cosine: at a constant one, a net that had
-learned to recall after 100 steps soon lost it again.
+With `--decay-epochs` the learning rate falls to 0 along a cosine: at a constant
+one, a net that has learned to recall after 100 steps may lose it again.
 
 A run that was interrupted goes on where it stopped when the same command is
-given again. `--logdir` gets logs and attention maps for TensorBoard, the
-figures of each epoch, the trained model, and `result.json`.
+given again, and a finished one does with more `--epochs`. `--logdir` gets logs
+and attention maps for TensorBoard, the figures of each epoch, the trained
+model, and `result.json`.
 
 References:
     - Ke et al., "Sparse Attentive Backtracking: Temporal Credit Assignment
@@ -102,13 +103,13 @@ def parse_arguments(argv=None):
     )
     add("--units", type=positive, default=64, help="units of the LSTM")
     add("--batch-size", type=positive, default=64, help="sequences a step")
-    add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
+    add("--learning-rate", type=float, default=2e-3, help="of Adam")
     add("--steps-per-epoch", type=positive, default=200, help="training steps")
     add("--epochs", type=positive, default=20, help="epochs in all")
     add(
         "--decay-epochs",
         type=positive,
-        help="epochs after which the learning rate is 0 (default: --epochs)",
+        help="epochs after which the learning rate is 0; without, it stays",
     )
     add("--seed", type=int, default=0, help="of weights and data")
     add(
@@ -148,8 +149,6 @@ def parse_arguments(argv=None):
         if getattr(arguments, name) < 0:
             flag = name.replace("_", "-")
             parser.error(f"argument --{flag}: expected no negative number")
-    if arguments.decay_epochs is None:
-        arguments.decay_epochs = arguments.epochs
     if arguments.net == "truncated":
         arguments.k_top = 0
     if arguments.logdir is None:
@@ -186,12 +185,13 @@ def build_model(arguments):
         states = keras.layers.Concatenate()([states, found])
     outputs = keras.layers.Dense(VOCABULARY + 1, activation="softmax")(states)
     model = keras.Model(inputs, outputs)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        arguments.learning_rate,
-        arguments.decay_epochs * arguments.steps_per_epoch,
-    )
+    rate = arguments.learning_rate
+    if arguments.decay_epochs:
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate, arguments.decay_epochs * arguments.steps_per_epoch
+        )
     model.compile(
-        keras.optimizers.Adam(schedule, global_clipnorm=1.0),
+        keras.optimizers.Adam(rate, global_clipnorm=1.0),
         "sparse_categorical_crossentropy",
         metrics=[recall_accuracy, recall_cross_entropy],
         jit_compile=arguments.jit,
@@ -359,7 +359,7 @@ def main():
         {
             "task": "copying memory",
             "settings": settings,
-            "optimizer": "Adam, cosine decay to 0, gradient norm clipped at 1",
+            "optimizer": "Adam, gradient norm clipped at 1",
             "num_symbols": NUM_SYMBOLS,
             "vocabulary": VOCABULARY,
             "parameters": model.count_params(),
