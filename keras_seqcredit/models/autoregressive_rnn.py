@@ -13,7 +13,6 @@ from keras_seqcredit.metrics import BitsPerStep
 from keras_seqcredit.models.autoregressive_sampling import (
     AutoregressiveSampling,
 )
-from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.sequence_model import each_step
 from keras_seqcredit.models.sequence_model import joined
@@ -172,21 +171,17 @@ class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
 
     def _behavior(self, sequences, conditions, mask=None, training=False):
         """Hidden states and the head's parameters, fed with `sequences`."""
-        past = past_of(self._frames(sequences, mask))
+        past = past_of(self._frames(sequences), mask)
         hidden = self.core(
             joined(past, conditions), mask=mask, training=training
         )
         return hidden, self.head(hidden)
 
-    def _frames(self, sequences, mask=None):
+    def _frames(self, sequences):
         """Steps as the core reads them, `(batch, time, features)`."""
         if self.embedding is not None:
-            frames = self.embedding(sequences)
-        else:
-            frames = ops.cast(sequences, self.core.compute_dtype)
-        if mask is not None:  # A step after padding reads zeros.
-            frames = ops.where(mask[..., None], frames, ops.zeros_like(frames))
-        return frames
+            return self.embedding(sequences)
+        return ops.cast(sequences, self.core.compute_dtype)
 
     def _conditions(self, conditions):
         if conditions is None or self.condition_network is None:
@@ -244,7 +239,7 @@ class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
                 sample = _select(x["coin"], sample, x["data"])
             after = self._frame(sample)
             if mask is not None:
-                after = _select(x["mask"], after, ops.zeros_like(after))
+                after = _select(x["mask"], after, frame)
                 state = _hold(x["mask"], state, before)
             return (after, state), sample
 
@@ -298,13 +293,6 @@ class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
         if isinstance(inputs_shape, dict):
             inputs_shape = inputs_shape["sequences"]
         return (*inputs_shape[:2], self.head.num_parameters)
-
-    def fit(self, x=None, *args, **kwargs):
-        """As `keras.Model.fit`; a loss that is not finite raises."""
-        callbacks = kwargs.pop("callbacks", None) or []
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [*callbacks, FiniteLoss()]
-        return super().fit(x, *args, callbacks=callbacks, **kwargs)
 
     def get_config(self):
         config = super().get_config()

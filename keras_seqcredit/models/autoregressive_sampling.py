@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -25,7 +24,6 @@ class AutoregressiveSampling(SequenceModel):
 
     # What the model has.
     head: Any
-    seed_generator: Any
     _behavior: Any
     _conditions: Any
     _frame: Any
@@ -150,9 +148,7 @@ class AutoregressiveSampling(SequenceModel):
             for x in (prompt, conditions)
         )
         total = (len(given[0]) if given else 1) * num_samples
-        generator = self.seed_generator if seed is None else seed
-        if isinstance(generator, int):
-            generator = keras.random.SeedGenerator(generator)
+        generator = self._generator(seed)
         # Whole chunks, so that one program is compiled.
         steps = -(-length // chunk_size) * chunk_size
         keys = ops.convert_to_numpy(

@@ -3,16 +3,17 @@
 import math
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.given_key import GivenKey
+from keras_seqcredit.models.sequence_model import SequenceModel
+from keras_seqcredit.models.sequence_model import each_step
 
 
-class LatentSampling:
+class LatentSampling(SequenceModel):
     """A mixin of `ZForcing`: generation, encoding and likelihoods.
 
     Everything is compiled, once for each shape.
@@ -21,10 +22,7 @@ class LatentSampling:
     # What the model has.
     stochastic_rnn: Any
     head: Any
-    seed_generator: Any
-    built: bool
     _infer: Any
-    _unpack: Any
     _frames: Any
 
     def generate(
@@ -85,9 +83,7 @@ class LatentSampling:
             conditions = np.repeat(np.asarray(conditions), num_samples, axis=0)
         self._check_built()
         total = batch * num_samples
-        generator = self.seed_generator if seed is None else seed
-        if isinstance(generator, int):
-            generator = keras.random.SeedGenerator(generator)
+        generator = self._generator(seed)
         noise = self.stochastic_rnn.latents.noise((length, total), generator)
         keys = GivenKey.draw(generator, length, self.seed_generator)
         key = ("generate", length, start, conditions is None)
@@ -106,7 +102,7 @@ class LatentSampling:
         steps = length - start
         xs = [noise[start:], keys[start:]]
         if conditions is not None:
-            xs.append(_each_step(conditions, length)[start:])
+            xs.append(each_step(conditions, length)[start:])
 
         def step(carry, x):
             frame, state = carry
@@ -270,45 +266,3 @@ class LatentSampling:
             log_ratio = ops.where(mask, log_ratio, 0.0)
         nll = -self.head.log_prob(parameters, sequences, mask)
         return ops.sum(log_ratio - nll, axis=1)
-
-    def _in_batches(self, name, function, x, batch_size):
-        """Applies a compiled function to batches of arrays."""
-        check_integer("batch_size", batch_size)
-        self._check_built()
-        arrays = x if isinstance(x, dict) else {"sequences": x}
-        arrays = {key: np.asarray(value) for key, value in arrays.items()}
-        size = len(arrays["sequences"])
-        run = self._compiled((name,), function)
-        found = [
-            ops.convert_to_numpy(
-                run(
-                    {
-                        key: ops.convert_to_tensor(value[i : i + batch_size])
-                        for key, value in arrays.items()
-                    }
-                )
-            )
-            for i in range(0, size, batch_size)
-        ]
-        return np.concatenate(found)
-
-    def _compiled(self, key, function):
-        cache = self.__dict__.setdefault("_compiled_functions", {})
-        if key not in cache:
-            cache[key] = backend.compiled(function, self)
-        return cache[key]
-
-    def _check_built(self) -> None:
-        if not self.built:
-            raise ValueError(
-                "The model has not seen data. Expected a model that was "
-                "trained, loaded or called once. Received: an unbuilt "
-                f"{type(self).__name__}"
-            )
-
-
-def _each_step(conditions, length):
-    """`(length, batch, features)`."""
-    if len(conditions.shape) == 2:
-        return ops.repeat(conditions[None], length, axis=0)
-    return ops.transpose(conditions, (1, 0, 2))

@@ -14,7 +14,7 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.layers.behavior_discriminator import BehaviorDiscriminator
 from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
-from keras_seqcredit.models.finite_loss import FiniteLoss
+from keras_seqcredit.models.sequence_model import SequenceModel
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
 
@@ -45,7 +45,7 @@ class Runs(NamedTuple):
 
 
 @public
-class ProfessorForcing(keras.Model):
+class ProfessorForcing(SequenceModel, keras.Model):
     """Trains a generator to behave on its own samples as it does on data.
 
     In each step of training the generator runs twice: on the data, and freely
@@ -534,13 +534,6 @@ class ProfessorForcing(keras.Model):
     def log_likelihood(self, *args, **kwargs):
         """See `AutoregressiveRNN.log_likelihood`."""
         return self.generator.log_likelihood(*args, **kwargs)
-
-    def fit(self, x=None, *args, **kwargs):
-        """As `keras.Model.fit`; a loss that is not finite raises."""
-        callbacks = kwargs.pop("callbacks", None) or []
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [*callbacks, FiniteLoss()]
-        return super().fit(x, *args, callbacks=callbacks, **kwargs)
 
     def get_config(self):
         config = super().get_config()

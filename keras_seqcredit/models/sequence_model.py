@@ -1,15 +1,18 @@
-"""What models of sequences share: their inputs, and compiled functions."""
+"""What models of sequences share: their inputs, and how they are fitted."""
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
-from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.models.compiled_methods import CompiledMethods
+from keras_seqcredit.models.finite_loss import FiniteLoss
+from keras_seqcredit.ops.sequence import previous_valid
 
 
-class SequenceModel:
+class SequenceModel(CompiledMethods):
     """A mixin of models that are fitted on sequences.
 
     Their input is an array `(batch, time, features)`, integers `(batch, time)`
@@ -20,7 +23,6 @@ class SequenceModel:
 
     # What the model has.
     embedding: Any
-    built: bool
 
     def _unpack(self, inputs, mask=None):
         """Sequences, conditions and the mask, the last two or None."""
@@ -38,7 +40,7 @@ class SequenceModel:
         if isinstance(mask, dict):
             mask = mask.get("sequences")
         if mask is None and self.embedding is not None:
-            mask = self.embedding.compute_mask(sequences)
+            mask = self.embedding.compute_mask(sequences, None)
         if mask is not None:
             mask = ops.cast(mask, "bool")
         return sequences, conditions, mask
@@ -63,24 +65,32 @@ class SequenceModel:
         ]
         return np.concatenate(found)
 
-    def _compiled(self, key, function):
-        cache = self.__dict__.setdefault("_compiled_functions", {})
-        if key not in cache:
-            cache[key] = backend.compiled(function, self)
-        return cache[key]
+    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
+        """As `keras.Model.fit`; a loss that is not finite raises."""
+        y = _or_placeholder(y, kwargs)
+        # First: no other callback shall save what a bad batch has left.
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.callbacks.insert(0, FiniteLoss())
+        else:
+            callbacks = [FiniteLoss(), *keras.tree.flatten(callbacks or [])]
+        return super().fit(x, y, *args, callbacks=callbacks, **kwargs)  # type: ignore[misc]
 
-    def _check_built(self) -> None:
-        if not self.built:
-            raise ValueError(
-                "The model has not seen data. Expected a model that was "
-                "trained, loaded or called once. Received: an unbuilt "
-                f"{type(self).__name__}"
-            )
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`."""
+        y = _or_placeholder(y, kwargs)
+        return super().evaluate(x, y, *args, **kwargs)  # type: ignore[misc]
 
 
-def past_of(frames):
-    """Each step's predecessor; zeros before the first."""
+def _or_placeholder(y, arguments):
+    """Keras drops the weights of examples that have no targets."""
+    return arguments.get("sample_weight") if y is None else y
+
+
+def past_of(frames, mask=None):
+    """Each step's valid predecessor; zeros before the first."""
     first = ops.zeros_like(frames[:, :1])
+    if mask is not None:
+        frames = previous_valid(frames, mask)
     return ops.concatenate([first, frames[:, :-1]], axis=1)
 
 

@@ -8,10 +8,10 @@ from keras import ops
 from keras_seqcredit import schedules
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.metrics import ActiveUnits
-from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.models.latent_sampling import LatentSampling
+from keras_seqcredit.models.sequence_model import joined
+from keras_seqcredit.models.sequence_model import past_of
 from keras_seqcredit.ops.sequence import has_later_valid
-from keras_seqcredit.ops.sequence import previous_valid
 from keras_seqcredit.registration import public
 
 
@@ -230,11 +230,8 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
     def _infer(self, sequences, conditions, mask, training=False):
         """The recurrence, and the head's parameters for each step."""
         frames = self._frames(sequences)
-        first = ops.zeros_like(frames[:, :1])
-        past = frames if mask is None else previous_valid(frames, mask)
-        past = ops.concatenate([first, past[:, :-1]], axis=1)
         found = self.stochastic_rnn.infer(
-            _joined(past, conditions),
+            joined(past_of(frames, mask), conditions),
             targets=frames,
             mask=mask,
             training=training,
@@ -249,27 +246,6 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
         head = self._backward_head
         nll = -head.log_prob(head(known), sequences[:, :-1], counts)
         return ops.pad(nll, [(0, 0), (0, 1)])
-
-    def _unpack(self, inputs, mask=None):
-        conditions = None
-        sequences = inputs
-        if isinstance(inputs, dict):
-            unknown = set(inputs) - {"sequences", "conditions", "mask"}
-            if unknown or "sequences" not in inputs:
-                raise ValueError(
-                    "Expected a dictionary with 'sequences' and, optionally, "
-                    f"'conditions' and 'mask'. Received: {sorted(inputs)}"
-                )
-            sequences = inputs["sequences"]
-            conditions = inputs.get("conditions")
-            mask = inputs.get("mask", mask)
-        if isinstance(mask, dict):
-            mask = mask.get("sequences")
-        if mask is None and self.embedding is not None:
-            mask = self.embedding.compute_mask(sequences, None)
-        if mask is not None:
-            mask = ops.cast(mask, "bool")
-        return sequences, conditions, mask
 
     def _frames(self, sequences):
         if self.embedding is not None:
@@ -307,21 +283,6 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
             [ops.mean(weight * cost), *map(ops.sum, self.losses)]
         )  # fmt: skip
 
-    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
-        """As `keras.Model.fit`; a loss that is not finite raises."""
-        y = _or_placeholder(y, kwargs)
-        # First: no other callback shall save what a bad batch has left.
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.callbacks.insert(0, FiniteLoss())
-        else:
-            callbacks = [FiniteLoss(), *keras.tree.flatten(callbacks or [])]
-        return super().fit(x, y, *args, callbacks=callbacks, **kwargs)
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """As `keras.Model.evaluate`."""
-        y = _or_placeholder(y, kwargs)
-        return super().evaluate(x, y, *args, **kwargs)
-
     def get_config(self):
         config = super().get_config()
         objects = {
@@ -357,20 +318,3 @@ _OBJECTS = (
 def _is_zero(weight) -> bool:
     constant = isinstance(weight, schedules.ConstantSchedule)
     return constant and weight.value == 0
-
-
-def _or_placeholder(y, arguments):
-    """Keras drops the weights of examples that have no targets."""
-    return arguments.get("sample_weight") if y is None else y
-
-
-def _joined(frames, conditions):
-    """Frames, with the conditions that every step sees."""
-    if conditions is None:
-        return frames
-    conditions = ops.cast(conditions, frames.dtype)
-    if len(conditions.shape) == 2:
-        conditions = ops.repeat(
-            conditions[:, None], ops.shape(frames)[1], axis=1
-        )
-    return ops.concatenate([frames, conditions], axis=-1)
