@@ -71,9 +71,14 @@ class ClippedMLP(keras.layers.Layer):
 
     def call(self, inputs):
         inputs = infinite_to_nan(ops.cast(inputs, self.compute_dtype))
-        hidden = ops.leaky_relu(self.hidden(inputs), negative_slope=1 / 3)
-        hidden = ops.clip(hidden, -3.0, 3.0)
-        return ops.clip(self.projection(hidden), -8.0, 8.0)
+        return self.clip(self.projection(self.activate(self.hidden(inputs))))
+
+    def activate(self, hidden):
+        hidden = ops.leaky_relu(hidden, negative_slope=1 / 3)
+        return ops.clip(hidden, -3.0, 3.0)
+
+    def clip(self, outputs):
+        return ops.clip(outputs, -8.0, 8.0)
 
     def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return (*inputs_shape[:-1], self.units)

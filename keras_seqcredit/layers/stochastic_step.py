@@ -23,6 +23,8 @@ class StochasticStep:
         training: whether the cell uses dropout.
     """
 
+    linear = None
+
     def __init__(
         self, cell, network, projection, latent, features, evidence, training
     ):

@@ -69,7 +69,16 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
             _Found(states, provisional, share[1:], above.weights)
         )
         states = list(states)
-        if settings.linear:
+        if settings.linear_at_once:
+            _, pullback = backend.vjp(
+                lambda h: settings.linear(
+                    operands.cell[0], constants.cell, inputs, h
+                ),
+                before,
+            )
+            (more,) = pullback(given)
+            cell, states = ((), cell), _add(states, more)
+        elif settings.linear:
             # Its value is not used: only the products of its gradient stay.
             _, pullback = backend.vjp(
                 lambda w, x, h: settings.linear(w, constants.cell, x, h),
@@ -95,18 +104,22 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
         pending = (slots, rows) if clock else ()
         return _Carry(states, shares, pending, weights), given
 
+    summed = operands.cell
+    if settings.linear_at_once:
+        summed = ((), operands.cell[1])
+    before = _before(operands.states, outputs.states[:num_states])
     start = _Carry(
         [ops.zeros_like(x[0]) for x in outputs.states],
         tuple(ops.zeros_like(table) for table in tables),
         _nothing_pending(tables, slots),
-        tree.map_structure(_zeros_to_sum, (operands.cell, operands.score)),
+        tree.map_structure(_zeros_to_sum, (summed, operands.score)),
     )
     xs = (
         ops.arange(size(operands.inputs, 0), dtype="int32"),
         operands.inputs,
         gates,
         constants.mask,
-        _before(operands.states, outputs.states[:num_states]),
+        before,
         slots,
         gradients._replace(indices=()),
     )
@@ -114,6 +127,10 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
         step, start, xs, size(operands.inputs, 0), reverse=True
     )
     weights, memory = end.weights, ()
+    if settings.linear_at_once:
+        (_, rest), score = weights
+        linear, inputs = _linear(settings, operands, constants, before, inputs)
+        weights = ((linear, rest), score)
     if clock:
         shares = _add_rows(end.shares, end.pending)
         weights, memory = _finish(settings, operands, tables, shares, weights)
@@ -123,6 +140,22 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
         (operands.cell, operands.score),
     )
     return Operands(cell, score, inputs, end.states[:num_states], memory)
+
+
+def _linear(settings, operands, constants, before, gates):
+    """Gradients of the linear part, from those of the gates of all steps."""
+
+    def rows(x):
+        return ops.reshape(x, (-1, x.shape[-1]))
+
+    states = [rows(x) for x in before]
+    _, pullback = backend.vjp(
+        lambda w, x: settings.linear(w, constants.cell, x, states),
+        operands.cell[0],
+        rows(operands.inputs),
+    )
+    weights, inputs = pullback(rows(gates))
+    return weights, ops.reshape(inputs, ops.shape(operands.inputs))
 
 
 class _Found(NamedTuple):

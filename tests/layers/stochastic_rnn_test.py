@@ -215,7 +215,7 @@ def test_costs_of_the_latent_reach_the_backward_network(term):
 
 
 def test_only_the_posterior_and_the_cell_are_in_the_loop(monkeypatch):
-    layer = StochasticRNN(UNITS, LATENT)
+    layer = StochasticRNN(UNITS, LATENT, cell="gru")
     layer.build((BATCH, TIME, FEATURES))
     seen = {}
     for name in ("_prior", "_posterior", "_auxiliary"):

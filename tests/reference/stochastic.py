@@ -164,7 +164,7 @@ def run(
                 evidence[t] = ops.zeros_like(x) if y is None else y
             else:
                 if y is not None:
-                    future = lstm(weights, "backward/lstm_cell", y, future)
+                    future = lstm(weights, "backward/cell", y, future)
                 evidence[t] = future[0]
         state = [s[b : b + 1] for s in states]
         z = ops.zeros_like(noise[b : b + 1, 0])

@@ -1,0 +1,104 @@
+"""One step of a stochastic LSTM, with few matrix products inside the loop.
+
+The same as `StochasticStep` for the cell and the networks that a layer has by
+default. Products with inputs and evidence are made for all steps at once,
+before the loop; those with the state are one product; and as the projection
+of the latent is linear, so is its way into the gates: one product with
+`projection . kernel`.
+"""
+
+import keras
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.layers.clipped_mlp import ClippedMLP
+from keras_seqcredit.layers.gated_cell import GatedCell
+from keras_seqcredit.layers.gated_cell import is_gated
+from keras_seqcredit.ops.recurrence import infinite_to_nan
+
+
+class GatedStochasticStep:
+    """A cell of `ops.Settings`, where `is_plain`.
+
+    Args: as `StochasticStep`.
+
+    Attributes:
+        operands: pair of tuples of tensors, for `linear` and for the rest.
+    """
+
+    def __init__(self, cell, network, projection, latent):
+        self._gated = GatedCell(cell)
+        self._network = network
+        self._latent = latent
+        self._hidden = network.hidden_units
+        self._gates = 4 * cell.units
+        units = cell.units
+
+        def read(variable):
+            value = backend.read(variable)
+            return ops.cast(value, cell.compute_dtype)
+
+        kernel, recurrent = read(cell.kernel), read(cell.recurrent_kernel)
+        features = kernel.shape[0] - projection.units
+        self._kernel, of_latent = kernel[:features], kernel[features:]
+        hidden, outputs = network.hidden, network.projection
+        of_state = read(hidden.kernel)[:units]
+        self._evidence_kernel = read(hidden.kernel)[units:]
+        self._bias = ops.matmul(read(projection.bias)[None], of_latent)
+        if cell.use_bias:
+            self._bias = self._bias + read(cell.bias)
+        self._hidden_bias = read(hidden.bias)
+        self.operands = (
+            (ops.concatenate([of_state, recurrent], axis=1),),
+            (
+                read(outputs.kernel),
+                read(outputs.bias),
+                ops.matmul(read(projection.kernel), of_latent),
+            ),
+        )
+
+    def constants(self, cell_inputs) -> tuple:
+        del cell_inputs
+        return ()
+
+    def inputs(self, sequences, evidence=None, *, noise):
+        """What each step is given, `(time, batch, features)`; so are they."""
+        hidden = ops.zeros_like(noise[..., :1]) + self._hidden_bias
+        if evidence is not None:
+            evidence = infinite_to_nan(evidence)
+            hidden = hidden + _product(evidence, self._evidence_kernel)
+        gates = _product(sequences, self._kernel) + self._bias
+        return ops.concatenate([hidden, gates, noise], axis=-1)
+
+    def linear(self, weights, constants, inputs, states):
+        del constants
+        stop = self._hidden + self._gates
+        products = inputs[:, :stop] + ops.matmul(states[0], weights[0])
+        return ops.concatenate([products, inputs[:, stop:]], axis=-1)
+
+    def __call__(self, weights, constants, gates, states) -> list:
+        kernel, bias, latent_kernel = weights
+        stop = self._hidden + self._gates
+        hidden = self._network.activate(gates[:, : self._hidden])
+        parameters = self._network.clip(ops.matmul(hidden, kernel) + bias)
+        sample = self._latent.sample(parameters, gates[:, stop:])
+        gates = gates[:, self._hidden : stop]
+        gates = gates + ops.matmul(sample, latent_kernel)
+        states = self._gated((), constants, gates, states[:-2])
+        return [*states, sample, parameters]
+
+
+def is_plain(cell, network, projection, training: bool) -> bool:
+    """Whether cell and network are of the kinds that the step knows."""
+    return (
+        type(cell) is keras.layers.LSTMCell
+        and is_gated(cell, training)
+        and type(network) is ClippedMLP
+        and projection is not None
+    )
+
+
+def _product(x, kernel):
+    # Of a matrix: XLA would turn the gradient of a stack of them around.
+    rows = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel)
+    return ops.reshape(rows, (*ops.shape(x)[:-1], kernel.shape[-1]))
