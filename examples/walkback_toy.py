@@ -61,13 +61,14 @@ def parse_arguments(argv=None):
     add("--units", type=int, default=128, help="of two hidden layers")
     add("--batch-size", type=int, default=128)
     add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
-    add("--epochs", type=int, default=40, help=f"of {STEPS_PER_EPOCH} steps")
+    add("--epochs", type=int, default=80, help=f"of {STEPS_PER_EPOCH} steps")
     add(
         "--online",
         action="store_true",
         help="update after each step of the walk",
     )
     add("--ddpm", action=argparse.BooleanOptionalAction, default=True)
+    add("--ddpm-steps", type=int, default=100, help="steps of its chain")
     add("--seed", type=int, default=0, help="of weights, data and samples")
     add("--resume", action=argparse.BooleanOptionalAction, default=True)
     add("--logdir", type=pathlib.Path, default="runs/walkback_toy")
@@ -143,9 +144,9 @@ def train_ddpm(name, arguments, seconds):
         2,
         units=(arguments.units, arguments.units),
         learned_scale=False,
-        num_steps=arguments.num_steps,
+        num_steps=arguments.ddpm_steps,
     )
-    model = diffusion.DDPM(network, arguments.num_steps, seed=arguments.seed)
+    model = diffusion.DDPM(network, arguments.ddpm_steps, seed=arguments.seed)
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=True)
     stop = diffusion.StopAfter(seconds)
     model.fit(
@@ -242,7 +243,6 @@ def run(name, arguments):
     if not arguments.resume:
         shutil.rmtree(folder / "backup", ignore_errors=True)
     model, seconds = train(name, arguments, folder)
-    extra = (LONGER - 1) * arguments.num_steps
     fresh = draw_points(name, POINTS, seed=54321)
     size = SETTINGS[name]["size"]
     value, error = model.log_likelihood(
@@ -258,12 +258,13 @@ def run(name, arguments):
     }
     chains = {"Walkback": model}
     if arguments.ddpm:
-        chains["DDPM"], result["ddpm_steps"] = train_ddpm(
+        chains["DDPM"], result["ddpm_updates"] = train_ddpm(
             name, arguments, seconds
         )
     samples = {}
     for title, chain in chains.items():
-        for label, steps in [("", 0), (f", {LONGER} x longer", extra)]:
+        longer = (LONGER - 1) * chain.num_steps
+        for label, steps in [("", 0), (f", {LONGER} x longer", longer)]:
             points = chain.sample(
                 POINTS, extra_steps=steps, seed=arguments.seed
             )
