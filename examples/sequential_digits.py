@@ -70,7 +70,7 @@ def parse_arguments() -> argparse.Namespace:
 def load_data(data_dir: str | None):
     if data_dir is None:
         return datasets.sequential_digits(permute=True)
-    return datasets.sequential_mnist(permute=True, data_dir=data_dir)
+    return datasets.sequential_mnist(permute=True, path=data_dir)
 
 
 def make_layer(name: str, arguments: argparse.Namespace):

@@ -96,6 +96,17 @@ def imdb_vocabulary(
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is another file, or `num_words` is too small.
+
+    Example:
+
+    ```python
+    from keras_seqcredit import datasets
+
+
+    def text(words, data_dir):
+        vocabulary = datasets.imdb_vocabulary(path=data_dir)
+        return " ".join(vocabulary[word] for word in words)
+    ```
     """
     num_words = check_integer("num_words", num_words, minimum=3)
     if path is None:
