@@ -109,26 +109,6 @@ def train_in_steps(model, *arguments):
         The logs, and the state after the step.
     """
     state, data = arguments
-    groups = (
-        model.trainable_variables,
-        model.non_trainable_variables,
-        model.optimizer.variables,
-        model.metrics_variables,
-    )
-
-    def scoped(function, state):
-        """Calls a function on the variables in a state; returns that after."""
-        mapping = [
-            pair
-            for variables, values in zip(groups, state, strict=True)
-            for pair in zip(variables, values, strict=True)
-        ]
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            outputs = function()
-        return outputs, tuple(
-            [scope.get_current_value(v) for v in variables]
-            for variables in groups
-        )
 
     def body(loop, x):
         carry, (weights, others, optimizer, metrics) = loop
@@ -139,7 +119,7 @@ def train_in_steps(model, *arguments):
                 return model.optimizer.scale_loss(loss), after
 
             state = weights, others, optimizer, metrics
-            (loss, after), (_, moved, *_) = scoped(run, state)
+            (loss, after), (_, moved, *_) = _scoped(model, run, state)
             return loss, (after, moved)
 
         gradients, ((carry, y), others) = jax.grad(loss, has_aux=True)(weights)
@@ -150,9 +130,11 @@ def train_in_steps(model, *arguments):
         return (carry, state), y
 
     state = tuple(map(list, state))
-    (carry, xs, length), state = scoped(lambda: model.start_steps(data), state)
+    (carry, xs, length), state = _scoped(
+        model, lambda: model.start_steps(data), state
+    )
     (carry, state), ys = scan(body, (carry, state), xs, length)
-    return scoped(lambda: model.end_steps(carry, ys), state)
+    return _scoped(model, lambda: model.end_steps(carry, ys), state)
 
 
 def train(model, function, *args):
@@ -167,6 +149,11 @@ def train(model, function, *args):
         The logs, and the values after the step.
     """
     state, data = args
+    return _scoped(model, lambda: function(data), state)
+
+
+def _scoped(model, function, state):
+    """Calls a function on a state of the variables; returns that after too."""
     groups = (
         model.trainable_variables,
         model.non_trainable_variables,
@@ -179,8 +166,8 @@ def train(model, function, *args):
         for pair in zip(variables, values, strict=True)
     ]
     with keras.StatelessScope(state_mapping=mapping) as scope:
-        logs = function(data)
-    return logs, tuple(
+        outputs = function()
+    return outputs, tuple(
         [scope.get_current_value(v) for v in variables] for variables in groups
     )
 

@@ -1,6 +1,5 @@
 """What a trained model of sequences with latents can do."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.given_key import GivenKey
+from keras_seqcredit.models.importance_weights import log_mean
 from keras_seqcredit.models.sequence_model import SequenceModel
 from keras_seqcredit.models.sequence_model import each_step
 
@@ -247,14 +247,7 @@ class LatentSampling(SequenceModel):
                 for _ in range(num_samples)
             ]
         ).astype("float64")
-        top = weights.max(axis=0)
-        ratios = np.exp(weights - top)
-        mean = ratios.mean(axis=0)
-        value = (top + np.log(mean)).astype("float32")
-        if not return_error:
-            return value
-        deviation = ratios.std(axis=0) / math.sqrt(num_samples)
-        return value, (deviation / mean).astype("float32")
+        return log_mean(weights, return_error)
 
     def _log_weights(self, inputs):
         sequences, conditions, mask = self._unpack(inputs)

@@ -14,7 +14,7 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.layers.behavior_discriminator import BehaviorDiscriminator
 from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
-from keras_seqcredit.models.sequence_model import SequenceModel
+from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
 
@@ -45,7 +45,7 @@ class Runs(NamedTuple):
 
 
 @public
-class ProfessorForcing(SequenceModel, keras.Model):
+class ProfessorForcing(FittedOnInputs, keras.Model):
     """Trains a generator to behave on its own samples as it does on data.
 
     In each step of training the generator runs twice: on the data, and freely

@@ -1,18 +1,17 @@
-"""What models of sequences share: their inputs, and how they are fitted."""
+"""What models of sequences share: their inputs."""
 
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.compiled_methods import CompiledMethods
-from keras_seqcredit.models.finite_loss import FiniteLoss
+from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 from keras_seqcredit.ops.sequence import previous_valid
 
 
-class SequenceModel(CompiledMethods):
+class SequenceModel(FittedOnInputs, CompiledMethods):
     """A mixin of models that are fitted on sequences.
 
     Their input is an array `(batch, time, features)`, integers `(batch, time)`
@@ -64,26 +63,6 @@ class SequenceModel(CompiledMethods):
             for i in range(0, len(arrays["sequences"]), batch_size)
         ]
         return np.concatenate(found)
-
-    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
-        """As `keras.Model.fit`; a loss that is not finite raises."""
-        y = _or_placeholder(y, kwargs)
-        # First: no other callback shall save what a bad batch has left.
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.callbacks.insert(0, FiniteLoss())
-        else:
-            callbacks = [FiniteLoss(), *keras.tree.flatten(callbacks or [])]
-        return super().fit(x, y, *args, callbacks=callbacks, **kwargs)  # type: ignore[misc]
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """As `keras.Model.evaluate`."""
-        y = _or_placeholder(y, kwargs)
-        return super().evaluate(x, y, *args, **kwargs)  # type: ignore[misc]
-
-
-def _or_placeholder(y, arguments):
-    """Keras drops the weights of examples that have no targets."""
-    return arguments.get("sample_weight") if y is None else y
 
 
 def past_of(frames, mask=None):

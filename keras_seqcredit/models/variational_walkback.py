@@ -12,7 +12,7 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.transition import Transition
-from keras_seqcredit.models.finite_loss import FiniteLoss
+from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.walkback_sampling import WalkbackSampling
 from keras_seqcredit.registration import public
@@ -21,7 +21,9 @@ AUTO = "auto"
 
 
 @public
-class VariationalWalkback(SavedSeed, WalkbackSampling, keras.Model):
+class VariationalWalkback(
+    SavedSeed, FittedOnInputs, WalkbackSampling, keras.Model
+):
     """A generative Markov chain, trained to undo its own walk away from data.
 
     Fit it on data. From a point `s_0` the chain walks away, hotter with each
@@ -452,10 +454,7 @@ class VariationalWalkback(SavedSeed, WalkbackSampling, keras.Model):
         _ = self.total_steps  # Raises if it is not known.
         if hasattr(x, "shape"):
             x = self._as_data(x)
-        callbacks = kwargs.pop("callbacks", None) or []
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [*callbacks, FiniteLoss()]
-        return super().fit(x, *args, callbacks=callbacks, **kwargs)
+        return super().fit(x, *args, **kwargs)
 
     def _as_data(self, x, name="data"):
         """An array, checked as far as the model knows what it must be."""

@@ -1,6 +1,5 @@
 """What a trained Markov chain can do."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.compiled_methods import CompiledMethods
 from keras_seqcredit.models.given_key import GivenKey
+from keras_seqcredit.models.importance_weights import log_mean
 
 
 class WalkbackSampling(CompiledMethods):
@@ -226,14 +226,7 @@ class WalkbackSampling(CompiledMethods):
             the second the standard error by the delta method.
         """
         weights = self._log_weights(x, num_samples, batch_size)
-        top = weights.max(axis=0)
-        ratios = np.exp(weights - top)
-        mean = ratios.mean(axis=0)
-        value = (top + np.log(mean)).astype("float32")
-        if not return_error:
-            return value
-        deviation = ratios.std(axis=0) / math.sqrt(num_samples)
-        return value, (deviation / mean).astype("float32")
+        return log_mean(weights, return_error)
 
     def _log_weights(self, x, num_samples, batch_size):
         """Float64 `(num_samples, n)`."""
