@@ -383,6 +383,11 @@ def get(identifier: Any) -> Schedule:
     return schedule
 
 
+def is_zero(schedule: Schedule) -> bool:
+    """Whether a weight is 0 at every step, so that its term can be left out."""
+    return isinstance(schedule, ConstantSchedule) and schedule.value == 0
+
+
 def _between(start: float, end: float, fraction: Tensor) -> Tensor:
     fraction = ops.clip(fraction, 0.0, 1.0)
     # Not start + (end - start) * fraction, which may miss `end`.

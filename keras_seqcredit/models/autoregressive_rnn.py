@@ -13,6 +13,7 @@ from keras_seqcredit.metrics import BitsPerStep
 from keras_seqcredit.models.autoregressive_sampling import (
     AutoregressiveSampling,
 )
+from keras_seqcredit.models.config_of_objects import ConfigOfObjects
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.sequence_model import each_step
 from keras_seqcredit.models.sequence_model import joined
@@ -21,7 +22,9 @@ from keras_seqcredit.registration import public
 
 
 @public
-class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
+class AutoregressiveRNN(
+    SavedSeed, ConfigOfObjects, AutoregressiveSampling, keras.Model
+):
     """A recurrent net that gives the density of each step after those before.
 
     Fit it on sequences: it reads each one a step late, a step of zeros first,
@@ -89,6 +92,14 @@ class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
         - Bengio et al., "Scheduled Sampling for Sequence Prediction with
           Recurrent Neural Networks", NeurIPS 2015, arXiv:1506.03099.
     """
+
+    _objects = (
+        "core",
+        "head",
+        "embedding",
+        "condition_network",
+        "sampling_probability",
+    )
 
     def __init__(
         self,
@@ -160,7 +171,7 @@ class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
     def call(self, inputs, mask=None, training=False):
         sequences, conditions, mask = self._unpack(inputs, mask)
         given = sequences
-        if training and not _is_zero(self.sampling_probability):
+        if training and not schedules.is_zero(self.sampling_probability):
             given = self._mixed(sequences, conditions, mask)
         return self._behavior(given, conditions, mask, training)[1]
 
@@ -295,31 +306,7 @@ class AutoregressiveRNN(SavedSeed, AutoregressiveSampling, keras.Model):
         return (*inputs_shape[:2], self.head.num_parameters)
 
     def get_config(self):
-        config = super().get_config()
-        objects = {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            for name in _OBJECTS
-        }
-        return {**config, **objects, "seed": self.seed}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        for name in _OBJECTS:
-            if isinstance(config.get(name), dict):
-                config[name] = keras.saving.deserialize_keras_object(
-                    config[name], custom_objects=custom_objects
-                )
-        return cls(**config)
-
-
-_OBJECTS = (
-    "core",
-    "head",
-    "embedding",
-    "condition_network",
-    "sampling_probability",
-)
+        return {**super().get_config(), "seed": self.seed}
 
 
 def _as_core(core, dtype) -> SparseAttentiveRNN:
@@ -353,11 +340,6 @@ def _as_core(core, dtype) -> SparseAttentiveRNN:
     return SparseAttentiveRNN(
         cell, k_top=0, return_sequences=True, dtype=dtype, name="core"
     )
-
-
-def _is_zero(schedule) -> bool:
-    constant = isinstance(schedule, schedules.ConstantSchedule)
-    return constant and schedule.value == 0
 
 
 def _select(mask, chosen, other):

@@ -14,6 +14,7 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.layers.behavior_discriminator import BehaviorDiscriminator
 from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
+from keras_seqcredit.models.config_of_objects import ConfigOfObjects
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
@@ -45,7 +46,7 @@ class Runs(NamedTuple):
 
 
 @public
-class ProfessorForcing(FittedOnInputs, keras.Model):
+class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
     """Trains a generator to behave on its own samples as it does on data.
 
     In each step of training the generator runs twice: on the data, and freely
@@ -122,6 +123,8 @@ class ProfessorForcing(FittedOnInputs, keras.Model):
         - Lamb et al., "Professor Forcing: A New Algorithm for Training
           Recurrent Networks", NeurIPS 2016, arXiv:1610.09038.
     """
+
+    _objects = ("generator", "discriminator", "adversarial_weight")
 
     def __init__(
         self,
@@ -536,32 +539,13 @@ class ProfessorForcing(FittedOnInputs, keras.Model):
         return self.generator.log_likelihood(*args, **kwargs)
 
     def get_config(self):
-        config = super().get_config()
-        objects = {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            for name in _OBJECTS
-        }
         return {
-            **config,
-            **objects,
+            **super().get_config(),
             "match_teacher": self.match_teacher,
             "discriminator_accuracy_range": self.discriminator_accuracy_range,
             "matching": self.matching,
             "free_running_steps": self.free_running_steps,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        for name in _OBJECTS:
-            if isinstance(config.get(name), dict):
-                config[name] = keras.saving.deserialize_keras_object(
-                    config[name], custom_objects=custom_objects
-                )
-        return cls(**config)
-
-
-_OBJECTS = ("generator", "discriminator", "adversarial_weight")
 
 
 def _twice(x):

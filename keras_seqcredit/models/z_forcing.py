@@ -8,6 +8,7 @@ from keras import ops
 from keras_seqcredit import schedules
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.metrics import ActiveUnits
+from keras_seqcredit.models.config_of_objects import ConfigOfObjects
 from keras_seqcredit.models.latent_sampling import LatentSampling
 from keras_seqcredit.models.sequence_model import joined
 from keras_seqcredit.models.sequence_model import past_of
@@ -16,7 +17,7 @@ from keras_seqcredit.registration import public
 
 
 @public
-class ZForcing(SavedSeed, LatentSampling, keras.Model):
+class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
     """A recurrent generative model with a latent variable at each step.
 
     Fit it on sequences: each step is predicted from those before it and from
@@ -92,6 +93,16 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
           NeurIPS 2017, arXiv:1711.05411.
     """
 
+    _objects = (
+        "stochastic_rnn",
+        "head",
+        "embedding",
+        "kl_weight",
+        "auxiliary_weight",
+        "backward_weight",
+        "free_bits",
+    )
+
     def __init__(
         self,
         stochastic_rnn,
@@ -119,7 +130,7 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
         # Other args.
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._backward_head: Any = None
-        if not _is_zero(self.backward_weight):
+        if not schedules.is_zero(self.backward_weight):
             config = {**head.get_config(), "name": "backward_head"}
             self._backward_head = type(head).from_config(config)
         self._terms = {
@@ -141,7 +152,7 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
                 )
         backward = self.stochastic_rnn.posterior == "backward"
         for name in ("auxiliary_weight", "backward_weight"):
-            if not backward and not _is_zero(getattr(self, name)):
+            if not backward and not schedules.is_zero(getattr(self, name)):
                 raise ValueError(
                     f"`{name}` is of the backward network's state. Expected a "
                     "`StochasticRNN` with `posterior='backward'`. Received: "
@@ -284,37 +295,7 @@ class ZForcing(SavedSeed, LatentSampling, keras.Model):
         )  # fmt: skip
 
     def get_config(self):
-        config = super().get_config()
-        objects = {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            for name in _OBJECTS
-        }
-        return {**config, **objects, "seed": self.seed}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        for name in _OBJECTS:
-            if isinstance(config.get(name), dict):
-                config[name] = keras.saving.deserialize_keras_object(
-                    config[name], custom_objects=custom_objects
-                )
-        return cls(**config)
+        return {**super().get_config(), "seed": self.seed}
 
 
 _STEP_COSTS = ("nll", "auxiliary", "backward_nll")
-
-_OBJECTS = (
-    "stochastic_rnn",
-    "head",
-    "embedding",
-    "kl_weight",
-    "auxiliary_weight",
-    "backward_weight",
-    "free_bits",
-)
-
-
-def _is_zero(weight) -> bool:
-    constant = isinstance(weight, schedules.ConstantSchedule)
-    return constant and weight.value == 0

@@ -697,3 +697,15 @@ def test_bad_arguments_of_methods():
     ]:
         with pytest.raises(ValueError, match=message):
             method(**arguments)
+
+
+def test_weights_count_without_targets():
+    model = VariationalWalkback(
+        GaussianTransition(transition_mlp(2, units=(4,))), 2
+    )
+    model.compile("sgd", **QUICKLY)
+    x = np.ones((4, 2), "float32")
+    found = model.evaluate(
+        x, sample_weight=np.zeros(4), verbose=0, return_dict=True
+    )
+    assert found["loss"] == 0
