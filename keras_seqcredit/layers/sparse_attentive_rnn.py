@@ -460,7 +460,6 @@ class SparseAttentiveRNN(keras.layers.RNN):
             self.memory_size,
             self.return_summary,
             cell.linear,
-            linear_at_once=not self.k_top and cell.linear is not None,
         )
 
     def step(self, inputs: Tensor, state: list) -> tuple[Tensor, list]:

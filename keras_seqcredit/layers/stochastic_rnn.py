@@ -487,12 +487,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             [_time_first(x) for x in known], _time_first(noise), bool(training)
         )
         outputs = sparse_recurrence(
-            Settings(
-                step,
-                k_trunc=self.k_trunc,
-                linear=step.linear,
-                linear_at_once=step.linear is not None,
-            ),
+            Settings(step, k_trunc=self.k_trunc, linear=step.linear),
             Operands(step.operands, (), inputs, first),
             Constants(
                 step.constants(self._cell_inputs(sequences)),

@@ -26,9 +26,6 @@ class Settings(NamedTuple):
             `linear(weights, constants, x, states) -> gates (B, G)`. The cell
             is then given the gates in place of `x`. They are kept, so that
             the way back repeats no matrix product.
-        linear_at_once: the way back keeps the gradients of all gates, and
-            finds those of the linear part's weights and inputs after the
-            loop, in one product over all steps.
     """
 
     cell: Callable[..., list]
@@ -40,7 +37,15 @@ class Settings(NamedTuple):
     memory_size: int | None = None
     keep_summary: bool = False
     linear: Callable[..., Tensor] | None = None
-    linear_at_once: bool = False
+
+    @property
+    def linear_at_once(self) -> bool:
+        """Whether the linear part's gradients are found after the loop.
+
+        Of the weights and inputs, in one product over all steps, where no
+        attention comes between a step and the next.
+        """
+        return self.linear is not None and not self.k_top
 
 
 class Operands(NamedTuple):
