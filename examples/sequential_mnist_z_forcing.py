@@ -25,10 +25,9 @@ import common
 
 common.select_backend()
 
-import numpy as np  # noqa: E402
+import pixels  # noqa: E402
 import z_forcing  # noqa: E402
 
-from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 
 COLUMNS = 10
@@ -39,16 +38,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__.split("\n\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--data-dir", help="of mnist.npz: MNIST instead")
-    parser.add_argument(
-        "--binarize",
-        choices=("threshold", "draw"),
-        default="threshold",
-        help="pixels brighter than a half, or drawn once by their brightness",
-    )
-    parser.add_argument(
-        "--pixels-per-step", type=int, default=1, help="a row, or part of one"
-    )
+    pixels.add_arguments(parser)
     z_forcing.add_arguments(
         parser,
         epochs=60,
@@ -61,50 +51,9 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load_data(arguments):
-    """Binary sequences `(images, steps, pixels)`: train and test."""
-    if arguments.data_dir is None:
-        parts = datasets.sequential_digits()
-    else:
-        parts = datasets.sequential_mnist(path=arguments.data_dir)
-    random = np.random.default_rng(0)
-    binary = []
-    for x, _ in parts:
-        at = random.random(x.shape) if arguments.binarize == "draw" else 0.5
-        x = (x > at).astype("float32")
-        binary.append(x.reshape(len(x), -1, arguments.pixels_per_step))
-    return tuple(binary)
-
-
-def draw(path: pathlib.Path, rows: dict) -> None:
-    """One row of images for each name."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(
-        len(rows),
-        COLUMNS,
-        figsize=(0.8 * COLUMNS, 0.9 * len(rows)),
-        layout="constrained",
-    )
-    for line, (name, images) in zip(axes, rows.items(), strict=True):
-        for axis, image in zip(line, images, strict=True):
-            side = int(image.size**0.5)
-            axis.imshow(
-                image.reshape(side, side), cmap="gray_r", vmin=0, vmax=1
-            )
-            axis.set_xticks([])
-            axis.set_yticks([])
-        line[0].set_ylabel(name, fontsize=7)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
 def main() -> None:
     arguments = parse_arguments()
-    data = load_data(arguments)
+    data = pixels.load_data(arguments)
     given = data[1][:COLUMNS]
 
     def look(model, figures, folder):
@@ -118,7 +67,7 @@ def main() -> None:
             "from latents": model.decode(model.encode(given)),
             "between two": model.interpolate(given[0], given[-1], COLUMNS),
         }
-        draw(folder / "images.png", rows)
+        pixels.draw(folder / "images.png", rows)
 
     z_forcing.run(
         "sequential_mnist_z_forcing",

@@ -19,18 +19,17 @@ References:
 
 import argparse
 import pathlib
-import wave
 
 import common
 
 common.select_backend()
 
 import numpy as np  # noqa: E402
+import sound  # noqa: E402
 import z_forcing  # noqa: E402
 
 from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
-from keras_seqcredit.datasets.spoken_digits import SAMPLE_RATE  # noqa: E402
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -85,54 +84,6 @@ def make_head(arguments):
     )
 
 
-def write_wav(path: pathlib.Path, samples: np.ndarray) -> None:
-    """Writes samples in [-1, 1]."""
-    samples = np.clip(np.round(samples * 32767), -32768, 32767)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(samples.astype("<i2").tobytes())
-
-
-def draw_spectrograms(path: pathlib.Path, rows: dict) -> None:
-    """One row of spectrograms for each name."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
-    columns = max(map(len, rows.values()))
-    figure, axes = plt.subplots(
-        len(rows),
-        columns,
-        figsize=(2.2 * columns, 2.2 * len(rows)),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for line, (name, waves) in zip(axes, rows.items(), strict=True):
-        line[0].set_ylabel(f"{name}\nfrequency (kHz)")
-        for axis, samples in zip(line, waves, strict=False):
-            # Silence has no logarithm.
-            samples = samples + 1e-5 * np.random.default_rng(0).normal(
-                size=samples.shape
-            )
-            axis.specgram(
-                samples,
-                NFFT=128,
-                noverlap=96,
-                Fs=SAMPLE_RATE / 1000,
-                vmin=-120,
-                vmax=-30,
-            )
-    for axis in axes[-1]:
-        axis.set_xlabel("time (ms)")
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
-
-
 def main() -> None:
     arguments = parse_arguments()
     data, scale = load_data(arguments)
@@ -151,8 +102,8 @@ def main() -> None:
             waves = scale * frames.reshape(number, -1)
             rows[f"temperature {temperature:g}"] = waves
             for i, samples in enumerate(waves):
-                write_wav(folder / f"{temperature:g}_{i}.wav", samples)
-        draw_spectrograms(folder / "spectrograms.png", rows)
+                sound.write_wav(folder / f"{temperature:g}_{i}.wav", samples)
+        sound.draw_spectrograms(folder / "spectrograms.png", rows)
 
     z_forcing.run(
         "speech_z_forcing",

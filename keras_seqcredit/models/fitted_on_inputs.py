@@ -1,5 +1,7 @@
 """Fitting of models that need no targets."""
 
+import contextlib
+
 import keras
 
 from keras_seqcredit.models.finite_loss import FiniteLoss
@@ -10,6 +12,7 @@ class FittedOnInputs:
 
     def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
         """As `keras.Model.fit`; a loss that is not finite raises."""
+        self._build_for(x)
         y = _or_placeholder(y, kwargs)
         # First: no other callback shall save what a bad batch has left.
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -22,6 +25,34 @@ class FittedOnInputs:
         """As `keras.Model.evaluate`."""
         y = _or_placeholder(y, kwargs)
         return super().evaluate(x, y, *args, **kwargs)  # type: ignore[misc]
+
+    def _build_for(self, x) -> None:
+        """Builds the model where the data tell their shapes without a draw.
+
+        TensorFlow's `fit` builds in its first step, after `BackupAndRestore`
+        has looked for variables to restore.
+        """
+        shapes = None if self.built else _shapes(x)  # type: ignore[attr-defined]
+        if shapes is not None:
+            strategy = getattr(self, "distribute_strategy", None)
+            with strategy.scope() if strategy else contextlib.nullcontext():
+                self.build(shapes)  # type: ignore[attr-defined]
+
+
+def _shapes(data):
+    """The shapes of the inputs for any batch size, or None if unknown."""
+    if isinstance(data, keras.utils.PyDataset):
+        data = data[0]
+    data = getattr(data, "element_spec", data)
+    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    shapes = [
+        getattr(leaf, "shape", None) for leaf in keras.tree.flatten(inputs)
+    ]
+    if not all(shapes):
+        return None
+    return keras.tree.map_structure(
+        lambda leaf: (None, *leaf.shape[1:]), inputs
+    )
 
 
 def _or_placeholder(y, arguments):

@@ -1,75 +1,41 @@
 """The examples of Z-Forcing, on a little data."""
 
-import hashlib
 import importlib
 import json
-import pathlib
-import sys
 import wave
 
-import keras
 import numpy as np
 import pytest
 
-EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+FLAGS = (
+    "--epochs=1", "--units=4", "--latent-dim=2", "--batch-size=4",
+    "--likelihood-samples=2", "--ways=auxiliary",
+)  # fmt: skip
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
+def run(run_example):
     """`run(script, *flags)`, the result and the folder of the only way."""
-    monkeypatch.syspath_prepend(EXAMPLES)
-    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
 
     def run(script, *flags):
-        logdir = tmp_path / "run"
-        command = [
-            f"{script}.py", "--epochs=1", "--units=4", "--latent-dim=2",
-            "--batch-size=4", "--likelihood-samples=2", "--ways=auxiliary",
-            f"--logdir={logdir}", *flags,
-        ]  # fmt: skip
-        monkeypatch.setattr(sys, "argv", command)
-        importlib.import_module(script).main()
-        result = json.loads((logdir / "result.json").read_text())
+        result, logdir = run_example(script, *FLAGS, *flags)
         return result, logdir / "auxiliary"
 
     return run
 
 
-def place(monkeypatch, module, constant, path):
-    """Makes a loader take a file for the real one."""
-    module = importlib.import_module(f"keras_seqcredit.datasets.{module}")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(module, constant, digest)
-
-
 @pytest.fixture
-def speech(tmp_path, monkeypatch):
-    path = tmp_path / "fsdd_8khz.npz"
-    random = np.random.default_rng(0)
-    lengths = random.integers(60, 120, 16)
-    np.savez(
-        path,
-        samples=random.normal(scale=1000, size=lengths.sum()).astype("int16"),
-        offsets=np.cumsum([0, *lengths]),
-        digit=np.zeros(16, "uint8"),
-        recording=np.arange(16) % 8 + 1,
-    )
-    place(monkeypatch, "spoken_digits", "SHA256", path)
-    return tmp_path
-
-
-@pytest.fixture
-def reviews(tmp_path, monkeypatch):
+def reviews(tmp_path, place):
     random = np.random.default_rng(0)
     x = np.empty(8, "object")
     x[:] = [list(random.integers(1, 9, 6)) for _ in x]
     y = np.zeros(8)
     path = tmp_path / "imdb.npz"
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
-    place(monkeypatch, "imdb", "SHA256", path)
+    place("imdb", "SHA256", path)
     path = tmp_path / "imdb_word_index.json"
     path.write_text(json.dumps({f"word{i}": i for i in range(1, 9)}))
-    place(monkeypatch, "imdb", "WORD_INDEX_SHA256", path)
+    place("imdb", "WORD_INDEX_SHA256", path)
     return tmp_path
 
 
@@ -115,7 +81,6 @@ def test_words(run, reviews):
 
 def test_pixels_and_a_run_that_was_killed(run, monkeypatch, capsys):
     flags = "sequential_mnist_z_forcing", "--pixels-per-step=16"
-    monkeypatch.syspath_prepend(EXAMPLES)
     z_forcing = importlib.import_module("z_forcing")
     with monkeypatch.context() as patch:
         patch.setattr(z_forcing, "measure", lambda *_: 1 / 0)

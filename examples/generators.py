@@ -1,0 +1,141 @@
+"""What the examples of Professor Forcing share: flags, training and figures.
+
+Each example trains the same generator in several ways, on the same data for
+the same number of steps, so that what it does on its own samples can be seen:
+
+- `teacher`: teacher forcing, it only ever reads data;
+- `scheduled`: scheduled sampling, more and more steps read its own samples;
+- `professor`: Professor Forcing, a discriminator tells the two runs apart;
+- `mse`: states of the free run are drawn to those on data.
+"""
+
+import argparse
+
+import keras
+import ways
+
+from keras_seqcredit import layers
+from keras_seqcredit import models
+from keras_seqcredit import schedules
+
+WAYS = ("teacher", "scheduled", "professor", "mse")
+
+
+def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
+    """Adds the flags; `defaults` are those of the example."""
+    add = parser.add_argument
+    add("--sampling-probability", type=float, help="of `scheduled`, at the end")
+    add("--adversarial-weight", type=float, help="of `professor`")
+    add("--mse-weight", type=float, help="of `mse`")
+    add("--discriminator-units", type=int, help="of `professor`")
+    add("--free-running-steps", type=int, help="of `professor` and `mse`")
+    ways.add_arguments(
+        parser,
+        WAYS,
+        **{
+            "sampling_probability": 0.25,
+            "adversarial_weight": 1.0,
+            "mse_weight": 0.01,
+            "discriminator_units": 64,
+            **defaults,
+        },
+    )
+
+
+def make_model(way, make_generator, steps, arguments):
+    """A compiled model, and the generator that it trains.
+
+    Args:
+        way: One of `WAYS`.
+        make_generator: Function of the sampling probability that returns an
+            `AutoregressiveRNN`.
+        steps: Integer, updates to come.
+        arguments: The flags.
+    """
+    keras.utils.set_random_seed(arguments.seed)
+    probability = 0.0
+    if way == "scheduled":
+        probability = schedules.LinearSchedule(
+            0.0, arguments.sampling_probability, steps
+        )
+    model = generator = make_generator(probability)
+    if way == "professor":
+        model = models.ProfessorForcing(
+            generator,
+            layers.BehaviorDiscriminator(
+                arguments.discriminator_units, dtype="float32"
+            ),
+            adversarial_weight=arguments.adversarial_weight,
+            free_running_steps=arguments.free_running_steps,
+        )
+    elif way == "mse":
+        model = models.ProfessorForcing(
+            generator,
+            adversarial_weight=arguments.mse_weight,
+            matching="mse",
+            free_running_steps=arguments.free_running_steps,
+        )
+    schedule = keras.optimizers.schedules.CosineDecay(
+        arguments.learning_rate, steps
+    )
+    model.compile(
+        keras.optimizers.Adam(schedule, clipnorm=1.0), jit_compile=True
+    )
+    return model, generator
+
+
+def measure(generator, x, arguments) -> dict:
+    """Nats a sequence, and how far free runs are from those on data.
+
+    The gap is the same for every way of training: the maximum mean discrepancy
+    between hidden states on data and on the generator's own samples.
+    """
+    probe = models.ProfessorForcing(generator, matching="mse")
+    probe.compile("sgd", jit_compile=True)
+    found = probe.evaluate(
+        x, batch_size=arguments.batch_size, verbose=0, return_dict=True
+    )
+    return {name: found[name] for name in ("nll", "free_running_gap")}
+
+
+def run(name, make_generator, data, arguments, more, columns=None):
+    """Trains in all ways, prints a table and writes `result.json`.
+
+    Args:
+        name: String, of the example.
+        make_generator: See `make_model`.
+        data: `(train, test)`, as `AutoregressiveRNN.fit` takes them.
+        arguments: The flags.
+        more: `more(generator, figures, folder)`, what the example does with
+            each trained generator; it may add figures.
+        columns: More columns of the table, see `ways.run`.
+
+    Returns:
+        Dictionary of the figures of each way.
+    """
+    x, x_test = data
+    # Whole batches, so that one program is compiled and not two.
+    steps = ways.size_of(x) // arguments.batch_size
+    x = ways.first(x, steps * arguments.batch_size)
+
+    def train(way):
+        model, generator = make_model(
+            way, make_generator, steps * arguments.epochs, arguments
+        )
+        trained = ways.fit(model, way, x, x_test, arguments)
+        folder = arguments.logdir / way
+        generator.save(folder / "generator.keras")
+        figures = {**measure(generator, x_test, arguments), **trained}
+        more(generator, figures, folder)
+        return figures
+
+    return ways.run(
+        name,
+        train,
+        arguments,
+        {
+            "nats": lambda found: f"{found['nll']:.2f}",
+            "gap": lambda found: f"{found['free_running_gap']:.4f}",
+            **(columns or {}),
+        },
+    )

@@ -1,0 +1,102 @@
+"""Binary images, pixel by pixel, drawn by a net that runs on its own pixels.
+
+Scikit-learn's digits of 8 x 8 pixels by default, MNIST with `--data-dir`. A
+recurrent net gives the probability that the next pixel is set. It is trained in
+several ways, see `generators.py`; each gets its logs for TensorBoard, a picture
+of images that it draws, and the trained generator. The figures go to
+`result.json`: nats an image, the gap between free runs and those on data, and
+the maximum mean discrepancy between drawn images and those of the test. A run
+that was killed goes on where it was, by the same command.
+
+    python examples/sequential_mnist_professor.py
+    python examples/sequential_mnist_professor.py --data-dir data
+
+`--data-dir` is the folder of `mnist.npz`.
+
+References:
+    - Lamb et al., "Professor Forcing: A New Algorithm for Training Recurrent
+      Networks", NeurIPS 2016, arXiv:1610.09038, section 4.2.
+"""
+
+import argparse
+import pathlib
+
+import common
+
+common.select_backend()
+
+import generators  # noqa: E402
+import keras  # noqa: E402
+import pixels  # noqa: E402
+
+from keras_seqcredit import layers  # noqa: E402
+from keras_seqcredit import models  # noqa: E402
+from keras_seqcredit.metrics import mean_discrepancy  # noqa: E402
+
+COLUMNS = 10
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    pixels.add_arguments(parser)
+    generators.add_arguments(
+        parser,
+        epochs=40,
+        units=64,
+        learning_rate=3e-3,
+        logdir=pathlib.Path("runs/sequential_mnist_professor"),
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    data = pixels.load_data(arguments)
+    x_test = data[1]
+    steps = x_test.shape[1]
+    given = x_test[:COLUMNS]
+
+    def make_generator(sampling_probability):
+        return models.AutoregressiveRNN(
+            keras.layers.GRUCell(arguments.units),
+            layers.BernoulliHead(
+                arguments.pixels_per_step, hidden_units=arguments.units
+            ),
+            sampling_probability=sampling_probability,
+            seed=arguments.seed,
+        )
+
+    def look(generator, figures, folder):
+        drawn = generator.generate(steps, len(x_test), seed=arguments.seed)
+        figures["image_discrepancy"] = float(
+            mean_discrepancy(
+                x_test.reshape(len(x_test), 1, -1),
+                drawn.reshape(len(x_test), 1, -1),
+            )
+        )
+        rows = {
+            "data": given,
+            "generated": drawn[:COLUMNS],
+            "first half\ngiven": generator.generate(
+                steps, prompt=given[:, : steps // 2], seed=arguments.seed
+            ),
+        }
+        pixels.draw(folder / "images.png", rows)
+
+    generators.run(
+        "sequential_mnist_professor",
+        make_generator,
+        data,
+        arguments,
+        more=look,
+        columns={
+            "images": lambda found: f"{found['image_discrepancy']:.4f}",
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What the examples of speech share: sounds as files and as pictures."""
+
+import pathlib
+import wave
+
+import numpy as np
+
+from keras_seqcredit.datasets.spoken_digits import SAMPLE_RATE
+
+
+def write_wav(
+    path: pathlib.Path, samples: np.ndarray, rate: int = SAMPLE_RATE
+) -> None:
+    """Writes samples in [-1, 1], `rate` a second."""
+    samples = np.clip(np.round(samples * 32767), -32768, 32767)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
+def draw_spectrograms(
+    path: pathlib.Path, rows: dict, rate: int = SAMPLE_RATE
+) -> None:
+    """One row of spectrograms for each name."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    columns = max(map(len, rows.values()))
+    figure, axes = plt.subplots(
+        len(rows),
+        columns,
+        figsize=(2.2 * columns, 2.2 * len(rows)),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for line, (name, waves) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(f"{name}\nfrequency (kHz)")
+        for axis, samples in zip(line, waves, strict=False):
+            # Silence has no logarithm.
+            samples = samples + 1e-5 * np.random.default_rng(0).normal(
+                size=samples.shape
+            )
+            axis.specgram(
+                samples,
+                NFFT=128,
+                noverlap=96,
+                Fs=rate / 1000,
+                vmin=-120,
+                vmax=-30,
+            )
+    for axis in axes[-1]:
+        axis.set_xlabel("time (ms)")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)

@@ -1,0 +1,181 @@
+"""What the examples share that train a net in several ways, to compare them.
+
+Each way gets a folder of logs, checkpoints and the trained model; the figures
+of all go to `result.json`. A run that was killed goes on where it was, by the
+same command.
+"""
+
+import argparse
+import csv
+import json
+import pathlib
+import time
+
+import common
+import keras
+
+
+def add_arguments(
+    parser: argparse.ArgumentParser, choices: tuple[str, ...], **defaults
+) -> None:
+    """Adds the flags of all ways; `defaults` are those of the example."""
+    add = parser.add_argument
+    common.add_backend_argument(parser)
+    add("--ways", nargs="+", choices=choices, help="ways to train")
+    add("--epochs", type=int, help="epochs of each way")
+    add("--seed", type=int, help="of weights, noise and the order of the data")
+    add("--batch-size", type=int, help="sequences a step")
+    add("--learning-rate", type=float, help="of Adam, falls to 0")
+    add("--units", type=int, help="units of every recurrent net")
+    add("--logdir", type=pathlib.Path, help="folder for logs and results")
+    add(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        help="go on with an interrupted run",
+    )
+    parser.set_defaults(
+        **{
+            "ways": choices,
+            "seed": 0,
+            "batch_size": 32,
+            "learning_rate": 1e-3,
+            "resume": True,
+            **defaults,
+        }
+    )
+
+
+def settings_of(arguments: argparse.Namespace) -> dict:
+    """The flags as JSON has them, without those that change no figure."""
+    settings = {**vars(arguments), "ways": list(arguments.ways)}
+    for name in ("logdir", "resume", "data_dir"):
+        settings.pop(name, None)
+    return settings
+
+
+def size_of(x) -> int:
+    """The number of sequences."""
+    return len(x["sequences"] if isinstance(x, dict) else x)
+
+
+def first(x, number):
+    """The first sequences."""
+    if isinstance(x, dict):
+        return {name: values[:number] for name, values in x.items()}
+    return x[:number]
+
+
+class Seconds(keras.callbacks.Callback):
+    """Adds `seconds_per_step` to the figures of an epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+        self.steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps = batch + 1
+        self.end = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["seconds_per_step"] = (self.end - self.start) / self.steps
+
+
+def fit(model, way, x, x_test, arguments) -> dict:
+    """Fits a compiled model, with logs and checkpoints, and saves it.
+
+    Returns:
+        Dictionary of its `parameters`, the median `seconds_per_step` and the
+        `history`, a dictionary an epoch.
+    """
+    logdir = arguments.logdir / way
+    common.check_settings(
+        logdir,
+        {**settings_of(arguments), "way": way, "ways": None},
+        arguments.resume,
+    )
+    print(f"\n{way}: logs in {logdir}")
+    model.fit(
+        x,
+        batch_size=arguments.batch_size,
+        epochs=arguments.epochs,
+        validation_data=(x_test, None),
+        validation_batch_size=arguments.batch_size,
+        callbacks=[
+            Seconds(),
+            keras.callbacks.CSVLogger(
+                str(logdir / "history.csv"),
+                append=arguments.resume and (logdir / "backup").exists(),
+            ),
+            *common.tensorboard(logdir),
+            keras.callbacks.BackupAndRestore(
+                str(logdir / "backup"), delete_checkpoint=False
+            ),
+        ],
+    )
+    model.save(logdir / "model.keras")
+    with (logdir / "history.csv").open(encoding="utf-8", newline="") as file:
+        # Of an epoch that was run again, the last row.
+        rows = {row["epoch"]: row for row in csv.DictReader(file)}
+    history = [
+        {name: float(value) for name, value in row.items() if value}
+        for row in rows.values()
+    ]
+    seconds = sorted(row["seconds_per_step"] for row in history)
+    return {
+        "parameters": model.count_params(),
+        "seconds_per_step": seconds[len(seconds) // 2],
+        "history": history,
+    }
+
+
+def run(name, train, arguments, columns) -> dict:
+    """Trains in all ways, prints a table and writes `result.json`.
+
+    Args:
+        name: String, of the example.
+        train: `train(way)`, which returns the figures of a way.
+        arguments: The flags.
+        columns: Dictionary from the titles of the table's columns to functions
+            that make their text of the figures.
+
+    Returns:
+        Dictionary of the figures of each way.
+    """
+    results = {}
+    settings = settings_of(arguments)
+    # What is finished of a run, so that one that was killed can go on.
+    unfinished = arguments.logdir / "unfinished.json"
+    if arguments.resume and unfinished.exists():
+        found = json.loads(unfinished.read_text(encoding="utf-8"))
+        if found["settings"] == settings:
+            results = found["results"]
+    for way in arguments.ways:
+        if way not in results:
+            results[way] = train(way)
+            common.write_json(
+                unfinished, {"settings": settings, "results": results}
+            )
+    path = arguments.logdir / "result.json"
+    common.write_json(
+        path,
+        {
+            "example": name,
+            "settings": settings,
+            "results": results,
+            "machine": common.describe_machine(),
+        },
+    )
+    unfinished.unlink(missing_ok=True)
+    columns = {
+        **columns,
+        "ms a step": lambda figures: (
+            f"{1000 * figures['seconds_per_step']:.0f}"
+        ),
+    }
+    print("\n| training |", " | ".join(columns), "|")
+    print("| --- |", " | ".join(["---:"] * len(columns)), "|")
+    for way, figures in results.items():
+        cells = (text(figures) for text in columns.values())
+        print(f"| {way} |", " | ".join(cells), "|")
+    print(f"\nFigures: {path}\nLogs:    tensorboard --logdir {path.parent}")
+    return results

@@ -1,0 +1,151 @@
+"""The examples of Professor Forcing, on a little data."""
+
+import argparse
+import importlib
+import wave
+
+import keras
+import numpy as np
+import pytest
+
+from keras_seqcredit.layers import GaussianHead
+from keras_seqcredit.models import AutoregressiveRNN
+
+FLAGS = (
+    "--epochs=1", "--units=4", "--batch-size=4", "--discriminator-units=3",
+)  # fmt: skip
+
+
+def check(figures):
+    assert figures["nll"] > 0
+    assert abs(figures["free_running_gap"]) < 2
+    assert [row["epoch"] for row in figures["history"]] == [0]
+
+
+def test_pixels(run_example):
+    result, logdir = run_example(
+        "sequential_mnist_professor",
+        *FLAGS,
+        "--ways=professor",
+        "--batch-size=90",
+        "--pixels-per-step=16",
+    )
+    check(result["results"]["professor"])
+    folder = logdir / "professor"
+    assert (folder / "images.png").stat().st_size > 1000
+    assert isinstance(
+        keras.saving.load_model(folder / "generator.keras"), AutoregressiveRNN
+    )
+
+
+@pytest.mark.parametrize("way", ["teacher", "scheduled", "professor", "mse"])
+def test_ways(run_example, way):
+    generators = importlib.import_module("generators")
+    arguments = argparse.Namespace(
+        seed=0,
+        sampling_probability=0.5,
+        adversarial_weight=2.0,
+        mse_weight=3.0,
+        discriminator_units=4,
+        free_running_steps=None,
+        learning_rate=0.1,
+    )
+    model, generator = generators.make_model(
+        way,
+        lambda probability: AutoregressiveRNN(
+            keras.layers.GRUCell(2),
+            GaussianHead(1),
+            sampling_probability=probability,
+        ),
+        10,
+        arguments,
+    )
+    probability = generator.sampling_probability
+    at_the_end = (
+        float(probability(10)) if callable(probability) else probability
+    )
+    assert at_the_end == (0.5 if way == "scheduled" else 0)
+    if way in ("teacher", "scheduled"):
+        assert model is generator
+    else:
+        assert model.generator is generator
+        expected = {"professor": ("adversarial", 2), "mse": ("mse", 3)}[way]
+        weight = model.adversarial_weight
+        weight = weight(0) if callable(weight) else weight
+        assert (model.matching, float(weight)) == expected
+
+
+def test_waveform(run_example, speech):
+    result, logdir = run_example(
+        "waveform",
+        *FLAGS,
+        "--ways=professor",
+        f"--data-dir={speech}",
+        "--length=12",
+        "--generate=50",
+        "--free-running-steps=6",
+    )
+    figures = result["results"]["professor"]
+    check(figures)
+    assert 0 < figures["bits_per_sample"] < 20
+    with wave.open(str(logdir / "professor" / "7.wav")) as file:
+        assert (file.getframerate(), file.getnframes()) == (4000, 50)
+    assert (logdir / "professor" / "spectrograms.png").stat().st_size > 1000
+
+
+def test_levels_are_those_of_the_mu_law(run_example):
+    waveform = importlib.import_module("waveform")
+    levels = np.arange(256)
+    np.testing.assert_array_equal(
+        waveform.encode(waveform.decode(levels)), levels
+    )
+    assert waveform.encode(np.array([-1.0, 0.0, 1.0])).tolist() == [0, 128, 255]
+    # By the formula, half of the positive levels are below 15 / 255.
+    below, above = waveform.decode(np.array([191, 192]))
+    assert below < 15 / 255 < above
+
+
+def test_forecasting(run_example):
+    result, logdir = run_example(
+        "forecasting",
+        *FLAGS,
+        "--ways=mse",
+        "--length=8",
+        "--horizon=6",
+        "--train-series=8",
+        "--test-series=8",
+        "--num-samples=3",
+    )
+    figures = result["results"]["mse"]
+    check(figures)
+    for errors in (figures, *figures["naive"].values()):
+        assert len(errors["rmse"]) == len(errors["crps"]) == 6
+        assert min(errors["rmse"]) > 0
+    for name in ("errors.png", "forecasts.png"):
+        assert (logdir / name).stat().st_size > 1000
+
+
+def test_errors_of_forecasts(run_example):
+    forecasting = importlib.import_module("forecasting")
+    random = np.random.default_rng(0)
+    samples, truth = random.normal(size=(5, 7, 3)), random.normal(size=(5, 3))
+    found = forecasting.errors_of(samples, truth)
+    # By its definition, E|X - y| - E|X - X'| / 2, over distinct pairs.
+    first, second = np.triu_indices(7, 1)
+    apart = np.abs(samples[:, first] - samples[:, second]).mean(axis=1)
+    crps = np.abs(samples - truth[:, None]).mean(axis=1) - apart / 2
+    assert found["crps"] == pytest.approx(crps.mean(axis=0))
+    # One forecast that is right has no error.
+    found = forecasting.errors_of(truth[:, None], truth)
+    assert found == {"rmse": [0] * 3, "crps": [0] * 3}
+
+
+def test_mackey_glass_oscillates(run_example):
+    forecasting = importlib.import_module("forecasting")
+    x = forecasting.mackey_glass(4, 300, np.random.default_rng(0))
+    assert x.shape == (4, 300)
+    assert (x.mean(), x.std()) == (pytest.approx(0, abs=1e-9), pytest.approx(1))
+    # Its main period is about 50 units of time.
+    power = np.abs(np.fft.rfft(x - x.mean(axis=1, keepdims=True))) ** 2
+    period = 300 / power.mean(axis=0).argmax()
+    assert 40 < period < 60
