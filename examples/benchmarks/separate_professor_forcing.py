@@ -1,0 +1,148 @@
+"""Professor Forcing the straightforward way: a pass for each thing it needs.
+
+The run on data and the free run are two scans; the free one samples inside and
+is differentiated through. The discriminator is called on data and on the free
+run for its own loss, and once more on the free run for the generator's. Losses,
+gates, metrics and optimizers are those of `ProfessorForcing`.
+"""
+
+import keras
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.models import ProfessorForcing
+from keras_seqcredit.models.autoregressive_rnn import time_first
+from keras_seqcredit.models.given_key import GivenKey
+from keras_seqcredit.models.professor_forcing import Runs
+from keras_seqcredit.models.sequence_model import past_of
+
+
+class SeparateProfessorForcing(ProfessorForcing):
+    """For plain sequences, and a generator around one cell.
+
+    Args:
+        generator: As that of `ProfessorForcing`.
+        discriminator: The same.
+        keras_loop: Boolean, whether the run on data is Keras' own loop around
+            the cell, and not the generator's.
+        **kwargs: Other arguments of `ProfessorForcing`.
+    """
+
+    def __init__(
+        self, generator, discriminator=None, keras_loop=False, **kwargs
+    ):
+        super().__init__(generator, discriminator, **kwargs)
+        self.recurrence = generator.core
+        if keras_loop:
+            self.recurrence = keras.layers.RNN(
+                generator.core.cell, return_sequences=True
+            )
+
+    def _train(self, data):
+        sequences, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        generator, judge = self.generator, self.discriminator
+        seed = generator.seed_generator
+        keys = GivenKey.draw(seed, sequences.shape[1], seed)
+
+        def run(*weights):
+            with self._scope(generator, weights):
+                hidden, parameters = self._run_on_data(sequences)
+                free = self._run_freely(sequences, keys)
+                nats = -generator.head.log_prob(parameters, sequences)
+            on_data = ops.concatenate([hidden, parameters], axis=-1)
+            return (ops.mean(ops.sum(nats, axis=1)), free), (nats, on_data)
+
+        def discriminate(*weights):
+            with self._scope(judge, weights):
+                logits = judge(on_data), judge(free)
+            loss = ops.softplus(-logits[0]) + ops.softplus(logits[1])
+            return ops.mean(loss), logits
+
+        def mistake(free):
+            return ops.mean(ops.softplus(-judge(free)))
+
+        (nll, free), through_runs, (nats, on_data) = backend.vjp(
+            run, *_values(generator), has_aux=True
+        )
+        loss, pull_back, logits = backend.vjp(
+            discriminate, *_values(judge), has_aux=True
+        )
+        one = ops.ones_like(loss)
+        of_discriminator = pull_back(one)
+        _, pull_back = backend.vjp(mistake, free)
+        (into_free,) = pull_back(one)
+
+        low, high = self.discriminator_accuracy_range
+        accuracy = self._measure(*logits)
+        listens = ops.cast(accuracy > low, "float32")
+        weight = self.adversarial_weight(backend.read(self.updates)) * listens
+        of_generator = through_runs((one, weight * into_free))
+        variables = generator.trainable_variables + judge.trainable_variables
+        found = dict(
+            zip(
+                map(id, variables), of_generator + of_discriminator, strict=True
+            )
+        )
+        learns = accuracy < high
+        self._terms["generator_open"].update_state(listens)
+        self._terms["discriminator_open"].update_state(
+            ops.cast(learns, "float32")
+        )
+        self._update([found[id(v)] for v in self.trainable_variables], learns)
+        hidden, parameters = ops.split(
+            ops.concatenate([on_data, free]), [generator.units], axis=-1
+        )
+        self._report(nll, Runs(nats, hidden, parameters, None), None)
+        self.updates.assign_add(1)
+        return self.get_metrics_result()
+
+    def _scope(self, net, weights):
+        """Variables as they are, but for the weights of one of the nets."""
+        mapping = [(v, backend.read(v)) for v in self.variables]
+        mapping += zip(net.trainable_variables, weights, strict=True)
+        return keras.StatelessScope(mapping)
+
+    def _run_on_data(self, sequences):
+        frames = past_of(self.generator.embedding(sequences))
+        hidden = self.recurrence(frames)
+        return hidden, self.generator.head(hidden)
+
+    def _run_freely(self, sequences, keys):
+        generator = self.generator
+        batch, time = sequences.shape
+
+        def step(carry, key):
+            frame, state = carry
+            hidden, state = generator.core.cell(frame, state)
+            parameters = generator.head(hidden)
+            sample = generator.head.sample(
+                ops.stop_gradient(parameters), GivenKey(key)
+            )
+            behavior = ops.concatenate([hidden, parameters], axis=-1)
+            return (generator.embedding(sample), state), behavior
+
+        frame = ops.zeros((batch, generator.frame_size))
+        state = generator.core.cell.get_initial_state(batch_size=batch)
+        return time_first(backend.scan(step, (frame, state), keys, time)[1])
+
+
+def keras_discriminator(units: int = 128, num_hidden: int = 2):
+    """A `BehaviorDiscriminator` of Keras' own layers."""
+    return keras.Sequential(
+        [
+            keras.layers.Bidirectional(
+                keras.layers.GRU(units, return_sequences=True, use_cudnn=False)
+            ),
+            *(
+                keras.layers.Dense(units, activation="relu")
+                for _ in range(num_hidden)
+            ),
+            keras.layers.Dense(1),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Reshape(()),
+        ]
+    )
+
+
+def _values(net) -> list:
+    return [backend.read(v) for v in net.trainable_variables]
