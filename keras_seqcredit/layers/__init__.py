@@ -15,6 +15,7 @@ from keras_seqcredit.layers.future_state_loss import FutureStateLoss
 from keras_seqcredit.layers.gaussian_head import GaussianHead
 from keras_seqcredit.layers.gaussian_mixture_head import GaussianMixtureHead
 from keras_seqcredit.layers.gaussian_transition import GaussianTransition
+from keras_seqcredit.layers.pen_stroke_head import PenStrokeHead
 from keras_seqcredit.layers.sab_gru import SABGRU
 from keras_seqcredit.layers.sab_lstm import SABLSTM
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
@@ -36,6 +37,7 @@ __all__ = [
     "GaussianHead",
     "GaussianMixtureHead",
     "GaussianTransition",
+    "PenStrokeHead",
     "SABGRU",
     "SABLSTM",
     "SparseAttentiveRNN",

@@ -207,6 +207,12 @@ ROWS = [
         is_head=True,
     ),
     Row(
+        "pen_stroke_head",
+        _head(layers.PenStrokeHead, num_components=2),
+        masked=False,
+        is_head=True,
+    ),
+    Row(
         "bernoulli_head",
         _head(layers.BernoulliHead, 3),
         masked=False,

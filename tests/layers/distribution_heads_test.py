@@ -14,6 +14,7 @@ from keras_seqcredit.layers.discretized_logistic_mixture_head import (
 )
 from keras_seqcredit.layers.gaussian_head import GaussianHead
 from keras_seqcredit.layers.gaussian_mixture_head import GaussianMixtureHead
+from keras_seqcredit.layers.pen_stroke_head import PenStrokeHead
 from tests.gradients import BACKEND
 from tests.gradients import double_precision
 from tests.gradients import value_and_gradients
@@ -25,6 +26,7 @@ HEADS = {
     "gaussian_mixture": lambda **kwargs: GaussianMixtureHead(
         EVENT, COMPONENTS, **kwargs
     ),
+    "pen_stroke": lambda **kwargs: PenStrokeHead(COMPONENTS, **kwargs),
     "bernoulli": lambda **kwargs: BernoulliHead(EVENT, **kwargs),
     "categorical": lambda **kwargs: CategoricalHead(LEVELS, **kwargs),
     "discretized_logistic_mixture": (
@@ -54,7 +56,10 @@ def make_targets(name, steps=(BATCH, TIME)):
         return random.integers(LEVELS, size=steps)
     if name == "discretized_logistic_mixture":
         return LOW + random.integers(LEVELS, size=event)
-    return 3 * random.normal(size=event).astype("float32")
+    targets = 3 * random.normal(size=event).astype("float32")
+    if name == "pen_stroke":
+        targets[..., 2] = random.integers(2, size=steps)
+    return targets
 
 
 def expected_log_prob(name, parameters, targets, clip=8.0):
@@ -75,6 +80,15 @@ def expected_log_prob(name, parameters, targets, clip=8.0):
         return special.logsumexp(
             special.log_softmax(logits, -1) + log_probs.sum(-1), axis=-1
         )
+    if name == "pen_stroke":
+        weights, means, deviations, correlations, pen = stroke(parameters)
+        x, y = np.moveaxis((targets[..., None, :2] - means) / deviations, -1, 0)
+        rest = 1 - correlations**2
+        log_probs = (2 * correlations * x * y - x**2 - y**2) / (2 * rest)
+        log_probs -= np.log(2 * np.pi * deviations.prod(-1) * np.sqrt(rest))
+        return special.logsumexp(
+            np.log(weights) + log_probs, axis=-1
+        ) + special.log_expit((2 * targets[..., 2] - 1) * pen)
     if name == "bernoulli":
         sign = 2 * np.asarray(targets, "float64") - 1
         return special.log_expit(sign * parameters).sum(-1)
@@ -82,6 +96,21 @@ def expected_log_prob(name, parameters, targets, clip=8.0):
         log_probs = special.log_softmax(parameters, -1)
         return np.take_along_axis(log_probs, targets[..., None], -1)[..., 0]
     return np.log(level_probabilities(parameters, targets)).sum(-1)
+
+
+def stroke(parameters):
+    """What the parameters of a pen stroke stand for."""
+    shape = (*parameters.shape[:-1], COMPONENTS, 2)
+    logits, means, log_variances, correlations, pen = np.split(
+        parameters, COMPONENTS * np.array([1, 3, 5, 6]), axis=-1
+    )
+    return (
+        special.softmax(logits, -1),
+        means.reshape(shape),
+        np.exp(np.clip(log_variances, -8, 8) / 2).reshape(shape),
+        np.tanh(np.clip(correlations, -3, 3)),
+        pen[..., 0],
+    )
 
 
 def level_probabilities(parameters, targets):
@@ -160,7 +189,8 @@ def test_extreme_parameters(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["gaussian_mixture", "discretized_logistic_mixture"]
+    "name",
+    ["gaussian_mixture", "pen_stroke", "discretized_logistic_mixture"],
 )
 def test_gradient_is_that_of_finite_differences(name):
     with double_precision():
@@ -263,6 +293,11 @@ def moments(name, parameters):
         mean = (weights * means).sum(0)
         second = (weights * (np.exp(log_variances) + means**2)).sum(0)
         return mean, second - mean**2
+    if name == "pen_stroke":
+        weights, means, deviations, _, pen = stroke(parameters)
+        mean, pen = weights @ means, special.expit(pen)
+        variance = weights @ (deviations**2 + means**2) - mean**2
+        return np.append(mean, pen), np.append(variance, pen * (1 - pen))
     if name == "bernoulli":
         probabilities = special.expit(parameters)
         return probabilities, probabilities * (1 - probabilities)
@@ -502,6 +537,8 @@ def test_model_learns_and_is_saved(tmp_path):
         (lambda: GaussianHead(2, clip_log_variance=0), "clip_log_variance=0"),
         (lambda: GaussianMixtureHead(2, 0), "num_components=0"),
         (lambda: GaussianMixtureHead(2, clip_mean=0), "clip_mean=0"),
+        (lambda: PenStrokeHead(0), "num_components=0"),
+        (lambda: PenStrokeHead(2, clip_log_variance=-1), "clip_log_variance"),
         (lambda: BernoulliHead(True), "event_size=True"),
         (lambda: CategoricalHead(1), "num_classes=1"),
         (lambda: DiscretizedLogisticMixtureHead(2, -1), "num_components=-1"),
