@@ -291,12 +291,14 @@ def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
         return ops.sum(ops.square(x - y), axis=-1)
 
     apart = distance(a, next_row(a))
-    width = ops.sum(pairs * apart, axis=0) / ops.maximum(
-        ops.sum(pairs, axis=0), 1.0
-    )
+    number = ops.maximum(ops.sum(pairs, axis=0), 1.0)
+    # Rows that differ by rounding alone, as first states may, are alike.
+    size = ops.sum(pairs * ops.sum(ops.square(a), axis=-1), axis=0) / number
+    width = ops.sum(pairs * apart, axis=0) / number
+    width = ops.maximum(width, 1e-6 * size) + 1e-12
 
     def kernel(distance):
-        return ops.exp(-distance / (2 * width + 1e-12))
+        return ops.exp(-distance / (2 * width))
 
     found = kernel(apart) + kernel(distance(b, next_row(b)))
     found = found - kernel(distance(a, next_row(b)))

@@ -209,6 +209,13 @@ class TestActiveUnits:
             use(self.MEANS)
 
 
+def test_mean_discrepancy_does_not_see_rounding():
+    """First states are the same for all rows, but for how they are summed."""
+    a = np.ones((64, 1, 3), "float32")
+    assert abs(float(mean_discrepancy(a, a * (1 + 1e-6)))) < 1e-4
+    assert float(mean_discrepancy(a, a + 0.1)) > 1.9
+
+
 def test_mean_discrepancy_sees_where_samples_differ():
     random = np.random.default_rng(0)
     a, b = random.normal(size=(2, 2000, 3, 2)).astype("float32")

@@ -1,6 +1,7 @@
 """The examples of Professor Forcing, on a little data."""
 
 import argparse
+import gzip
 import importlib
 import wave
 
@@ -103,6 +104,74 @@ def test_levels_are_those_of_the_mu_law(run_example):
     # By the formula, half of the positive levels are below 15 / 255.
     below, above = waveform.decode(np.array([191, 192]))
     assert below < 15 / 255 < above
+
+
+def test_text(run_example, tmp_path, place, monkeypatch):
+    path = tmp_path / "tinyshakespeare.txt.gz"
+    path.write_bytes(gzip.compress(b"to be or not to be, " * 40))
+    place("character_text", "SHAKESPEARE_SHA256", path)
+    monkeypatch.setattr(importlib.import_module("char_lm"), "TIMES", (1, 2))
+    result, logdir = run_example(
+        "char_lm",
+        *FLAGS,
+        "--ways=scheduled",
+        f"--data-dir={tmp_path}",
+        "--length=10",
+        "--batch-size=8",
+        "--num-samples=4",
+    )
+    figures = result["results"]["scheduled"]
+    check(figures)
+    assert list(figures["by_length"]) == ["10", "20"]
+    for found in figures["by_length"].values():
+        # About as many as a fair coin for each of 9 characters.
+        assert 2 < found["bits_per_character"] < 5
+        assert 0 <= found["known_words"] <= 1
+    texts = (logdir / "scheduled" / "samples.txt").read_text()
+    assert [len(text) for text in texts.split("\n\n---\n\n")] == [20] * 4
+
+
+def test_known_words_are_whole(run_example):
+    char_lm = importlib.import_module("char_lm")
+    share = char_lm.share_of_words(["o be or nut", "xx to be t"], {"be", "or"})
+    assert share == 3 / 4
+
+
+def test_handwriting(run_example, tmp_path, place):
+    path = tmp_path / "omniglot_pen_raw.npz"
+    # An angle and a dot, by four people.
+    drawing = [[10, 50, 0], [0, -24, 0], [20, 0, 1], [9, 0, 1]]
+    np.savez(
+        path,
+        points=np.array(8 * drawing, "int16") * [256, 256, 1],
+        offsets=np.arange(0, 33, 4),
+        scale=np.array(1 / 256),
+        alphabet=np.zeros(8, "uint8"),
+        alphabet_names=np.array(["Latin"]),
+        character=np.array(4 * [1, 2], "uint8"),
+        drawer=np.array([1, 1, 2, 2, 17, 17, 18, 18], "uint8"),
+    )
+    place("pen_strokes", "SHA256", path)
+    result, logdir = run_example(
+        "handwriting",
+        *FLAGS,
+        "--ways=teacher",
+        f"--data-dir={tmp_path}",
+        "--max-points=14",
+        "--num-components=2",
+    )
+    check(result["results"]["teacher"])
+    for suffix in ("png", "svg"):
+        path = logdir / "teacher" / f"drawings.{suffix}"
+        assert path.stat().st_size > 1000
+
+
+def test_a_drawing_ends_where_the_pen_stays(run_example):
+    handwriting = importlib.import_module("handwriting")
+    points = [[1, 0, 0], [1, 0, 1], [0, 2, 1], [0, 0, 1], [5, 5, 0]]
+    lines = handwriting.strokes_of(np.array(points, "float32"))
+    expected = [[[1, 0], [2, 0]], [[2, 2]]]
+    assert [line.tolist() for line in lines] == expected
 
 
 def test_forecasting(run_example):

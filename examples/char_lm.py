@@ -1,0 +1,156 @@
+"""Text, character by character, by a net that runs on its own characters.
+
+Tiny Shakespeare or the Penn Treebank. A recurrent net is trained in several
+ways, see `generators.py`; each gets its logs for TensorBoard, `samples.txt` and
+the trained generator. The figures go to `result.json`, each for the length of
+training and for texts twice and four times as long: bits a character, the gap
+between free runs and those on data, and the share of written words that the
+training text has. A run that was killed goes on where it was, by the same
+command.
+
+    python examples/char_lm.py --data-dir data
+
+`--data-dir` is the folder of `tinyshakespeare.txt.gz`, or of
+`ptb.train.txt.gz`, `ptb.valid.txt.gz` and `ptb.test.txt.gz`.
+
+References:
+    - Lamb et al., "Professor Forcing: A New Algorithm for Training Recurrent
+      Networks", NeurIPS 2016, arXiv:1610.09038, section 4.1.
+"""
+
+import argparse
+import math
+import pathlib
+
+import common
+
+common.select_backend()
+
+import generators  # noqa: E402
+import keras  # noqa: E402
+
+from keras_seqcredit import datasets  # noqa: E402
+from keras_seqcredit import layers  # noqa: E402
+from keras_seqcredit import models  # noqa: E402
+
+TIMES = (1, 2, 4)  # Lengths of the test, in lengths of training.
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data-dir", required=True, help="of the text")
+    add("--corpus", choices=("shakespeare", "penn"), default="shakespeare")
+    add("--length", type=int, default=50, help="characters of a sequence")
+    add("--train-characters", type=int, default=1_000_000)
+    add("--test-characters", type=int, default=50_000)
+    add("--num-samples", type=int, default=100, help="texts to write")
+    generators.add_arguments(
+        parser,
+        epochs=8,
+        units=128,
+        batch_size=64,
+        learning_rate=3e-3,
+        logdir=pathlib.Path("runs/char_lm"),
+    )
+    return parser.parse_args()
+
+
+def load_data(arguments):
+    """Characters to train on, those of the test, and the vocabulary."""
+    if arguments.corpus == "penn":
+        (train, _, test), vocabulary = datasets.penn_treebank(
+            arguments.data_dir
+        )
+    else:
+        (train, test), vocabulary = datasets.tiny_shakespeare(
+            arguments.data_dir
+        )
+    train = train[: arguments.train_characters]
+    return train, test[: arguments.test_characters], vocabulary
+
+
+def cut(characters, length):
+    """`(sequences, length)`; what does not fill the last one is left out."""
+    return characters[: len(characters) // length * length].reshape(-1, length)
+
+
+def share_of_words(texts, known) -> float:
+    """Of the whole words of texts, the share that is known."""
+    # The first and the last word may have been cut.
+    words = [word for text in texts for word in text.split()[1:-1]]
+    return sum(word in known for word in words) / max(len(words), 1)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    train, test, vocabulary = load_data(arguments)
+
+    def text_of(characters) -> str:
+        return "".join(vocabulary[character] for character in characters)
+
+    known = set(text_of(train).split())
+
+    def make_generator(sampling_probability):
+        return models.AutoregressiveRNN(
+            keras.layers.GRUCell(arguments.units),
+            layers.CategoricalHead(len(vocabulary)),
+            embedding=keras.layers.Embedding(len(vocabulary), 32),
+            sampling_probability=sampling_probability,
+            seed=arguments.seed,
+        )
+
+    def write(generator, figures, folder):
+        figures["by_length"] = {}
+        for times in TIMES:
+            length = times * arguments.length
+            found = generators.measure(generator, cut(test, length), arguments)
+            texts = [
+                text_of(row)
+                for row in generator.generate(
+                    length, arguments.num_samples, seed=arguments.seed
+                )
+            ]
+            bits = found["nll"] / length / math.log(2)
+            figures["by_length"][length] = {
+                "bits_per_character": bits,
+                "free_running_gap": found["free_running_gap"],
+                "known_words": share_of_words(texts, known),
+            }
+        (folder / "samples.txt").write_text(
+            "\n\n---\n\n".join(texts), encoding="utf-8"
+        )
+        print("", *texts[:3], sep="\n---\n")
+
+    def column(name, times):
+        # JSON has no integers as keys: a resumed run has strings.
+        length = times * arguments.length
+        return lambda figures: "{:.3f}".format(
+            {int(k): v for k, v in figures["by_length"].items()}[length][name]
+        )
+
+    generators.run(
+        "char_lm",
+        make_generator,
+        (cut(train, arguments.length), cut(test, arguments.length)),
+        arguments,
+        more=write,
+        columns={
+            "bits a character": column("bits_per_character", 1),
+            **{
+                f"{title} at {times}x": column(name, times)
+                for title, name in (
+                    ("gap", "free_running_gap"),
+                    ("known words", "known_words"),
+                )
+                for times in TIMES
+            },
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
