@@ -16,28 +16,47 @@ FASTEST = "eager" if BACKEND == "tensorflow" else "jit"
 
 def value_and_gradients(function, arrays, mode):
     """`function(arrays) -> scalar`, its value and gradients, as numpy."""
+    value, gradients, _ = value_gradients_and_more(
+        lambda arrays: (function(arrays), ()), arrays, mode
+    )
+    return value, gradients
+
+
+def value_gradients_and_more(function, arrays, mode):
+    """The same of `function(arrays) -> (scalar, more)`, and `more`."""
     if BACKEND == "jax":
         import jax
 
-        run = jax.value_and_grad(function)
+        run = jax.value_and_grad(function, has_aux=True)
         if mode == "jit":
             run = jax.jit(run)
-        value, gradients = run([jax.numpy.asarray(a) for a in arrays])
+        (value, more), gradients = run([jax.numpy.asarray(a) for a in arrays])
     else:
         import tensorflow as tf
 
         def run(arrays):
             with tf.GradientTape() as tape:
                 tape.watch(arrays)
-                value = function(arrays)
-            return value, tape.gradient(
-                value, arrays, unconnected_gradients="zero"
+                value, more = function(arrays)
+            return (
+                value,
+                more,
+                tape.gradient(value, arrays, unconnected_gradients="zero"),
             )
 
         if mode != "eager":
             run = tf.function(run, jit_compile=mode == "jit", autograph=False)
-        value, gradients = run([tf.convert_to_tensor(a) for a in arrays])
-    return float(value), [np.asarray(g) for g in gradients]
+        value, more, gradients = run([tf.convert_to_tensor(a) for a in arrays])
+    return float(value), [np.asarray(g) for g in gradients], more
+
+
+def compiled(function):
+    """`function(arrays) -> scalar`, to be called often."""
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function
 
 
 def double_precision():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_seqcredit import datasets
+from tests.examples.on_one_backend import only_on
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -48,6 +49,7 @@ def script(monkeypatch):
     return importlib.import_module("copying_memory")
 
 
+@only_on("tensorflow")
 def test_writes_a_result_and_resumes(tmp_path):
     decay = "--decay-epochs=4"
     result, _ = run(tmp_path, "--epochs=2", decay, "--evaluate-sequences=20")

@@ -11,6 +11,7 @@ import pytest
 
 from keras_seqcredit.layers import GaussianHead
 from keras_seqcredit.models import AutoregressiveRNN
+from tests.examples.on_one_backend import only_on
 
 FLAGS = (
     "--epochs=1", "--units=4", "--batch-size=4", "--discriminator-units=3",
@@ -23,6 +24,7 @@ def check(figures):
     assert [row["epoch"] for row in figures["history"]] == [0]
 
 
+@only_on("jax")
 def test_pixels(run_example):
     result, logdir = run_example(
         "sequential_mnist_professor",
@@ -76,6 +78,7 @@ def test_ways(run_example, way):
         assert (model.matching, float(weight)) == expected
 
 
+@only_on("tensorflow")
 def test_waveform(run_example, speech):
     result, logdir = run_example(
         "waveform",
@@ -106,6 +109,7 @@ def test_levels_are_those_of_the_mu_law(run_example):
     assert below < 15 / 255 < above
 
 
+@only_on("tensorflow")
 def test_text(run_example, tmp_path, place, monkeypatch):
     path = tmp_path / "tinyshakespeare.txt.gz"
     path.write_bytes(gzip.compress(b"to be or not to be, " * 40))
@@ -137,6 +141,7 @@ def test_known_words_are_whole(run_example):
     assert share == 3 / 4
 
 
+@only_on("jax")
 def test_handwriting(run_example, tmp_path, place):
     path = tmp_path / "omniglot_pen_raw.npz"
     # An angle and a dot, by four people.
@@ -174,6 +179,7 @@ def test_a_drawing_ends_where_the_pen_stays(run_example):
     assert [line.tolist() for line in lines] == expected
 
 
+@only_on("jax")
 def test_forecasting(run_example):
     result, logdir = run_example(
         "forecasting",

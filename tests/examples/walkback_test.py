@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.examples.on_one_backend import only_on
+
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 
@@ -36,6 +38,7 @@ def run(script, folder, *flags):
     return json.loads(result), process.stdout
 
 
+@only_on("tensorflow")
 def test_toy(tmp_path):
     flags = ["--data", "circle", "--epochs=1", "--num-steps=3", "--units=8"]
     result, printed = run("walkback_toy.py", tmp_path, *flags)
@@ -78,10 +81,8 @@ def test_figures(toy):
     assert one["total_variation"] == pytest.approx(8 / 9)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() == "tensorflow",
-    reason="XLA takes a minute to compile its U-Net; the toy runs on both",
-)
+# On TensorFlow XLA takes a minute to compile its U-Net.
+@only_on("jax")
 def test_images(tmp_path):
     result, printed = run(
         "walkback_images.py",

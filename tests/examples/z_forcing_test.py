@@ -7,6 +7,8 @@ import wave
 import numpy as np
 import pytest
 
+from tests.examples.on_one_backend import only_on
+
 FLAGS = (
     "--epochs=1", "--units=4", "--latent-dim=2", "--batch-size=4",
     "--likelihood-samples=2", "--ways=auxiliary",
@@ -48,6 +50,7 @@ def check(figures):
     assert [row["epoch"] for row in figures["history"]] == [0]
 
 
+@only_on("jax")
 def test_speech(run, speech):
     result, folder = run(
         "speech_z_forcing",
@@ -64,6 +67,7 @@ def test_speech(run, speech):
     assert (folder / "spectrograms.png").stat().st_size > 1000
 
 
+@only_on("tensorflow")
 def test_words(run, reviews):
     result, folder = run(
         "imdb_z_forcing",
@@ -79,6 +83,7 @@ def test_words(run, reviews):
     assert [len(texts[k]) for k in texts] == [8, 2, 6]
 
 
+@only_on("jax")
 def test_pixels_and_a_run_that_was_killed(run, monkeypatch, capsys):
     flags = "sequential_mnist_z_forcing", "--pixels-per-step=16"
     z_forcing = importlib.import_module("z_forcing")

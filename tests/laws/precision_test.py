@@ -12,8 +12,8 @@ from tests.laws.running import as_arrays
 from tests.laws.running import build
 from tests.laws.running import call
 from tests.laws.running import fit_once
-from tests.laws.running import gradients
 from tests.laws.running import model_with_head
+from tests.laws.running import outputs_and_gradients
 from tests.laws.table import BATCH
 from tests.laws.table import FEATURES
 from tests.laws.table import ROWS
@@ -37,7 +37,7 @@ def test_dtypes_values_and_gradients(row, policy):
     for variable in layer.trainable_variables:
         assert variable.dtype == variable_dtype
 
-    outputs = tree.flatten(layer(make_inputs()))
+    outputs, loss, gradients = outputs_and_gradients(layer, make_inputs())
     dtypes = [keras.backend.standardize_dtype(x.dtype) for x in outputs]
     dtype = "float32" if row.is_head else policy.removeprefix("mixed_")
     assert dtypes[0] == dtype
@@ -52,9 +52,8 @@ def test_dtypes_values_and_gradients(row, policy):
     assert np.median(np.abs(found - expected)) < 0.02
     assert np.median(np.abs(expected)) > 0.04
 
-    loss, found = gradients(layer, make_inputs())
     assert np.isfinite(loss)
-    for gradient in found:
+    for gradient in gradients:
         gradient = gradient.astype("float32")
         assert np.isfinite(gradient).all()
         assert np.abs(gradient).max() > 0

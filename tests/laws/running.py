@@ -7,7 +7,7 @@ from keras import tree
 
 from keras_seqcredit import backend
 from tests.gradients import FASTEST
-from tests.gradients import value_and_gradients
+from tests.gradients import value_gradients_and_more
 from tests.laws.table import BATCH
 from tests.laws.table import FEATURES
 from tests.laws.table import TIME
@@ -66,6 +66,11 @@ def gradients(layer, inputs, mode=FASTEST, cut=None, **kwargs):
     Returns:
         `(loss, gradients)`, of the inputs and then of the trainable weights.
     """
+    return outputs_and_gradients(layer, inputs, mode, cut, **kwargs)[1:]
+
+
+def outputs_and_gradients(layer, inputs, mode=FASTEST, cut=None, **kwargs):
+    """What `gradients` returns, after the flat outputs, of one program."""
     variables = layer.trainable_variables
 
     def loss(arrays):
@@ -73,16 +78,19 @@ def gradients(layer, inputs, mode=FASTEST, cut=None, **kwargs):
         mapping = list(zip(variables, weights, strict=True))
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
             outputs = tree.flatten(layer(inputs, **kwargs))
-        outputs = cut(outputs) if cut else outputs
+        counted = cut(outputs) if cut else outputs
         total = sum(ops.cast(loss, "float32") for loss in scope.losses)
-        for number, output in enumerate(outputs):
+        for number, output in enumerate(counted):
             if is_float(output):
                 output = ops.cast(output, "float32")
                 total = total + ops.sum(ops.sin(output + number))
-        return total
+        return total, outputs
 
     weights = [ops.convert_to_numpy(variable.value) for variable in variables]
-    return value_and_gradients(loss, [inputs, *weights], mode)
+    total, found, outputs = value_gradients_and_more(
+        loss, [inputs, *weights], mode
+    )
+    return outputs, total, found
 
 
 def model_with_head(row, dtype=None):
