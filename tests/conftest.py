@@ -3,14 +3,14 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# JAX compiles with less effort, also in the processes that tests start. Not
-# with a cache on disk: reading from it has crashed the process (JAX 0.10.2).
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-# Op by op, each shape of each op is a program of its own: these halve the time
-# that XLA takes to compile such a small one.
+# XLA compiles with less effort, also in the processes that tests start: op by
+# op, each shape of each op is a program of its own. Not with JAX's cache on
+# disk: reading from it has crashed the process (JAX 0.10.2).
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_cpu_use_fusion_emitters=false"
+    "--xla_backend_optimization_level=0"
+    " --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false"
     " --xla_cpu_parallel_codegen_split_count=1",
 )
 
