@@ -115,7 +115,7 @@ def main() -> None:
                 )
             ]
             bits = found["nll"] / length / math.log(2)
-            figures["by_length"][length] = {
+            figures["by_length"][str(length)] = {
                 "bits_per_character": bits,
                 "free_running_gap": found["free_running_gap"],
                 "known_words": share_of_words(texts, known),
@@ -126,11 +126,8 @@ def main() -> None:
         print("", *texts[:3], sep="\n---\n")
 
     def column(name, times):
-        # JSON has no integers as keys: a resumed run has strings.
-        length = times * arguments.length
-        return lambda figures: "{:.3f}".format(
-            {int(k): v for k, v in figures["by_length"].items()}[length][name]
-        )
+        length = str(times * arguments.length)
+        return lambda figures: f"{figures['by_length'][length][name]:.3f}"
 
     generators.run(
         "char_lm",

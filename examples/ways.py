@@ -53,16 +53,14 @@ def settings_of(arguments: argparse.Namespace) -> dict:
     return settings
 
 
-def size_of(x) -> int:
-    """The number of sequences."""
-    return len(x["sequences"] if isinstance(x, dict) else x)
+def whole_batches(x, batch_size):
+    """The sequences that fill batches, and how many batches.
 
-
-def first(x, number):
-    """The first sequences."""
-    if isinstance(x, dict):
-        return {name: values[:number] for name, values in x.items()}
-    return x[:number]
+    So that one program is compiled and not two.
+    """
+    steps = len(keras.tree.flatten(x)[0]) // batch_size
+    number = steps * batch_size
+    return keras.tree.map_structure(lambda values: values[:number], x), steps
 
 
 class Seconds(keras.callbacks.Callback):

@@ -99,9 +99,7 @@ def run(name, make_head, data, arguments, make_embedding=None, more=None):
         Dictionary of the figures of each way.
     """
     x, x_test = data
-    # Whole batches, so that one program is compiled and not two.
-    steps = ways.size_of(x) // arguments.batch_size
-    x = ways.first(x, steps * arguments.batch_size)
+    x, steps = ways.whole_batches(x, arguments.batch_size)
 
     def train(way):
         embedding = make_embedding() if make_embedding else None

@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_seqcredit.checks import check_integer
 from keras_seqcredit.distributions import tfd
-from keras_seqcredit.layers.distribution_head import DistributionHead
-from keras_seqcredit.layers.gaussian_head import check_clip
 from keras_seqcredit.layers.gaussian_head import clip
+from keras_seqcredit.layers.gaussian_mixture_head import GaussianMixtureHead
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
 
@@ -22,7 +20,7 @@ _MAX_CORRELATION_PARAMETER = 3.0
 
 
 @public
-class PenStrokeHead(DistributionHead):
+class PenStrokeHead(GaussianMixtureHead):
     """Hidden states to the next point of a pen: `(dx, dy, pen)`.
 
     The offset `(dx, dy)` has a mixture of normal distributions of the plane,
@@ -94,13 +92,15 @@ class PenStrokeHead(DistributionHead):
         clip_log_variance: float | None = 8.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(_EVENT_SIZE, hidden_units, activation, **kwargs)
-        check_integer("num_components", num_components)
-        check_clip("clip_mean", clip_mean)
-        check_clip("clip_log_variance", clip_log_variance)
-        self.num_components = num_components
-        self.clip_mean = clip_mean
-        self.clip_log_variance = clip_log_variance
+        super().__init__(
+            _EVENT_SIZE,
+            num_components,
+            hidden_units,
+            activation,
+            clip_mean,
+            clip_log_variance,
+            **kwargs,
+        )
 
     @property
     def num_parameters(self) -> int:
@@ -141,12 +141,7 @@ class PenStrokeHead(DistributionHead):
         return ops.where(_IS_PEN, is_binary, ops.isfinite(targets))
 
     def get_config(self):
-        config = {
-            **super().get_config(),
-            "num_components": self.num_components,
-            "clip_mean": self.clip_mean,
-            "clip_log_variance": self.clip_log_variance,
-        }
+        config = super().get_config()
         del config["event_size"]
         return config
 
