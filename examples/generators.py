@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
     add("--adversarial-weight", type=float, help="of `professor`")
     add("--mse-weight", type=float, help="of `mse`")
     add("--discriminator-units", type=int, help="of `professor`")
+    add(
+        "--discriminator-learning-rate",
+        type=float,
+        help="of `professor`; by default that of the generator",
+    )
     add("--free-running-steps", type=int, help="of `professor` and `mse`")
     ways.add_arguments(
         parser,
@@ -75,12 +80,15 @@ def make_model(way, make_generator, steps, arguments):
             matching="mse",
             free_running_steps=arguments.free_running_steps,
         )
-    schedule = keras.optimizers.schedules.CosineDecay(
-        arguments.learning_rate, steps
-    )
-    model.compile(
-        keras.optimizers.Adam(schedule, clipnorm=1.0), jit_compile=True
-    )
+
+    def adam(learning_rate):
+        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+        return keras.optimizers.Adam(schedule, clipnorm=1.0)
+
+    optimizers = [adam(arguments.learning_rate)]
+    if way == "professor" and arguments.discriminator_learning_rate:
+        optimizers.append(adam(arguments.discriminator_learning_rate))
+    model.compile(*optimizers, jit_compile=True)
     return model, generator
 
 
