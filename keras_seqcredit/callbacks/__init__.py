@@ -1,5 +1,19 @@
 """Views of a model while it trains."""
 
 from keras_seqcredit.callbacks.attention_map import AttentionMap
+from keras_seqcredit.callbacks.credit_assignment import CreditAssignment
+from keras_seqcredit.callbacks.dynamics_projector import DynamicsProjector
+from keras_seqcredit.callbacks.latent_monitor import LatentMonitor
+from keras_seqcredit.callbacks.sample_logger import SampleLogger
+from keras_seqcredit.callbacks.schedule_logger import ScheduleLogger
+from keras_seqcredit.callbacks.walkback_trajectory import WalkbackTrajectory
 
-__all__ = ["AttentionMap"]
+__all__ = [
+    "AttentionMap",
+    "CreditAssignment",
+    "DynamicsProjector",
+    "LatentMonitor",
+    "SampleLogger",
+    "ScheduleLogger",
+    "WalkbackTrajectory",
+]

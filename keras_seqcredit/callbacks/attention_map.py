@@ -1,10 +1,7 @@
 """Pictures of what a sparse attentive layer reads, as it learns."""
 
-import io
-import operator
+import json
 import os
-import pathlib
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,14 +9,18 @@ import keras
 import numpy as np
 from keras import tree
 
-from keras_seqcredit.callbacks.summary_writer import SummaryWriter
-from keras_seqcredit.checks import check_integer
+from keras_seqcredit.callbacks.chosen_examples import as_arrays
+from keras_seqcredit.callbacks.chosen_examples import check_examples
+from keras_seqcredit.callbacks.chosen_examples import check_labels
+from keras_seqcredit.callbacks.chosen_examples import num_examples
+from keras_seqcredit.callbacks.view import View
+from keras_seqcredit.callbacks.view import described
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
 from keras_seqcredit.utils.optional_import import import_optional
 from keras_seqcredit.utils.plot_attention import plot_attention
 
 
-class AttentionMap(keras.callbacks.Callback):
+class AttentionMap(View):
     """Draws after each epoch what the steps of chosen examples have read.
 
     The pictures, those of `keras_seqcredit.utils.plot_attention`, are saved as
@@ -30,7 +31,8 @@ class AttentionMap(keras.callbacks.Callback):
 
     with the number that the progress bar shows, and written as images named
     `attention_map/<layer>/example_<index>` for TensorBoard, where epochs count
-    from 0, as they do for `keras.callbacks.TensorBoard`.
+    from 0, as they do for `keras.callbacks.TensorBoard`. TensorBoard's page
+    "Credit" shows the same reads, to be looked at step by step.
 
     The layer itself need not return what it reads: a copy of it, with the same
     weights, is run on the input that it has in the model, masks included.
@@ -84,6 +86,9 @@ class AttentionMap(keras.callbacks.Callback):
     ```
     """
 
+    folder = "attention_map"
+    shows = "what a sparse attentive layer reads"
+
     def __init__(
         self,
         x: Any,
@@ -93,28 +98,23 @@ class AttentionMap(keras.callbacks.Callback):
         labels: Sequence[Sequence[str]] | None = None,
         frequency: int = 1,
     ) -> None:
-        super().__init__()
         import_optional("matplotlib", "examples", "`AttentionMap`")
-        check_integer("frequency", frequency)
-        num_examples = _num_examples(x)
-        if labels is not None and len(labels) != num_examples:
-            raise ValueError(
-                "Expected `labels` to have one entry for each of the "
-                f"{num_examples} rows of `x`. Received: {len(labels)} entries"
-            )
-        self.log_dir = pathlib.Path(log_dir) / "attention_map"
+        super().__init__(log_dir, frequency)
+        x = as_arrays(x)
+        check_labels(labels, num_examples(x))
         self.layer = layer
-        self.examples = _check_examples(examples, num_examples)
+        self.examples = check_examples(examples, num_examples(x))
         self.labels = labels
-        self.frequency = frequency
-        self._x = tree.map_structure(
-            lambda rows: keras.ops.convert_to_numpy(rows)[self.examples], x
-        )
-        self._writer = SummaryWriter(self.log_dir)
-        self._writable = True
+        self._x = tree.map_structure(lambda rows: rows[self.examples], x)
         self._layer: Any = None
         self._copy: Any = None
         self._probe: Any = None
+
+    @staticmethod
+    def fits(model: keras.Model) -> bool:
+        return any(
+            isinstance(x, SparseAttentiveRNN) and x.k_top for x in model.layers
+        )
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -124,26 +124,13 @@ class AttentionMap(keras.callbacks.Callback):
         if model.built or not isinstance(model, keras.Sequential):
             self._copy, self._probe = _build_probe(model, self._layer)
 
-    def on_epoch_end(
-        self, epoch: int, logs: dict[str, Any] | None = None
-    ) -> None:
-        if (epoch + 1) % self.frequency or not self._writable:
-            return
-        slots, weights = self.reads()
-        try:
-            self.log_dir.mkdir(parents=True, exist_ok=True)
-            for row, example in enumerate(self.examples):
-                self._draw(row, example, epoch, slots[row], weights[row])
-        except OSError as error:
-            self._writable = False
-            warnings.warn(
-                "No more attention maps: they cannot be written to "
-                f"{self.log_dir}. {type(error).__name__}: {error}",
-                stacklevel=2,
-            )
+    def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
+        return self.reads()
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self._writer.close()
+    def write(self, epoch: int, *seen: Any) -> None:
+        slots, weights = seen
+        for row, example in enumerate(self.examples):
+            self._draw(row, example, epoch, slots[row], weights[row])
 
     def reads(self) -> tuple[np.ndarray, np.ndarray]:
         """What the layer reads in the chosen examples, with its weights of now.
@@ -186,19 +173,37 @@ class AttentionMap(keras.callbacks.Callback):
             labels=labels,
             title=f"{name}, example {example}, epoch {epoch + 1}",
         )
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110)
-        png = buffer.getvalue()
+        tag = f"attention_map/{name}/example_{example}"
+        png = self.writer.figure(tag, figure, epoch)
         file_name = name.replace("/", "_")
         path = self.log_dir / (
             f"{file_name}-example{example}-epoch{epoch + 1:04d}.png"
         )
         path.write_bytes(png)
-        width, height = (
-            int.from_bytes(png[start : start + 4]) for start in (16, 20)
+        document = {
+            "kind": "reads",
+            "layer": name,
+            "example": example,
+            "length": len(slots),
+            "labels": None if labels is None else [str(x) for x in labels],
+            "inputs": _one_line(inputs),
+            "reads": self._triples(slots, weights),
+        }
+        self.writer.json(
+            f"credit/{name}/example_{example}/reads",
+            json.dumps(document),
+            epoch,
         )
-        tag = f"attention_map/{name}/example_{example}"
-        self._writer.image(tag, png, width, height, epoch)
+
+    def _triples(self, slots: np.ndarray, weights: np.ndarray) -> list:
+        """`[reader, read, weight]` of all that was read."""
+        reader, column = np.nonzero((slots >= 0) & (weights > 0))
+        read = slots[reader, column] * self._layer.k_att - 1
+        weight = weights[reader, column]
+        return [
+            [int(a), int(b), round(float(c), 4)]
+            for a, b, c in zip(reader, read, weight, strict=True)
+        ]
 
     def _inputs(self, row: int, num_steps: int) -> np.ndarray | None:
         """The model's input, where it is one sequence of the same length."""
@@ -213,6 +218,13 @@ class AttentionMap(keras.callbacks.Callback):
         return inputs
 
 
+def _one_line(inputs: np.ndarray | None) -> list[float] | None:
+    """Inputs of one feature, as numbers."""
+    if inputs is None or (inputs.ndim == 2 and inputs.shape[1] > 1):
+        return None
+    return [round(float(x), 4) for x in np.ravel(inputs)]
+
+
 def find_layer(
     model: keras.Model, layer: str | SparseAttentiveRNN | None
 ) -> SparseAttentiveRNN:
@@ -222,9 +234,6 @@ def find_layer(
         ValueError: if there is none, if there are several and none is named, or
             if the one that is named does not attend.
     """
-    described = ", ".join(
-        f"{x.name} ({type(x).__name__})" for x in model.layers
-    )
     candidates = [x for x in model.layers if isinstance(x, SparseAttentiveRNN)]
     if layer is not None:
         candidates = [x for x in candidates if layer in (x, x.name)]
@@ -237,7 +246,7 @@ def find_layer(
             expected = f"`layer={getattr(layer, 'name', layer)!r}` to be"
         raise ValueError(
             f"Expected {expected} a `SparseAttentiveRNN`, `SABLSTM` or "
-            f"`SABGRU`, in a model. Received: a model with layers {described}"
+            f"`SABGRU`, in a model. Received: {described(model)}"
         )
     if not candidates[0].k_top:
         raise ValueError(
@@ -281,28 +290,3 @@ def _weights(layer: SparseAttentiveRNN) -> list[Any]:
     """Weights of a layer, without the states of a stateful one."""
     states = {id(state) for state in layer.states or ()}
     return [v for v in layer.weights if id(v) not in states]
-
-
-def _num_examples(x: Any) -> int:
-    shapes = {tuple(getattr(rows, "shape", ())) for rows in tree.flatten(x)}
-    sizes = {shape[:1] for shape in shapes}
-    if len(sizes) != 1 or sizes & {(), (0,)}:
-        raise ValueError(
-            "Expected `x` to be an array with one row for each example, or "
-            "several such arrays with as many rows. Received: shapes "
-            f"{sorted(shapes)}"
-        )
-    return sizes.pop()[0]
-
-
-def _check_examples(examples: Sequence[int], num_examples: int) -> list[int]:
-    try:
-        indices = [operator.index(i) for i in examples]
-    except TypeError:
-        indices = []
-    if not indices or not all(0 <= i < num_examples for i in indices):
-        raise ValueError(
-            "Expected `examples` to be rows of `x`, from 0 to "
-            f"{num_examples - 1}. Received: examples={examples!r}"
-        )
-    return indices

@@ -180,10 +180,15 @@ class AutoregressiveRNN(
         sequences, conditions, mask = super()._unpack(inputs, mask)
         return sequences, self._conditions(conditions), mask
 
-    def _behavior(self, sequences, conditions, mask=None, training=False):
-        """Hidden states and the head's parameters, fed with `sequences`."""
+    def _behavior(
+        self, sequences, conditions, mask=None, training=False, core=None
+    ):
+        """Hidden states and the head's parameters, fed with `sequences`.
+
+        `core` may stand for the model's own, where one looks into it.
+        """
         past = past_of(self._frames(sequences), mask)
-        hidden = self.core(
+        hidden = (core or self.core)(
             joined(past, conditions), mask=mask, training=training
         )
         return hidden, self.head(hidden)

@@ -229,7 +229,7 @@ def test_any_setting_of_the_layer(kwargs, x, tmp_path):
 def test_unwritable_folder_gives_one_warning(x, y, tmp_path):
     (tmp_path / "logs").write_text("in the way")
     model = sequential(SABLSTM(4, **FAST))
-    with pytest.warns(UserWarning, match="No more attention maps") as caught:
+    with pytest.warns(UserWarning, match="No more of `AttentionMap`") as caught:
         history = model.fit(
             x,
             y,
@@ -239,14 +239,14 @@ def test_unwritable_folder_gives_one_warning(x, y, tmp_path):
         )
     assert len(history.epoch) == 2
     messages = [str(w.message) for w in caught]
-    assert sum("No more attention maps" in m for m in messages) == 1
+    assert sum("No more of" in m for m in messages) == 1
 
 
 @pytest.mark.parametrize(
     "layers, layer, message",
     [
         ([keras.layers.LSTM(4, name="lstm")], None, "lstm (LSTM)"),
-        ([SABLSTM(4, k_top=0, name="sab")], None, "layer sab with k_top=0"),
+        ([SABLSTM(4, k_top=0, name="sab")], None, "sab (SABLSTM)"),
         ([SABLSTM(4, name="sab")], "sub", "sab (SABLSTM)"),
         ([keras.layers.LSTM(4, name="lstm")], "lstm", "lstm (LSTM)"),
         (

@@ -1,0 +1,368 @@
+"""How far credit reaches: gradients of the last loss, by lag."""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras import tree
+
+from keras_seqcredit import backend
+from keras_seqcredit.callbacks.chosen_examples import as_arrays
+from keras_seqcredit.callbacks.chosen_examples import check_examples
+from keras_seqcredit.callbacks.chosen_examples import check_labels
+from keras_seqcredit.callbacks.chosen_examples import num_examples
+from keras_seqcredit.callbacks.perturbed_rnn import PerturbedRNN
+from keras_seqcredit.callbacks.perturbed_rnn import is_recurrent
+from keras_seqcredit.callbacks.view import View
+from keras_seqcredit.callbacks.view import described
+from keras_seqcredit.callbacks.view import generator_of
+from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
+from keras_seqcredit.utils.optional_import import import_optional
+
+
+class CreditAssignment(View):
+    """Shows how much of the last loss each earlier state is told.
+
+    After each epoch, for some examples, the loss of the last step, or of the
+    whole where there is one for the sequence, is differentiated by the hidden
+    state of a recurrent layer at each step. The norm of that gradient against
+    the lag to the last step is drawn: truncated back-propagation gives exactly
+    nothing beyond its cut, full back-propagation what is left after so many
+    steps, and sparse attention what was remembered.
+
+    It is written as image `credit_assignment/<layer>` for TensorBoard, and
+    TensorBoard's page "Credit" shows the curves of all runs together. The norms
+    of the gradient of the mean loss by each of the model's weights are written
+    as scalars `gradient_norm/<weight>`. Epochs count from 0, as they do for
+    `keras.callbacks.TensorBoard`. Training is not slowed down between two
+    looks.
+
+    Args:
+        x: Input of the model: an array, or a list or dictionary of arrays, with
+            one row for each example. A few dozen are enough.
+        y: Targets of these examples; None for an `AutoregressiveRNN` or
+            `ProfessorForcing`, which predicts its input.
+        log_dir: The folder that TensorBoard is shown.
+        layer: The recurrent layer to look at, or its name: a `SABLSTM`,
+            `SABGRU`, `SparseAttentiveRNN` or any `keras.layers.RNN`. May be
+            left out where the model has only one.
+        examples: Sequence of integers, the rows of `x` to be shown one by one
+            on the page "Credit". Defaults to `(0,)`.
+        labels: Sequence with, for each row of `x`, the names of its steps, a
+            string each, for that page.
+        frequency: Positive integer, the number of epochs from one look to the
+            next. Defaults to `1`.
+
+    Padded steps get no gradient; lags count from the last step of the
+    sequence that is not padding.
+
+    Raises:
+        ImportError: if matplotlib or TensorBoard is not installed.
+        ValueError: if an argument is wrong; at the start of training, if the
+            model has no such layer, has several and `layer` is not given, or
+            was compiled with anything but one loss.
+
+    Example:
+
+    ```python
+    import keras
+
+    from keras_seqcredit import callbacks
+    from keras_seqcredit import datasets
+    from keras_seqcredit import layers
+
+    x, y = datasets.copying_memory(64, length=10, one_hot=True, seed=0)
+    model = keras.Sequential(
+        [
+            keras.Input((None, 10)),
+            layers.SABLSTM(16, k_top=3, k_trunc=5, return_sequences=True),
+            keras.layers.Dense(9, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(
+        x,
+        y,
+        epochs=2,
+        callbacks=[callbacks.CreditAssignment(x[:8], y[:8], "logs")],
+    )
+    ```
+
+    References:
+        - Ke et al., "Sparse Attentive Backtracking: Temporal Credit Assignment
+          Through Reminding", NeurIPS 2018, arXiv:1809.03702.
+    """
+
+    folder = "credit_assignment"
+    shows = (
+        "gradients by the states of a `keras.layers.RNN` or a "
+        "`SparseAttentiveRNN`"
+    )
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        log_dir: str | os.PathLike[str],
+        layer: Any = None,
+        examples: Sequence[int] = (0,),
+        labels: Sequence[Sequence[str]] | None = None,
+        frequency: int = 1,
+    ) -> None:
+        import_optional("matplotlib", "examples", "`CreditAssignment`")
+        super().__init__(log_dir, frequency)
+        self._x = as_arrays(x)
+        number = num_examples(self._x)
+        self._y = () if y is None else as_arrays(y, "y")
+        if y is not None and num_examples(self._y) != number:
+            raise ValueError(
+                "Expected `y` to have a target for each of the "
+                f"{number} rows of `x`. Received: {num_examples(self._y)} rows"
+            )
+        self._has_targets = y is not None
+        self.layer = layer
+        self.examples = check_examples(examples, number)
+        check_labels(labels, number)
+        self.labels = labels
+        self._layer: Any = None
+        self._run: Any = None
+
+    @staticmethod
+    def fits(model: keras.Model) -> bool:
+        return bool(_candidates(model))
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._layer = _find_layer(model, self.layer)
+        generator = generator_of(model)
+        if isinstance(generator, AutoregressiveRNN):
+            if self._has_targets:
+                raise ValueError(
+                    "The model predicts its input. Expected `y=None`. "
+                    f"Received: y of {num_examples(self._y)} rows"
+                )
+        elif not isinstance(model.loss, (str, keras.losses.Loss)) and not (
+            callable(model.loss)
+        ):
+            raise ValueError(
+                "Expected a model that was compiled with one loss. Received: "
+                f"loss={model.loss!r}"
+            )
+        elif not self._has_targets:
+            raise ValueError(
+                f"Expected `y`, the targets of `x`, for {described(model)}. "
+                "Received: y=None"
+            )
+        self._run = None
+
+    def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
+        return self.norms()
+
+    def norms(self) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+        """Norms of gradients, with the weights of now.
+
+        Returns:
+            Tuple of the norms by the state at each step, a NumPy array
+            `(examples, time)`; the index of the last step of each example,
+            `(examples,)`; and a dictionary of the norms by each weight.
+        """
+        model = self.model  # On JAX this brings the weights up to date.
+        if self._run is None:
+            self._run = backend.compiled(_gradients(model, self._layer), model)
+        inputs = tree.map_structure(ops.convert_to_tensor, (self._x, self._y))
+        found = self._run(*inputs)
+        by_state, last, by_weight = tree.map_structure(
+            ops.convert_to_numpy, found
+        )
+        names = map(self._name, generator_of(model).trainable_variables)
+        by_name = dict(zip(names, map(float, by_weight), strict=True))
+        return by_state, last, by_name
+
+    def _name(self, variable: Any) -> str:
+        """Without the model, whose name may differ from run to run."""
+        model = generator_of(self.model)
+        return variable.path.partition(f"{model.name}/")[2] or variable.path
+
+    def write(self, epoch: int, *seen: Any) -> None:
+        by_state, last, by_weight = seen
+        name = self._layer.name
+        figure = _draw(by_state, last, f"{name}, epoch {epoch + 1}")
+        self.writer.figure(f"credit_assignment/{name}", figure, epoch)
+        for example in self.examples:
+            length = int(last[example]) + 1
+            labels = None
+            if self.labels is not None:
+                labels = [str(x) for x in self.labels[example]][:length]
+            document = {
+                "kind": "gradients",
+                "layer": name,
+                "example": example,
+                "length": length,
+                "labels": labels,
+                "norms": [float(x) for x in by_state[example, :length]],
+            }
+            self.writer.json(
+                f"credit/{name}/example_{example}/gradients",
+                json.dumps(document),
+                epoch,
+            )
+        for path, norm in by_weight.items():
+            self.writer.scalar(f"gradient_norm/{path}", norm, epoch)
+
+
+def _candidates(model: keras.Model) -> list:
+    generator = generator_of(model)
+    return [x for x in generator.layers if is_recurrent(x)]
+
+
+def _find_layer(model: keras.Model, layer: Any) -> Any:
+    candidates = _candidates(model)
+    if layer is not None:
+        candidates = [x for x in candidates if layer in (x, x.name)]
+    if len(candidates) == 1:
+        return candidates[0]
+    if layer is not None:
+        expected = f"`layer={getattr(layer, 'name', layer)!r}` to be a"
+    else:
+        expected = "`layer`, as the model has several that are a"
+    raise ValueError(
+        f"Expected {expected} recurrent layer of the model. Received: "
+        f"{described(generator_of(model))}"
+    )
+
+
+def _gradients(model: keras.Model, layer: Any) -> Any:
+    """A function of `(x, y)`: norms by state, the last steps, by weight."""
+    perturbed = PerturbedRNN(layer)
+    generator = generator_of(model)
+    if isinstance(generator, AutoregressiveRNN):
+        losses = _losses_of_generator(generator, perturbed)
+    else:
+        losses = _losses_of_graph(model, layer, perturbed)
+
+    def run(x, y):
+        before = [(v, backend.read(v)) for v in model.variables]
+        trainable = generator_of(model).trainable_variables
+
+        def evaluate(added=None, weights=()):
+            """Losses, of the last step and the mean; the last steps."""
+            known = [*before, *zip(trainable, weights, strict=bool(weights))]
+            # What a look changes, such as seeds, is thrown away.
+            with keras.StatelessScope(known):
+                perturbed.added = added
+                values = losses(x, y)
+            perturbed.added = None
+            at_end, last = _at_end(values, perturbed, layer.go_backwards)
+            return ops.sum(at_end), ops.mean(values), last
+
+        *_, last = evaluate()
+        _, pull_back = backend.vjp(
+            lambda added: evaluate(added)[0],
+            ops.zeros((*perturbed.size, perturbed.units), "float32"),
+        )
+        (by_state,) = pull_back(ops.ones(()))
+        if layer.go_backwards:
+            by_state = ops.flip(by_state, axis=1)
+        _, pull_back = backend.vjp(
+            lambda *weights: evaluate(weights=weights)[1],
+            *[backend.read(v) for v in trainable],
+        )
+        by_weight = [ops.norm(g) for g in map(_flat, pull_back(ops.ones(())))]
+        return ops.norm(by_state, axis=-1), last, by_weight
+
+    return run
+
+
+def _losses_of_generator(generator: Any, perturbed: PerturbedRNN) -> Any:
+    def losses(x, y):
+        del y
+        sequences, conditions, mask = generator._unpack(x)
+        parameters = generator._behavior(
+            sequences, conditions, mask, core=perturbed
+        )[1]
+        return -generator.head.log_prob(parameters, sequences, mask)
+
+    return losses
+
+
+def _losses_of_graph(
+    model: keras.Model, layer: Any, perturbed: PerturbedRNN
+) -> Any:
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            "What comes after the layer is looked up in the graph of the "
+            "model. Expected a built `Sequential` or a functional model. "
+            f"Received: {described(model)}, built={model.built}"
+        )
+    graph = keras.models.clone_model(
+        keras.Model(model.inputs, model.outputs),
+        clone_function=lambda x: perturbed if x is layer else x,
+    )
+    loss = keras.losses.get(model.loss)
+    values = loss.call if isinstance(loss, keras.losses.Loss) else loss
+
+    def losses(x, y):
+        outputs = tree.flatten(graph(x, training=False))
+        found = values(y, ops.cast(outputs[0], "float32"))
+        # One number for each step, or for each example.
+        return ops.mean(found, axis=tuple(range(2, len(found.shape))))
+
+    return losses
+
+
+def _at_end(values, perturbed: PerturbedRNN, go_backwards: bool) -> tuple:
+    """Each example's loss of the last step, and which step that is."""
+    batch, time = perturbed.size
+    mask = perturbed.mask
+    if mask is None:
+        last = ops.full((batch,), time - 1, "int32")
+    else:
+        mask = ops.flip(mask, axis=1) if go_backwards else mask
+        steps = ops.arange(time) * ops.cast(mask, "int32")
+        last = ops.cast(ops.max(steps, axis=1), "int32")
+    if len(values.shape) == 1:
+        return values, last
+    return ops.take_along_axis(values, last[:, None], axis=1)[:, 0], last
+
+
+def _flat(gradient):
+    return ops.reshape(ops.cast(gradient, "float32"), (-1,))
+
+
+def _draw(by_state: np.ndarray, last: np.ndarray, title: str) -> Any:
+    """The mean over examples, and each of them, against the lag."""
+    figure_module = import_optional(
+        "matplotlib.figure", "examples", "`CreditAssignment`"
+    )
+    figure = figure_module.Figure(figsize=(7, 4), layout="constrained")
+    axis = figure.subplots()
+    by_lag: np.ndarray = np.full(by_state.shape, np.nan)
+    for row, (norms, end) in enumerate(zip(by_state, last, strict=True)):
+        by_lag[row, : end + 1] = norms[end::-1]
+    for norms in by_lag[:50]:
+        axis.plot(_positive(norms), color="#dddddd", linewidth=0.6)
+    counts = np.isfinite(by_lag).any(axis=0)
+    mean: np.ndarray = np.full(by_lag.shape[1], np.nan)
+    mean[counts] = np.nanmean(by_lag[:, counts], axis=0)
+    axis.plot(_positive(mean), color="#41679b", linewidth=1.6)
+    zeros = np.flatnonzero(mean == 0)
+    if len(zeros):
+        axis.plot(
+            zeros, np.zeros(len(zeros)) + 0.02, "|", color="#b04a3a",
+            transform=axis.get_xaxis_transform(), label="exactly 0",
+        )  # fmt: skip
+        axis.legend(frameon=False)
+    if (mean > 0).any():
+        axis.set_yscale("log")
+    axis.set_xlabel("lag (steps before the last)")
+    axis.set_ylabel("norm of the gradient")
+    axis.set_title(title, loc="left", fontsize=10)
+    return figure
+
+
+def _positive(norms: np.ndarray) -> np.ndarray:
+    return np.where(norms > 0, norms, np.nan)

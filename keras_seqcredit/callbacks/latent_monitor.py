@@ -1,0 +1,247 @@
+"""What latent variables hold, and whether they collapse."""
+
+import os
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras import tree
+
+from keras_seqcredit import backend
+from keras_seqcredit.callbacks.chosen_examples import as_arrays
+from keras_seqcredit.callbacks.chosen_examples import num_examples
+from keras_seqcredit.callbacks.view import View
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.metrics import ActiveUnits
+from keras_seqcredit.models.z_forcing import ZForcing
+from keras_seqcredit.utils.optional_import import import_optional
+
+
+class LatentMonitor(View):
+    """Shows what the latents of a `ZForcing` model hold, step by step.
+
+    After each epoch the posterior of some examples is looked at, and written
+    for TensorBoard, where epochs count from 0:
+
+    - image `latents/kl`: its divergence from the prior by step and by
+      dimension, in nats;
+    - scalars `latents/kl_per_step`, `latents/active_units`, and
+      `latents/mutual_information`: nats a step that a latent tells of which
+      of the examples it belongs to. Of `n` examples it can be at most
+      `log(n)`, so give as many as there is time for.
+
+    A collapsed posterior, which tells nothing, is reported: as a warning, and
+    as text `latents/collapse`.
+
+    Args:
+        x: Sequences, as the model is fitted on, of examples that are not
+            trained on: two at least.
+        log_dir: The folder that TensorBoard is shown.
+        threshold: Non-negative float. With less than so many nats a step, or
+            without an active unit, the posterior has collapsed. Defaults to
+            `0.01`.
+        patience: Positive integer, the number of looks in a row that must see
+            it before a warning is given: at the start of training, latents say
+            little. Defaults to `2`.
+        frequency: Positive integer, the number of epochs from one look to the
+            next. Defaults to `1`.
+
+    Raises:
+        ImportError: if matplotlib or TensorBoard is not installed.
+        ValueError: if an argument is wrong; at the start of training, if the
+            model is not a `ZForcing`.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    from keras_seqcredit import callbacks
+    from keras_seqcredit import layers
+    from keras_seqcredit import models
+
+    x = np.random.randn(32, 10, 3).astype("float32")
+    model = models.ZForcing(
+        layers.StochasticRNN(16, latent_dim=4), layers.GaussianHead(3)
+    )
+    model.compile("adam")
+    model.fit(x, callbacks=[callbacks.LatentMonitor(x[:8], "logs")])
+    ```
+
+    References:
+        - Hoffman and Johnson, "ELBO surgery", workshop at NIPS 2016: the
+          mutual information of an index and a latent.
+        - Burda et al., "Importance Weighted Autoencoders", ICLR 2016,
+          arXiv:1509.00519, section 5.2: active units.
+    """
+
+    folder = "latents"
+    shows = "the latents of a `ZForcing` model"
+
+    def __init__(
+        self,
+        x: Any,
+        log_dir: str | os.PathLike[str],
+        threshold: float = 0.01,
+        patience: int = 2,
+        frequency: int = 1,
+    ) -> None:
+        import_optional("matplotlib", "examples", "`LatentMonitor`")
+        super().__init__(log_dir, frequency)
+        self._x = as_arrays(x)
+        if num_examples(self._x) < 2:
+            raise ValueError(
+                "What a latent tells of an example shows beside another. "
+                "Expected `x` to have at least 2 rows. Received: 1 row"
+            )
+        if not threshold >= 0:
+            raise ValueError(
+                "Expected `threshold` to be a non-negative number. "
+                f"Received: threshold={threshold!r}"
+            )
+        check_integer("patience", patience)
+        self.threshold = threshold
+        self.patience = patience
+        self._collapsed = 0  # Looks in a row.
+        self._run: Any = None
+
+    @staticmethod
+    def fits(model: keras.Model) -> bool:
+        return isinstance(model, ZForcing)
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._run = None
+
+    def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
+        found = self.look()
+        per_step, active = found["kl_per_step"], found.get("active_units")
+        if per_step < self.threshold or active == 0:
+            self._collapsed += 1
+        else:
+            self._collapsed = 0
+        message = None
+        if self._collapsed == self.patience:
+            units = "" if active is None else f", {active:.0f} active units"
+            message = (
+                f"The posterior has collapsed at epoch {epoch + 1}: its "
+                f"latents hold {per_step:.3g} nats a step{units}. Raise "
+                "`auxiliary_weight`, raise `kl_weight` more slowly, or give "
+                "`free_bits`."
+            )
+            warnings.warn(message, stacklevel=2)
+        return found, message
+
+    def look(self) -> dict[str, Any]:
+        """What the latents hold, with the weights of now.
+
+        Returns:
+            Dictionary of `kl`, a NumPy array `(time, latent_dim)`, the mean
+            over examples in nats; `kl_per_step`; `mutual_information`; and, of
+            Gaussian latents, `active_units`.
+        """
+        model = self.model  # On JAX this brings the weights up to date.
+        if self._run is None:
+            self._run = backend.compiled(_posterior(model), model)
+        found = self._run(tree.map_structure(ops.convert_to_tensor, self._x))
+        kl, mask, information, shift = map(ops.convert_to_numpy, found)
+        steps = max(mask.sum(), 1.0)
+        by_step = kl.sum(axis=0) / np.maximum(mask.sum(axis=0), 1)[:, None]
+        result = {
+            "kl": by_step,
+            "kl_per_step": float(kl.sum() / steps),
+            "mutual_information": float(information.sum() / steps),
+        }
+        if shift.size:
+            active = ActiveUnits(shift.shape[-1])
+            active.update_state(shift, mask)
+            result["active_units"] = float(active.result())
+        return result
+
+    def write(self, epoch: int, *seen: Any) -> None:
+        found, message = seen
+        for name, value in found.items():
+            if name != "kl":
+                self.writer.scalar(f"latents/{name}", value, epoch)
+        figure = _draw(found["kl"], f"epoch {epoch + 1}")
+        self.writer.figure("latents/kl", figure, epoch)
+        if message is not None:
+            self.writer.text("latents/collapse", message, epoch)
+
+
+def _posterior(model: Any) -> Any:
+    """A function of `x` that returns all that `look` needs."""
+    latents = model.stochastic_rnn.latents
+
+    def run(x):
+        known = [(v, backend.read(v)) for v in model.variables]
+        # What a look changes, such as seeds, is thrown away.
+        with keras.StatelessScope(known):
+            sequences, conditions, mask = model._unpack(x)
+            found, _ = model._infer(sequences, conditions, mask)
+        valid = ops.ones(ops.shape(sequences)[:2], "float32")
+        if mask is not None:
+            valid = ops.cast(mask, "float32")
+        shift = ops.zeros((0,), "float32")
+        if model._active_units is not None:
+            shift = latents.shift(found.posterior, found.prior)
+        information = _information(latents, found, valid)
+        return found.kl, valid, information, shift
+
+    return run
+
+
+def _information(latents, found, valid):
+    """Nats that each latent tells of its row, `(batch, time)`.
+
+    Its density under its own posterior, against the mean of those of all rows
+    whose sequence has not ended.
+    """
+
+    def of_row(_, parameters):
+        density = latents.log_prob(parameters[None], found.latents)
+        return _, density
+
+    # Row by row: all pairs at once would not fit into memory.
+    _, densities = backend.scan(
+        of_row, (), found.posterior, found.posterior.shape[0]
+    )
+    own = latents.log_prob(found.posterior, found.latents)
+    densities = ops.where(valid[:, None] > 0, densities, -1e30)
+    number = ops.maximum(ops.sum(valid, axis=0), 1.0)
+    mean = ops.logsumexp(densities, axis=0) - ops.log(number)
+    return ops.where(valid > 0, own - mean, 0.0)
+
+
+def _draw(kl: np.ndarray, title: str) -> Any:
+    """Divergence by step and dimension, and its sums along both."""
+    figure_module = import_optional(
+        "matplotlib.figure", "examples", "`LatentMonitor`"
+    )
+    figure = figure_module.Figure(figsize=(8, 4.4), layout="constrained")
+    axes = figure.subplots(
+        2,
+        2,
+        sharex="col",
+        sharey="row",
+        gridspec_kw={"width_ratios": [5, 1], "height_ratios": [1, 2.4]},
+    )
+    (top, corner), (middle, side) = axes
+    corner.set_visible(False)
+    steps, dimensions = np.arange(len(kl)), np.arange(kl.shape[1])
+    top.plot(steps, kl.sum(axis=1), color="#41679b")
+    top.set_ylim(bottom=0)
+    top.set_ylabel("nats a step")
+    top.set_title(f"KL of the posterior from the prior, {title}", loc="left")
+    image = middle.imshow(
+        kl.T, aspect="auto", interpolation="nearest", vmin=0, cmap="viridis"
+    )
+    middle.set_xlabel("step")
+    middle.set_ylabel("dimension")
+    middle.yaxis.get_major_locator().set_params(integer=True)
+    side.barh(dimensions, kl.mean(axis=0), color="#41679b")
+    side.set_xlabel("mean over\nsteps (nats)")
+    figure.colorbar(image, ax=side, label="nats")
+    return figure

@@ -1,0 +1,163 @@
+"""Schedules, learning rates and the objective, under the same names for all."""
+
+import os
+from typing import Any
+
+import keras
+
+from keras_seqcredit.callbacks.view import View
+from keras_seqcredit.models.variational_walkback import VariationalWalkback
+from keras_seqcredit.models.z_forcing import ZForcing
+from keras_seqcredit.schedules import Schedule
+from keras_seqcredit.utils.optional_import import import_optional
+
+
+class ScheduleLogger(View):
+    """Writes what changes while a model trains, so that runs can be compared.
+
+    After each epoch, as scalars for TensorBoard, where epochs count from 0:
+
+    - `schedules/<name>` and `schedules/<layer>/<name>`: each weight that a
+      model or a layer has a `Schedule` for, such as `kl_weight`, as it is after
+      the epoch;
+    - `optimizer/learning_rate`, or `optimizer/learning_rate_<number>` of a
+      model with several optimizers, the discriminator's last;
+    - `objective/<name>` and `objective/val_<name>`: all that `fit` reports.
+      Under `nats` is what a sequence or an example costs at most, whatever the
+      model calls it: `nll`, the negative `elbo` of `ZForcing`, the negative
+      `bound` of `VariationalWalkback`.
+
+    With `hyperparameters`, TensorBoard's page "HParams" lists the run with them
+    and with these scalars, so that the runs of a search can be sorted.
+
+    Args:
+        log_dir: The folder that TensorBoard is shown.
+        hyperparameters: Dictionary from names to booleans, numbers or strings,
+            or None.
+        frequency: Positive integer, the number of epochs from one look to the
+            next. Defaults to `1`.
+
+    Raises:
+        ImportError: if TensorBoard is not installed.
+        ValueError: if an argument is wrong.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    from keras_seqcredit import callbacks
+    from keras_seqcredit import layers
+    from keras_seqcredit import models
+    from keras_seqcredit import schedules
+
+    model = models.ZForcing(
+        layers.StochasticRNN(16, latent_dim=4),
+        layers.GaussianHead(3),
+        kl_weight=schedules.LinearSchedule(0.2, 1.0, steps=100),
+    )
+    model.compile("adam")
+    model.fit(
+        np.random.randn(32, 10, 3).astype("float32"),
+        callbacks=[callbacks.ScheduleLogger("logs", {"latent_dim": 4})],
+    )
+    ```
+    """
+
+    folder = "schedules"
+    shows = "schedules and learning rates"
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str],
+        hyperparameters: dict[str, Any] | None = None,
+        frequency: int = 1,
+    ) -> None:
+        super().__init__(log_dir, frequency)
+        self._hparams = import_optional(
+            "tensorboard.plugins.hparams.summary_v2",
+            "examples",
+            "`ScheduleLogger`",
+        )
+        for name, value in (hyperparameters or {}).items():
+            if not isinstance(value, (bool, int, float, str)):
+                raise ValueError(
+                    "Expected `hyperparameters` to be booleans, numbers or "
+                    f"strings. Received: {name}={value!r}"
+                )
+        self.hyperparameters = hyperparameters
+        self._is_listed = False
+
+    @staticmethod
+    def fits(model: keras.Model) -> bool:
+        return True
+
+    def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
+        model = self.model  # On JAX this brings the weights up to date.
+        found = {
+            f"schedules/{name}": value
+            for name, value in _schedules(model).items()
+        }
+        rates = _learning_rates(model.optimizer)
+        for number, rate in enumerate(rates):
+            suffix = "" if len(rates) == 1 else f"_{number}"
+            found[f"optimizer/learning_rate{suffix}"] = rate
+        for name, value in _lined_up(model, logs).items():
+            found[f"objective/{name}"] = value
+        return (found,)
+
+    def write(self, epoch: int, *seen: Any) -> None:
+        (found,) = seen
+        if self.hyperparameters and not self._is_listed:
+            self._is_listed = True
+            # Of its folder: two runs with the same values are two lines.
+            self.writer.proto(
+                self._hparams.hparams_pb(
+                    self.hyperparameters, trial_id=str(self.log_dir)
+                )
+            )
+        for tag, value in found.items():
+            self.writer.scalar(tag, value, epoch)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_begin(logs)
+        self._is_listed = False
+
+
+def _schedules(model: keras.Model) -> dict[str, float]:
+    """Values of all schedules, by the names of their attributes."""
+    found = {}
+    parts = {"": model}
+    # Of a model within a model, too, such as a generator.
+    parts |= {f"{part.name}/": part for part in model._flatten_layers(False)}
+    for prefix, part in parts.items():
+        updates = getattr(part, "updates", None)
+        step = 0 if updates is None else int(updates)
+        for name, value in vars(part).items():
+            if isinstance(value, Schedule):
+                found[prefix + name] = float(value(step))
+    return found
+
+
+def _learning_rates(optimizer: Any) -> list[float]:
+    if optimizer is None:
+        return []
+    optimizers = getattr(optimizer, "optimizers", None) or [optimizer]
+    return [
+        float(keras.ops.convert_to_numpy(one.learning_rate))
+        for one in optimizers
+    ]
+
+
+def _lined_up(model: keras.Model, logs: dict[str, Any]) -> dict[str, float]:
+    """Logs, and what an example costs in nats under one name."""
+    found = {name: float(value) for name, value in logs.items()}
+    source, sign = "nll", 1
+    if isinstance(model, ZForcing):
+        source, sign = "elbo", -1
+    elif isinstance(model, VariationalWalkback):
+        source, sign = "bound", -1
+    for prefix in ("", "val_"):
+        if prefix + source in found:
+            found[f"{prefix}nats"] = sign * found[prefix + source]
+    return found

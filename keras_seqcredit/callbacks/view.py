@@ -1,0 +1,127 @@
+"""What all views share: when they look, where they write, what they fit."""
+
+import os
+import pathlib
+import warnings
+from typing import Any
+from typing import ClassVar
+
+import keras
+
+from keras_seqcredit.callbacks.summary_writer import SummaryWriter
+from keras_seqcredit.checks import check_integer
+
+
+class View(keras.callbacks.Callback):
+    """Looks at a model after every so many epochs, and writes what it sees.
+
+    A subclass has the name of its `folder` and what it `shows`, and implements
+
+    - `fits(model)`: whether the model has what it shows;
+    - `observe(epoch, logs)`: what it sees, a tuple;
+    - `write(epoch, *seen)`: writes that with `self.writer`.
+
+    The folder is `log_dir/<folder>`, which TensorBoard shows as a run of that
+    name; see `SummaryWriter` for what happens if it is taken. If it cannot be
+    written to, one warning says so and training goes on without the view.
+
+    Args:
+        log_dir: The folder that TensorBoard is shown.
+        frequency: Positive integer, the number of epochs from one look to the
+            next.
+    """
+
+    folder: ClassVar[str]
+    shows: ClassVar[str]
+
+    def __init__(
+        self, log_dir: str | os.PathLike[str], frequency: int = 1
+    ) -> None:
+        super().__init__()
+        check_integer("frequency", frequency)
+        self.frequency = frequency
+        self.writer = SummaryWriter(pathlib.Path(log_dir) / self.folder)
+        self._writable = True
+        self._first_epoch: int | None = None
+
+    @property
+    def log_dir(self) -> pathlib.Path:
+        """Where the view writes, `<log_dir>/<folder>`."""
+        return self.writer.log_dir
+
+    @staticmethod
+    def fits(model: keras.Model) -> bool:
+        """Whether the model has what the view shows."""
+        raise NotImplementedError
+
+    def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
+        """What there is to see, with the weights of now."""
+        raise NotImplementedError
+
+    def write(self, epoch: int, *seen: Any) -> None:
+        """Writes what `observe` returned."""
+        raise NotImplementedError
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        if self.fits(model):
+            return
+        others = [
+            f"`{view.__name__}`"
+            for view in View.__subclasses__()
+            if view.fits(model)
+        ]
+        raise ValueError(
+            f"`{type(self).__name__}` shows {self.shows}. Expected a model "
+            f"that has them. Received: {described(model)}. Views that fit it: "
+            f"{', '.join(sorted(others)) or 'none'}"
+        )
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._first_epoch = None
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if self._first_epoch is None:
+            self._first_epoch = epoch
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if (epoch + 1) % self.frequency or not self._writable:
+            return
+        _ = self.model  # On JAX this brings the weights up to date.
+        seen = self.observe(epoch, logs or {})
+        first = epoch if self._first_epoch is None else self._first_epoch
+        try:
+            self.writer.open(first)
+            self.write(epoch, *seen)
+        except OSError as error:
+            self._stop(error)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        try:
+            self.writer.close()
+        except OSError as error:
+            self._stop(error)
+
+    def _stop(self, error: OSError) -> None:
+        if self._writable:
+            warnings.warn(
+                f"No more of `{type(self).__name__}`: it cannot be written to "
+                f"{self.log_dir}. {type(error).__name__}: {error}",
+                stacklevel=2,
+            )
+        self._writable = False
+
+
+def generator_of(model: keras.Model) -> Any:
+    """The model that `ProfessorForcing` trains, or else the model itself."""
+    return getattr(model, "generator", model)
+
+
+def described(model: keras.Model) -> str:
+    """A model and its layers, for a message."""
+    layers = ", ".join(f"{x.name} ({type(x).__name__})" for x in model.layers)
+    return f"model {model.name} ({type(model).__name__}) with layers {layers}"

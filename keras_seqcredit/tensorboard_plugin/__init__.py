@@ -1,0 +1,1 @@
+"""The page "Credit" of TensorBoard, found by it once this is installed."""

@@ -1,0 +1,47 @@
+// Light or dark, as TensorBoard is.
+
+function isDark() {
+  try {
+    if (window.parent !== window) {
+      return window.parent.document.body.classList.contains("dark-mode");
+    }
+  } catch {
+    // A frame of another origin says nothing.
+  }
+  return window.matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+/** Sets the theme now and at each change, and calls `changed` after it. */
+export function followTheme(changed) {
+  const update = () => {
+    document.documentElement.dataset.theme = isDark() ? "dark" : "light";
+    changed();
+  };
+  window
+    .matchMedia("(prefers-color-scheme: dark)")
+    .addEventListener("change", update);
+  try {
+    new MutationObserver(update).observe(window.parent.document.body, {
+      attributeFilter: ["class"],
+    });
+  } catch {
+    // As above.
+  }
+  update();
+}
+
+/** Colours of the style sheet, for a canvas: `colour("ink")`. */
+export function colours() {
+  const style = getComputedStyle(document.documentElement);
+  return (name) => style.getPropertyValue(`--${name}`).trim();
+}
+
+/** Colour and dashes of the line number `index`. */
+export function lineStyle(colour, index) {
+  const series = colour("series").split(",");
+  const dashes = [[], [7, 4], [2, 3]];
+  return {
+    colour: series[index % series.length].trim(),
+    dash: dashes[Math.floor(index / series.length) % dashes.length],
+  };
+}
