@@ -7,9 +7,10 @@ the last one:
 - `truncated`: the same layer without attention, its gradient cut every 4 steps;
 - `full`: `keras.layers.LSTM`, its gradient passing through all 64 steps.
 
-Prints a table, and writes to `--logdir`: logs for TensorBoard, a picture of
-what the trained net reads, the net itself and the figures as JSON. A run that
-was killed goes on where it was, by the same command.
+Prints a table, and writes to `--logdir`: logs for TensorBoard with views into
+the nets, a picture of what the trained net reads, the net itself and the
+figures as JSON. A run that was killed goes on where it was, by the same
+command.
 
     python examples/sequential_digits.py
     tensorboard --logdir runs/sequential_digits
@@ -51,6 +52,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--logdir", default="runs/sequential_digits")
     parser.add_argument(
         "--data-dir", help="folder of mnist.npz: MNIST, 784 pixels, instead"
+    )
+    parser.add_argument(
+        "--views",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="look into the nets while they learn",
     )
     parser.add_argument("--models", nargs="+", default=NAMES, choices=NAMES)
     parser.add_argument("--units", type=int, default=64)
@@ -137,18 +144,14 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
     )
     logdir = pathlib.Path(arguments.logdir) / name
     times = EpochTimes()
-    views = [
+    watching = [
         times,
         keras.callbacks.BackupAndRestore(str(logdir / "backup")),
         keras.callbacks.TerminateOnNaN(),
         *tensorboard(logdir),
     ]
-    if name == "sab":
-        views.append(
-            callbacks.AttentionMap(
-                x_test, str(logdir), frequency=max(1, arguments.epochs // 3)
-            )
-        )
+    if arguments.views:
+        watching += make_views(name, logdir, data[1], arguments)
     print(f"\n{name}: {model.count_params():,} parameters")
     history = model.fit(
         x,
@@ -159,7 +162,7 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
         # A third of the epochs, the last one in.
         validation_freq=list(range(arguments.epochs, 0, -3)),
         validation_batch_size=len(x_test) if len(x_test) < 1000 else size,
-        callbacks=views,
+        callbacks=watching,
     )
     model.save(pathlib.Path(arguments.logdir) / f"{name}.keras")
     found = history.history
@@ -174,6 +177,29 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
         ),
         "parameters": model.count_params(),
     }
+
+
+def make_views(name: str, logdir: pathlib.Path, test, arguments) -> list:
+    """All views that fit a net."""
+    x, y = (values[:32] for values in test)
+    frequency = max(1, arguments.epochs // 3)
+    views = [
+        callbacks.ScheduleLogger(
+            logdir,
+            {
+                "net": name,
+                "units": arguments.units,
+                "seed": arguments.seed,
+                "learning_rate": (
+                    arguments.learning_rate or LEARNING_RATES[name]
+                ),
+            },
+        ),
+        callbacks.CreditAssignment(x, y, logdir, frequency=frequency),
+    ]
+    if name == "sab":
+        views.append(callbacks.AttentionMap(x, logdir, frequency=frequency))
+    return views
 
 
 def draw(data, arguments: argparse.Namespace) -> pathlib.Path:

@@ -7,8 +7,8 @@ Every backend module has the same functions:
 - `vjp(function, *args, has_aux=False)`: outputs of `function` and its pullback;
 - `custom_gradient(forward, backward, operands, constants, jit_compile)`: calls
   `forward` and differentiates it with `backward`;
-- `compiled(function, layer)`: `function`, compiled, with the variables of
-  `layer` as they are at each call;
+- `compiled(function, layer, quickly=False)`: `function`, compiled, with the
+  variables of `layer` as they are at each call; quickly what runs a few times;
 - `read(variable)`: a Keras variable's value now, as a tensor;
 - `train(model, function, ...)`: a training step in which `function(data)`
   updates variables itself, the weights by `apply_gradients(optimizer,

@@ -1,5 +1,7 @@
 """Loops, gradients and row access on JAX."""
 
+import functools
+
 import jax
 import keras
 
@@ -67,16 +69,25 @@ def add_rows(table, indices, rows):
     return table.at[indices].add(rows)
 
 
-def compiled(function, layer):
+# For a program that runs a few times; other devices compile as they do.
+_QUICKLY = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
+
+
+def compiled(function, layer, quickly=False):
     """`function(*args)`, compiled; it may read and update variables of `layer`.
 
     Args:
         function: takes and returns structures of tensors.
         layer: a built layer or model.
+        quickly: compile with less effort, what runs a few times.
     """
     variables = layer.variables
+    less = quickly and jax.default_backend() == "cpu"
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=_QUICKLY if less else None)
     def pure(values, args):
         mapping = list(zip(variables, values, strict=True))
         with keras.StatelessScope(state_mapping=mapping) as scope:

@@ -161,15 +161,16 @@ def add_rows(table, indices, rows):
     return tf.tensor_scatter_nd_add(table, indices[..., None], rows)
 
 
-def compiled(function, layer):
+def compiled(function, layer, quickly=False):
     """`function(*args)`, compiled; it may read and update variables of `layer`.
 
     Args:
         function: takes and returns structures of tensors.
         layer: a built layer or model.
+        quickly: without XLA, what runs a few times.
     """
     del layer
-    return tf.function(function, autograph=False, jit_compile=True)
+    return tf.function(function, autograph=False, jit_compile=not quickly)
 
 
 def train_in_steps(model, *arguments):

@@ -9,13 +9,16 @@ import keras
 import numpy as np
 from keras import tree
 
+from keras_seqcredit import backend
 from keras_seqcredit.callbacks.chosen_examples import as_arrays
 from keras_seqcredit.callbacks.chosen_examples import check_examples
 from keras_seqcredit.callbacks.chosen_examples import check_labels
 from keras_seqcredit.callbacks.chosen_examples import num_examples
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.callbacks.view import described
+from keras_seqcredit.callbacks.view import generator_of
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
+from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.utils.optional_import import import_optional
 from keras_seqcredit.utils.plot_attention import plot_attention
 
@@ -108,21 +111,26 @@ class AttentionMap(View):
         self._x = tree.map_structure(lambda rows: rows[self.examples], x)
         self._layer: Any = None
         self._copy: Any = None
-        self._probe: Any = None
+        self._run: Any = None
 
     @staticmethod
     def fits(model: keras.Model) -> bool:
         return any(
-            isinstance(x, SparseAttentiveRNN) and x.k_top for x in model.layers
+            isinstance(x, SparseAttentiveRNN) and x.k_top
+            for x in generator_of(model).layers
         )
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
-        self._layer = find_layer(model, self.layer)
+        self._layer = find_layer(generator_of(model), self.layer)
         # A `Sequential` without an `Input` is built by its first batch.
-        self._probe = None
+        self._run = None
         if model.built or not isinstance(model, keras.Sequential):
-            self._copy, self._probe = _build_probe(model, self._layer)
+            self._build_probe(model)
+
+    def _build_probe(self, model: keras.Model) -> None:
+        self._copy, probe = _build_probe(generator_of(model), self._layer)
+        self._run = backend.compiled(probe, probe, quickly=True)
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
         return self.reads()
@@ -140,14 +148,13 @@ class AttentionMap(View):
             `(len(examples), time, k_top)`, as with `return_attention=True`.
         """
         model = self.model  # On JAX this brings the weights up to date.
-        if self._probe is None:
-            self._copy, self._probe = _build_probe(model, self._layer)
+        if self._run is None:
+            self._build_probe(model)
         self._copy.set_weights(
             [keras.ops.convert_to_numpy(v) for v in _weights(self._layer)]
         )
-        slots, weights = self._probe.predict(
-            self._x, batch_size=len(self.examples), verbose=0
-        )
+        x = tree.map_structure(keras.ops.convert_to_tensor, self._x)
+        slots, weights = map(keras.ops.convert_to_numpy, self._run(x))
         return slots, weights
 
     def _draw(
@@ -262,12 +269,13 @@ def _build_probe(
 ) -> tuple[SparseAttentiveRNN, keras.Model]:
     """A copy of the layer that tells what it reads, in a model up to there."""
     nodes = layer._inbound_nodes
-    if not nodes or not getattr(model, "inputs", None):
+    is_generator = isinstance(model, AutoregressiveRNN)
+    if not is_generator and not (nodes and getattr(model, "inputs", None)):
         raise ValueError(
             "The input of the layer is looked up in the graph of the model. "
-            "Expected a built `Sequential` or a functional model. Received: "
-            f"model {model.name} ({type(model).__name__}), "
-            f"built={model.built}"
+            "Expected a built `Sequential`, a functional model or an "
+            f"`AutoregressiveRNN`. Received: model {model.name} "
+            f"({type(model).__name__}), built={model.built}"
         )
     copy = type(layer).from_config(
         {
@@ -278,12 +286,33 @@ def _build_probe(
             "return_sequences": False,
             "return_state": False,
             "stateful": False,
+            # It runs a few times: to compile it takes longer.
+            "jit_compile": False,
         }
     )
+    if is_generator:
+        copy.build_from_config(layer.get_build_config())
+        return copy, _GeneratorProbe(model, copy)
     # Called as the layer is, with its mask and initial state.
     call = nodes[0].arguments
     outputs = copy(*call.args, **call.kwargs)
     return copy, keras.Model(model.inputs, outputs[-2:])
+
+
+class _GeneratorProbe(keras.Model):
+    """What a copy of a generator's core reads in sequences."""
+
+    def __init__(self, generator: AutoregressiveRNN, copy: Any) -> None:
+        super().__init__()
+        self.generator = generator
+        self.copy = copy
+
+    def call(self, inputs):
+        sequences, conditions, mask = self.generator._unpack(inputs)
+        found = self.generator._hidden(
+            sequences, conditions, mask, core=self.copy
+        )
+        return found[-2:]
 
 
 def _weights(layer: SparseAttentiveRNN) -> list[Any]:

@@ -172,7 +172,8 @@ class CreditAssignment(View):
         """
         model = self.model  # On JAX this brings the weights up to date.
         if self._run is None:
-            self._run = backend.compiled(_gradients(model, self._layer), model)
+            run = _gradients(model, self._layer)
+            self._run = backend.compiled(run, model, quickly=True)
         inputs = tree.map_structure(ops.convert_to_tensor, (self._x, self._y))
         found = self._run(*inputs)
         by_state, last, by_weight = tree.map_structure(
@@ -249,30 +250,45 @@ def _gradients(model: keras.Model, layer: Any) -> Any:
         trainable = generator_of(model).trainable_variables
 
         def evaluate(added=None, weights=()):
-            """Losses, of the last step and the mean; the last steps."""
+            """The loss of each example or step, and the last steps."""
             known = [*before, *zip(trainable, weights, strict=bool(weights))]
             # What a look changes, such as seeds, is thrown away.
             with keras.StatelessScope(known):
                 perturbed.added = added
                 values = losses(x, y)
             perturbed.added = None
-            at_end, last = _at_end(values, perturbed, layer.go_backwards)
-            return ops.sum(at_end), ops.mean(values), last
+            return values, _last_steps(perturbed, layer.go_backwards)
 
-        *_, last = evaluate()
-        _, pull_back = backend.vjp(
-            lambda added: evaluate(added)[0],
-            ops.zeros((*perturbed.size, perturbed.units), "float32"),
-        )
-        (by_state,) = pull_back(ops.ones(()))
+        values, last = evaluate()
+        one = ops.ones(())
+        added = ops.zeros((*perturbed.size, perturbed.units), "float32")
+        weights = [backend.read(v) for v in trainable]
+        if len(values.shape) == 1:
+            # One way back serves both.
+            _, pull_back = backend.vjp(
+                lambda added, *weights: ops.sum(evaluate(added, weights)[0]),
+                added,
+                *weights,
+            )
+            by_state, *by_weight = pull_back(one)
+            by_weight = [g / values.shape[0] for g in by_weight]
+        else:
+            _, pull_back = backend.vjp(
+                lambda added: ops.sum(_at_end(*evaluate(added))), added
+            )
+            (by_state,) = pull_back(one)
+            _, pull_back = backend.vjp(
+                lambda *weights: ops.mean(evaluate(weights=weights)[0]),
+                *weights,
+            )
+            by_weight = pull_back(one)
         if layer.go_backwards:
             by_state = ops.flip(by_state, axis=1)
-        _, pull_back = backend.vjp(
-            lambda *weights: evaluate(weights=weights)[1],
-            *[backend.read(v) for v in trainable],
+        return (
+            ops.norm(by_state, axis=-1),
+            last,
+            [ops.norm(_flat(gradient)) for gradient in by_weight],
         )
-        by_weight = [ops.norm(g) for g in map(_flat, pull_back(ops.ones(())))]
-        return ops.norm(by_state, axis=-1), last, by_weight
 
     return run
 
@@ -314,19 +330,19 @@ def _losses_of_graph(
     return losses
 
 
-def _at_end(values, perturbed: PerturbedRNN, go_backwards: bool) -> tuple:
-    """Each example's loss of the last step, and which step that is."""
+def _last_steps(perturbed: PerturbedRNN, go_backwards: bool):
+    """The index of each example's last step that is not padding."""
     batch, time = perturbed.size
     mask = perturbed.mask
     if mask is None:
-        last = ops.full((batch,), time - 1, "int32")
-    else:
-        mask = ops.flip(mask, axis=1) if go_backwards else mask
-        steps = ops.arange(time) * ops.cast(mask, "int32")
-        last = ops.cast(ops.max(steps, axis=1), "int32")
-    if len(values.shape) == 1:
-        return values, last
-    return ops.take_along_axis(values, last[:, None], axis=1)[:, 0], last
+        return ops.full((batch,), time - 1, "int32")
+    mask = ops.flip(mask, axis=1) if go_backwards else mask
+    steps = ops.arange(time) * ops.cast(mask, "int32")
+    return ops.cast(ops.max(steps, axis=1), "int32")
+
+
+def _at_end(values, last):
+    return ops.take_along_axis(values, last[:, None], axis=1)[:, 0]
 
 
 def _flat(gradient):

@@ -139,7 +139,7 @@ class DynamicsProjector(View):
     def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
         model = self.model
         if self._run is None:
-            self._run = backend.compiled(_both_runs(model), model)
+            self._run = backend.compiled(_both_runs(model), model, quickly=True)
         found = self._run(tree.map_structure(ops.convert_to_tensor, self._x))
         states, sequences, mask, gap = map(ops.convert_to_numpy, found)
         points = np.argwhere(np.stack([mask, mask]))

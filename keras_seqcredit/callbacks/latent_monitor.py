@@ -144,7 +144,7 @@ class LatentMonitor(View):
         """
         model = self.model  # On JAX this brings the weights up to date.
         if self._run is None:
-            self._run = backend.compiled(_posterior(model), model)
+            self._run = backend.compiled(_posterior(model), model, quickly=True)
         found = self._run(tree.map_structure(ops.convert_to_tensor, self._x))
         kl, mask, information, shift = map(ops.convert_to_numpy, found)
         steps = max(mask.sum(), 1.0)

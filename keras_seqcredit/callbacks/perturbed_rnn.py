@@ -24,7 +24,6 @@ _OF_SPARSE_ATTENTION = (
     "return_summary",
     "return_attention",
     "return_memory",
-    "jit_compile",
 )
 
 
@@ -64,6 +63,8 @@ class PerturbedRNN(keras.layers.Layer):
         if isinstance(layer, SparseAttentiveRNN):
             for name in _OF_SPARSE_ATTENTION:
                 settings[name] = getattr(layer, name)
+            # As quickly as what it is a part of.
+            settings["jit_compile"] = False
             self._rnn: Any = SparseAttentiveRNN(cell, **settings)
             self._rnn._score = layer._score
         else:

@@ -183,15 +183,16 @@ class AutoregressiveRNN(
     def _behavior(
         self, sequences, conditions, mask=None, training=False, core=None
     ):
-        """Hidden states and the head's parameters, fed with `sequences`.
+        """Hidden states and the head's parameters, fed with `sequences`."""
+        hidden = self._hidden(sequences, conditions, mask, training, core)
+        return hidden, self.head(hidden)
 
-        `core` may stand for the model's own, where one looks into it.
-        """
+    def _hidden(self, sequences, conditions, mask, training=False, core=None):
+        """`core` may stand for the model's own, where one looks into it."""
         past = past_of(self._frames(sequences), mask)
-        hidden = (core or self.core)(
+        return (core or self.core)(
             joined(past, conditions), mask=mask, training=training
         )
-        return hidden, self.head(hidden)
 
     def _frames(self, sequences):
         """Steps as the core reads them, `(batch, time, features)`."""

@@ -7,9 +7,11 @@ import keras
 import numpy as np
 import pytest
 
+from keras_seqcredit import models
 from keras_seqcredit.callbacks import AttentionMap
 from keras_seqcredit.layers import SABGRU
 from keras_seqcredit.layers import SABLSTM
+from keras_seqcredit.layers import CategoricalHead
 from keras_seqcredit.layers import SparseAttentiveRNN
 
 NUM_EXAMPLES, TIME, FEATURES = 6, 9, 3
@@ -307,3 +309,54 @@ def test_says_how_to_install(module, x, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=f"{module}.*\\[examples\\]"):
         AttentionMap(x, tmp_path)
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_core_of_a_generator(forced, tmp_path):
+    x = np.random.default_rng(0).integers(1, 5, (NUM_EXAMPLES, TIME))
+    x[3, 4:] = 0
+    generator = models.AutoregressiveRNN(
+        SABGRU(4, **FAST, name="sab"),
+        CategoricalHead(5),
+        keras.layers.Embedding(5, FEATURES, mask_zero=True),
+    )
+    model = models.ProfessorForcing(generator) if forced else generator
+    model.compile("adam")
+    callback = AttentionMap(x, tmp_path, examples=[0, 3])
+    model.fit(x, verbose=0, callbacks=[callback])
+    frames = keras.ops.convert_to_numpy(generator.embedding(x[[0, 3]]))
+    past = np.pad(frames, [(0, 0), (1, 0), (0, 0)])[:, :-1]
+    expected = recompute(generator.core, past, mask=x[[0, 3]] != 0)
+    assert_reads(callback, expected)
+    assert set(summaries(tmp_path / "attention_map")) == {
+        "attention_map/sab/example_0",
+        "attention_map/sab/example_3",
+    }
+
+
+def test_reads_are_written_for_the_page_credit(x, y, tmp_path):
+    import json
+
+    from tests.callbacks import event_files
+
+    model = sequential(SABLSTM(4, **FAST, k_att=2, name="sab"))
+    labels = [[f"s{i}" for i in range(TIME)]] * NUM_EXAMPLES
+    callback = AttentionMap(x[..., :1], tmp_path, examples=[2], labels=labels)
+    model.fit(x[..., :1], y, verbose=0, callbacks=[callback])
+    ((tag, ((step, text),)),) = event_files.strings(
+        tmp_path / "attention_map"
+    ).items()
+    assert (tag, step) == ("credit/sab/example_2/reads", 0)
+    document = json.loads(text)
+    slots, weights = callback.reads()
+    reads = {
+        (reader, int(slots[0, reader, i]) * 2 - 1)
+        for reader, i in np.argwhere(weights[0] > 0)
+    }
+    assert {(a, b) for a, b, _ in document["reads"]} == reads
+    assert sum(w for *_, w in document["reads"]) == pytest.approx(
+        weights[0].sum(), abs=1e-2
+    )
+    assert document["labels"] == labels[2]
+    np.testing.assert_allclose(document["inputs"], x[2, :, 0], atol=1e-4)
+    assert (document["kind"], document["length"]) == ("reads", TIME)
