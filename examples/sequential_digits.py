@@ -150,8 +150,10 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
         keras.callbacks.TerminateOnNaN(),
         *tensorboard(logdir),
     ]
+    views = []
     if arguments.views:
-        watching += make_views(name, logdir, data[1], arguments)
+        views = make_views(name, logdir, data[1], arguments)
+    start = time.perf_counter()
     print(f"\n{name}: {model.count_params():,} parameters")
     history = model.fit(
         x,
@@ -162,8 +164,9 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
         # A third of the epochs, the last one in.
         validation_freq=list(range(arguments.epochs, 0, -3)),
         validation_batch_size=len(x_test) if len(x_test) < 1000 else size,
-        callbacks=watching,
+        callbacks=[*watching, *views],
     )
+    fit_seconds = time.perf_counter() - start
     model.save(pathlib.Path(arguments.logdir) / f"{name}.keras")
     found = history.history
     seconds = times.seconds[1:] or times.seconds
@@ -172,6 +175,9 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
         "test_loss": found["val_loss"][-1],
         "train_accuracy": found["accuracy"][-1],
         "step_seconds": float(np.median(seconds)) / (whole // size),
+        "fit_seconds": fit_seconds,
+        # Of these, what it took to look into the net.
+        "view_seconds": sum(view.seconds for view in views),
         "backpropagation_steps": (
             x.shape[1] if name == "full" else arguments.k_trunc
         ),

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import time
 import warnings
 from typing import Any
 from typing import ClassVar
@@ -29,6 +30,9 @@ class View(keras.callbacks.Callback):
         log_dir: The folder that TensorBoard is shown.
         frequency: Positive integer, the number of epochs from one look to the
             next.
+
+    Attributes:
+        seconds: Float, what its looks have taken of the time of `fit`.
     """
 
     folder: ClassVar[str]
@@ -41,6 +45,7 @@ class View(keras.callbacks.Callback):
         check_integer("frequency", frequency)
         self.frequency = frequency
         self.writer = SummaryWriter(pathlib.Path(log_dir) / self.folder)
+        self.seconds = 0.0
         self._writable = True
         self._first_epoch: int | None = None
 
@@ -91,6 +96,7 @@ class View(keras.callbacks.Callback):
     ) -> None:
         if (epoch + 1) % self.frequency or not self._writable:
             return
+        start = time.perf_counter()
         _ = self.model  # On JAX this brings the weights up to date.
         seen = self.observe(epoch, logs or {})
         first = epoch if self._first_epoch is None else self._first_epoch
@@ -99,6 +105,7 @@ class View(keras.callbacks.Callback):
             self.write(epoch, *seen)
         except OSError as error:
             self._stop(error)
+        self.seconds += time.perf_counter() - start
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         try:

@@ -90,7 +90,12 @@ def browser():
     path = find_browser()
     if path is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} found; CHROMIUM names one")
-    arguments = ["--disable-gpu", "--no-proxy-server"]
+    # The projector draws with WebGL, which is done on the CPU.
+    arguments = [
+        "--use-angle=swiftshader",
+        "--enable-unsafe-swiftshader",
+        "--no-proxy-server",
+    ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--no-sandbox")
     with api.sync_playwright() as playwright:
