@@ -135,6 +135,7 @@ def main() -> None:
         (cut(train, arguments.length), cut(test, arguments.length)),
         arguments,
         more=write,
+        samples={"length": 2 * arguments.length, "vocabulary": vocabulary},
         columns={
             "bits a character": column("bits_per_character", 1),
             **{

@@ -200,6 +200,10 @@ def main() -> None:
         (x, context),
         arguments,
         more=forecast,
+        samples={
+            "length": length + arguments.horizon,
+            "prompt": context[:SHOWN],
+        },
         columns={
             f"CRPS at {step}": lambda found, step=step: (
                 f"{found['crps'][step - 1]:.3f}"

@@ -14,6 +14,7 @@ import argparse
 import keras
 import ways
 
+from keras_seqcredit import callbacks
 from keras_seqcredit import layers
 from keras_seqcredit import models
 from keras_seqcredit import schedules
@@ -106,7 +107,9 @@ def measure(generator, x, arguments) -> dict:
     return {name: found[name] for name in ("nll", "free_running_gap")}
 
 
-def run(name, make_generator, data, arguments, more, columns=None):
+def run(
+    name, make_generator, data, arguments, more, samples, columns=None, **look
+):
     """Trains in all ways, prints a table and writes `result.json`.
 
     Args:
@@ -116,7 +119,9 @@ def run(name, make_generator, data, arguments, more, columns=None):
         arguments: The flags.
         more: `more(generator, figures, folder)`, what the example does with
             each trained generator; it may add figures.
+        samples: Dictionary of the arguments of `callbacks.SampleLogger`.
         columns: More columns of the table, see `ways.run`.
+        **look: Arguments of `callbacks.DynamicsProjector`.
 
     Returns:
         Dictionary of the figures of each way.
@@ -124,11 +129,17 @@ def run(name, make_generator, data, arguments, more, columns=None):
     x, x_test = data
     x, steps = ways.whole_batches(x, arguments.batch_size)
 
+    def make_views(**where):
+        return [
+            callbacks.SampleLogger(**where, **samples),
+            callbacks.DynamicsProjector(ways.some_of(x_test), **where, **look),
+        ]
+
     def train(way):
         model, generator = make_model(
             way, make_generator, steps * arguments.epochs, arguments
         )
-        trained = ways.fit(model, way, x, x_test, arguments)
+        trained = ways.fit(model, way, x, x_test, arguments, make_views)
         folder = arguments.logdir / way
         generator.save(folder / "generator.keras")
         figures = {**measure(generator, x_test, arguments), **trained}

@@ -169,6 +169,11 @@ def main() -> None:
         data,
         arguments,
         more=look,
+        samples={
+            "length": x["sequences"].shape[1],
+            "conditions": characters,
+            "temperature": arguments.temperature,
+        },
         columns={
             "nats a point": lambda found: f"{found['nats_per_point']:.3f}",
         },

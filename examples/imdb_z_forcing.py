@@ -90,6 +90,11 @@ def main() -> None:
         lambda: layers.CategoricalHead(arguments.num_words),
         (x, x_test),
         arguments,
+        {
+            "length": arguments.length,
+            "vocabulary": vocabulary,
+            "separator": " ",
+        },
         make_embedding=lambda: keras.layers.Embedding(
             arguments.num_words, arguments.units, mask_zero=True
         ),

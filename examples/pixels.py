@@ -37,6 +37,12 @@ def load_data(arguments):
     return tuple(binary)
 
 
+def shape_of(image) -> tuple[int, int]:
+    """Height and width of an image that is given as a sequence."""
+    side = int(image.size**0.5)
+    return side, side
+
+
 def draw(path: pathlib.Path, rows: dict) -> None:
     """One row of as many images for each name."""
     import matplotlib
@@ -53,10 +59,8 @@ def draw(path: pathlib.Path, rows: dict) -> None:
     )
     for line, (name, images) in zip(axes, rows.items(), strict=True):
         for axis, image in zip(line, images, strict=True):
-            side = int(image.size**0.5)
-            axis.imshow(
-                image.reshape(side, side), cmap="gray_r", vmin=0, vmax=1
-            )
+            picture = image.reshape(shape_of(image))
+            axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
             axis.set_xticks([])
             axis.set_yticks([])
         line[0].set_ylabel(name, fontsize=7)

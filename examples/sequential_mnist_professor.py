@@ -47,6 +47,7 @@ def parse_arguments() -> argparse.Namespace:
         epochs=40,
         units=64,
         learning_rate=3e-3,
+        discriminator_learning_rate=1e-2,
         logdir=pathlib.Path("runs/sequential_mnist_professor"),
     )
     return parser.parse_args()
@@ -92,6 +93,8 @@ def main() -> None:
         data,
         arguments,
         more=look,
+        samples={"length": steps, "image_shape": pixels.shape_of(x_test[0])},
+        image_shape=pixels.shape_of(x_test[0]),
         columns={
             "images": lambda found: f"{found['image_discrepancy']:.4f}",
         },

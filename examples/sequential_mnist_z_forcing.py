@@ -76,6 +76,7 @@ def main() -> None:
         ),
         data,
         arguments,
+        {"length": given.shape[1], "image_shape": pixels.shape_of(given[0])},
         more=look,
     )
 

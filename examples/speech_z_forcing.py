@@ -110,6 +110,12 @@ def main() -> None:
         lambda: make_head(arguments),
         data,
         arguments,
+        {
+            "length": arguments.max_frames,
+            "num_samples": number,
+            "sample_rate": sound.SAMPLE_RATE,
+            "decode": lambda frames: scale * frames,
+        },
         more=listen,
     )
 

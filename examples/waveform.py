@@ -133,6 +133,13 @@ def main() -> None:
         data,
         arguments,
         more=listen,
+        samples={
+            "length": arguments.generate,
+            "conditions": digits,
+            "sample_rate": rate,
+            "decode": decode,
+        },
+        classes=x_test["conditions"][:32],
         columns={
             "bits a sample": lambda found: f"{found['bits_per_sample']:.3f}",
         },

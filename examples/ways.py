@@ -14,6 +14,8 @@ import time
 import common
 import keras
 
+from keras_seqcredit import callbacks
+
 
 def add_arguments(
     parser: argparse.ArgumentParser, choices: tuple[str, ...], **defaults
@@ -78,8 +80,22 @@ class Seconds(keras.callbacks.Callback):
         logs["seconds_per_step"] = (self.end - self.start) / self.steps
 
 
-def fit(model, way, x, x_test, arguments) -> dict:
+def some_of(x, number=32):
+    """The first sequences, to look at."""
+    return keras.tree.map_structure(lambda values: values[:number], x)
+
+
+def fit(model, way, x, x_test, arguments, make_views) -> dict:
     """Fits a compiled model, with logs and checkpoints, and saves it.
+
+    Args:
+        model: See above.
+        way: String.
+        x: Sequences to train on.
+        x_test: Sequences to validate on.
+        arguments: The flags.
+        make_views: Function of `log_dir` and `frequency`, as keyword
+            arguments, that returns what to look at while the model learns.
 
     Returns:
         Dictionary of its `parameters`, the median `seconds_per_step` and the
@@ -92,6 +108,12 @@ def fit(model, way, x, x_test, arguments) -> dict:
         arguments.resume,
     )
     print(f"\n{way}: logs in {logdir}")
+    settings = settings_of(arguments)
+    parameters = {
+        name: value
+        for name, value in settings.items()
+        if isinstance(value, (bool, int, float, str))
+    }
     model.fit(
         x,
         batch_size=arguments.batch_size,
@@ -105,6 +127,10 @@ def fit(model, way, x, x_test, arguments) -> dict:
                 append=arguments.resume and (logdir / "backup").exists(),
             ),
             *common.tensorboard(logdir),
+            callbacks.ScheduleLogger(logdir, {**parameters, "way": way}),
+            *make_views(
+                log_dir=logdir, frequency=max(1, arguments.epochs // 4)
+            ),
             keras.callbacks.BackupAndRestore(
                 str(logdir / "backup"), delete_checkpoint=False
             ),

@@ -15,6 +15,7 @@ import argparse
 import keras
 import ways
 
+from keras_seqcredit import callbacks
 from keras_seqcredit import layers
 from keras_seqcredit import models
 from keras_seqcredit import schedules
@@ -83,7 +84,9 @@ def measure(model, x_test, arguments) -> dict:
     }
 
 
-def run(name, make_head, data, arguments, make_embedding=None, more=None):
+def run(
+    name, make_head, data, arguments, samples, make_embedding=None, more=None
+):
     """Trains in all ways, prints a table and writes `result.json`.
 
     Args:
@@ -91,6 +94,7 @@ def run(name, make_head, data, arguments, make_embedding=None, more=None):
         make_head: Function that returns a new head.
         data: `(train, test)`, as `ZForcing.fit` takes them.
         arguments: The flags.
+        samples: Dictionary of the arguments of `callbacks.SampleLogger`.
         make_embedding: Function that returns a new embedding, or None.
         more: `more(model, figures, folder)`, what the example does with each
             trained model; it may add figures.
@@ -101,12 +105,18 @@ def run(name, make_head, data, arguments, make_embedding=None, more=None):
     x, x_test = data
     x, steps = ways.whole_batches(x, arguments.batch_size)
 
+    def make_views(**where):
+        return [
+            callbacks.SampleLogger(**where, **samples),
+            callbacks.LatentMonitor(ways.some_of(x_test), **where),
+        ]
+
     def train(way):
         embedding = make_embedding() if make_embedding else None
         model = make_model(
             way, make_head(), steps * arguments.epochs, arguments, embedding
         )
-        trained = ways.fit(model, way, x, x_test, arguments)
+        trained = ways.fit(model, way, x, x_test, arguments, make_views)
         figures = {**measure(model, x_test, arguments), **trained}
         if more:
             more(model, figures, arguments.logdir / way)

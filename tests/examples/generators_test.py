@@ -50,6 +50,7 @@ def test_ways(run_example, way):
         adversarial_weight=2.0,
         mse_weight=3.0,
         discriminator_units=4,
+        discriminator_learning_rate=None,
         free_running_steps=None,
         learning_rate=0.1,
     )
