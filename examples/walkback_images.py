@@ -47,6 +47,8 @@ def parse_arguments(argv=None):
     add = parser.add_argument
     add("--data", choices=tuple(FILTERS), default="digits")
     add("--data-dir", type=pathlib.Path, help="folder of the data file")
+    add("--train-images", type=int, help="to train on (default: all)")
+    add("--test-images", type=int, default=256, help="to measure on")
     add(
         "--filters",
         type=int,
@@ -92,9 +94,10 @@ def load_images(arguments):
         x, _ = datasets.cifar10(path=arguments.data_dir)
         images = [x[:-256], x[-256:]]
     train, test = (x.astype("uint8") for x in images)
+    train = train[: arguments.train_images]
     # Whole batches, so that one program is compiled and not two.
     whole = len(train) // arguments.batch_size * arguments.batch_size
-    return train[:whole], test[:256]
+    return train[:whole], test[: arguments.test_images]
 
 
 def build_network(arguments, shape, num_steps):

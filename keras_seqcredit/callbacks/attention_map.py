@@ -104,10 +104,11 @@ class AttentionMap(View):
         import_optional("matplotlib", "examples", "`AttentionMap`")
         super().__init__(log_dir, frequency)
         x = as_arrays(x)
-        check_labels(labels, num_examples(x))
+        check_labels(labels, x)
         self.layer = layer
         self.examples = check_examples(examples, num_examples(x))
         self.labels = labels
+        self._all_x = x
         self._x = tree.map_structure(lambda rows: rows[self.examples], x)
         self._layer: Any = None
         self._copy: Any = None
@@ -123,6 +124,7 @@ class AttentionMap(View):
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         self._layer = find_layer(generator_of(model), self.layer)
+        check_labels(self.labels, self._all_x, self._layer)
         # A `Sequential` without an `Input` is built by its first batch.
         self._run = None
         if model.built or not isinstance(model, keras.Sequential):
@@ -303,7 +305,7 @@ class _GeneratorProbe(keras.Model):
     """What a copy of a generator's core reads in sequences."""
 
     def __init__(self, generator: AutoregressiveRNN, copy: Any) -> None:
-        super().__init__()
+        super().__init__(name="generator_probe")
         self.generator = generator
         self.copy = copy
 

@@ -49,14 +49,37 @@ def check_examples(examples: Sequence[int], number: int) -> list[int]:
     return indices
 
 
-def check_labels(labels: Sequence[Sequence[str]] | None, number: int) -> None:
-    """One sequence of names for each row, or None.
+def check_labels(
+    labels: Sequence[Sequence[str]] | None, x: Any, layer: Any = None
+) -> None:
+    """Names for the steps of each row, or None.
+
+    How many steps there are is known where `layer` is built for so many, or
+    where `x` is one array.
 
     Raises:
-        ValueError: if there are more or fewer.
+        ValueError: if there are more or fewer rows, or names in one of them.
     """
-    if labels is not None and len(labels) != number:
+    if labels is None:
+        return
+    if len(labels) != num_examples(x):
         raise ValueError(
             "Expected `labels` to have one entry for each of the "
-            f"{number} rows of `x`. Received: {len(labels)} entries"
+            f"{num_examples(x)} rows of `x`. Received: {len(labels)} entries"
         )
+    steps = None if layer is None else _steps_of(layer, x)
+    lengths = {len(row) for row in labels}
+    if steps is not None and lengths != {steps}:
+        raise ValueError(
+            f"Expected `labels` to name each of the {steps} steps that "
+            f"{layer.name} reads. Received: entries of {sorted(lengths)} labels"
+        )
+
+
+def _steps_of(layer: Any, x: Any) -> int | None:
+    shapes = tree.flatten_with_path(layer.get_build_config() or {})
+    found = [size for path, size in shapes if path[-1] == 1]
+    steps = found[0] if found else None
+    if steps is None and hasattr(x, "shape") and x.ndim > 1:
+        steps = x.shape[1]
+    return steps

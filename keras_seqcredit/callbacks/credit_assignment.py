@@ -126,7 +126,7 @@ class CreditAssignment(View):
         self._has_targets = y is not None
         self.layer = layer
         self.examples = check_examples(examples, number)
-        check_labels(labels, number)
+        check_labels(labels, self._x)
         self.labels = labels
         self._layer: Any = None
         self._run: Any = None
@@ -138,6 +138,7 @@ class CreditAssignment(View):
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         self._layer = _find_layer(model, self.layer)
+        check_labels(self.labels, self._x, self._layer)
         generator = generator_of(model)
         if isinstance(generator, AutoregressiveRNN):
             if self._has_targets:

@@ -360,3 +360,13 @@ def test_reads_are_written_for_the_page_credit(x, y, tmp_path):
     assert document["labels"] == labels[2]
     np.testing.assert_allclose(document["inputs"], x[2, :, 0], atol=1e-4)
     assert (document["kind"], document["length"]) == ("reads", TIME)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_labels_are_checked_before_training(known, x, tmp_path):
+    time = TIME if known else None
+    model = sequential(keras.Input((time, FEATURES)), SABLSTM(4, name="sab"))
+    callback = AttentionMap(x, tmp_path, labels=[["a"] * 4] * NUM_EXAMPLES)
+    message = r"each of the 9 steps that sab reads. Received: .*\[4\] labels"
+    with pytest.raises(ValueError, match=message):
+        callback.set_model(model)

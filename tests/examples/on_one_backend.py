@@ -1,4 +1,4 @@
-"""Examples are run on one backend each: what they are made of is on both."""
+"""What takes long is run on one backend: what it is made of is on both."""
 
 import keras
 import pytest
@@ -8,5 +8,5 @@ def only_on(backend):
     """Skips a test on other backends than `"jax"` or `"tensorflow"`."""
     return pytest.mark.skipif(
         keras.backend.backend() != backend,
-        reason=f"this example is run on {backend}",
+        reason=f"this is run on {backend}",
     )

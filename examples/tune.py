@@ -1,0 +1,184 @@
+"""A search for a net that reads permuted digits, 4 to 16 steps at a time.
+
+KerasTuner tries nets around `SABLSTM` and `SABGRU` from the search space of
+`tuners.SABHyperModel` on scikit-learn's digits, pixel by pixel in a fixed
+random order. A part of the digits to train on is held out to choose by; those
+to test on are seen once, by the best net.
+
+    python examples/tune.py
+    tensorboard --logdir runs/tune/logs
+
+Writes to `--logdir`: logs for TensorBoard, whose page "HParams" compares the
+trials; the best net; the figures as JSON. A search that was killed goes on
+inside the trial that was running, by the same command; so does one that is
+given more trials.
+"""
+
+import argparse
+import pathlib
+
+import common
+
+common.select_backend()
+
+import keras  # noqa: E402
+import keras_tuner  # noqa: E402
+
+from keras_seqcredit import datasets  # noqa: E402
+from keras_seqcredit import tuners  # noqa: E402
+
+TUNERS = {
+    "bayesian": keras_tuner.BayesianOptimization,
+    "random": keras_tuner.RandomSearch,
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    common.add_backend_argument(parser)
+    add = parser.add_argument
+    add("--tuner", choices=tuple(TUNERS), default="random")
+    add("--max-trials", type=int, default=6, help="nets to try")
+    add("--epochs", type=int, default=15, help="of each trial")
+    add("--units", type=int, nargs="+", default=[32, 64])
+    add("--batch-size", type=int, nargs="+", default=[32, 64])
+    add("--max-parameters", type=int, help="larger nets are not tried")
+    add("--train-size", type=int, help="digits to train on, by default all")
+    add("--seed", type=int, default=0)
+    add("--logdir", type=pathlib.Path, default="runs/tune")
+    add(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on with a search that was killed",
+    )
+    return parser.parse_args()
+
+
+def load_data(arguments: argparse.Namespace):
+    """Digits to train on, to choose by and to test on."""
+    (x, y), test = datasets.sequential_digits(permute=True)
+    # Their order is random already.
+    held_out = len(x) // 5
+    train = x[held_out:], y[held_out:]
+    if arguments.train_size is not None:
+        train = tuple(values[: arguments.train_size] for values in train)
+    return train, (x[:held_out], y[:held_out]), test
+
+
+def make_tuner(train, arguments: argparse.Namespace):
+    space = tuners.SABHyperModel(
+        train[0].shape[1:],
+        num_outputs=10,
+        objective=keras_tuner.Objective("val_accuracy", "max"),
+        max_parameters=arguments.max_parameters,
+        batch_sizes=tuple(arguments.batch_size),
+        epochs=arguments.epochs,
+        train_size=len(train[0]),
+        log_dir=arguments.logdir / "logs",
+        seed=arguments.seed,
+    )
+    hyperparameters = keras_tuner.HyperParameters()
+    hyperparameters.Choice("units", arguments.units)
+    return TUNERS[arguments.tuner](
+        space,
+        objective=space.objective,
+        max_trials=arguments.max_trials,
+        # A few nets in a row may fail, and the search still goes on.
+        max_consecutive_failed_trials=arguments.max_trials,
+        hyperparameters=hyperparameters,
+        seed=arguments.seed,
+        directory=arguments.logdir,
+        project_name="search",
+        overwrite=not arguments.resume,
+    )
+
+
+def describe(trial) -> dict:
+    """A trial as the result file has it."""
+    message = (trial.message or "").strip().splitlines()
+    return {
+        "status": trial.status,
+        "val_accuracy": trial.score,
+        "best_epoch": None if trial.score is None else trial.best_step + 1,
+        "hyperparameters": trial.hyperparameters.values,
+        # The last line says what it failed of.
+        "message": message[-1] if message else None,
+    }
+
+
+def print_table(trials: dict) -> None:
+    columns = ("layer", "units", "k_top", "k_att", "k_trunc", "attention")
+    columns = (*columns, "learning_rate", "batch_size")
+    print("\n| trial | accuracy held out |", " | ".join(columns), "|")
+    print("| --- | ---: |", " | ".join(["---:"] * len(columns)), "|")
+    best_first = sorted(
+        trials.items(), key=lambda item: -(item[1]["val_accuracy"] or 0)
+    )
+    for name, trial in best_first:
+        score = trial["val_accuracy"]
+        found = trial["status"].lower() if score is None else f"{score:.1%}"
+        values = [trial["hyperparameters"][column] for column in columns]
+        cells = [
+            f"{value:.2g}" if isinstance(value, float) else str(value)
+            for value in values
+        ]
+        print(f"| {name} | {found} |", " | ".join(cells), "|")
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    settings = {
+        name: value
+        for name, value in vars(arguments).items()
+        if name not in ("logdir", "resume")
+    }
+    common.check_settings(
+        arguments.logdir, settings, arguments.resume, free=("max_trials",)
+    )
+    train, held_out, test = load_data(arguments)
+    tuner = make_tuner(train, arguments)
+    tuner.search(
+        *train,
+        validation_data=held_out,
+        validation_batch_size=len(held_out[0]),
+        verbose=2,
+    )
+    trials = {
+        name: describe(trial)
+        for name, trial in sorted(tuner.oracle.trials.items())
+    }
+    print_table(trials)
+    if not any(trial["status"] == "COMPLETED" for trial in trials.values()):
+        raise SystemExit("No trial has come to its end.")
+    model = tuner.get_best_models()[0]
+    path = arguments.logdir / "best.keras"
+    model.save(path)
+    # The file is what is tested.
+    found = keras.saving.load_model(path).evaluate(
+        *test, batch_size=len(test[0]), verbose=0, return_dict=True
+    )
+    result = arguments.logdir / "result.json"
+    common.write_json(
+        result,
+        {
+            "example": "tune",
+            "settings": settings,
+            "best_trial": tuner.oracle.get_best_trials()[0].trial_id,
+            "parameters": model.count_params(),
+            "test_accuracy": found["accuracy"],
+            "test_loss": found["loss"],
+            "trials": trials,
+            "machine": common.describe_machine(),
+        },
+    )
+    print(f"\nTest accuracy of the best: {found['accuracy']:.1%}, {path}")
+    print(f"Figures: {result}")
+    print(f"Logs:    tensorboard --logdir {arguments.logdir / 'logs'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""Search spaces of every system, for KerasTuner."""
+
+from keras_seqcredit.tuners.professor_forcing_hyper_model import (
+    ProfessorForcingHyperModel,
+)
+from keras_seqcredit.tuners.sab_hyper_model import SABHyperModel
+from keras_seqcredit.tuners.walkback_hyper_model import WalkbackHyperModel
+from keras_seqcredit.tuners.z_forcing_hyper_model import ZForcingHyperModel
+
+__all__ = [
+    "ProfessorForcingHyperModel",
+    "SABHyperModel",
+    "WalkbackHyperModel",
+    "ZForcingHyperModel",
+]
