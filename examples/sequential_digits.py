@@ -17,6 +17,7 @@ command.
 """
 
 import argparse
+import gc
 import json
 import pathlib
 import time
@@ -266,6 +267,9 @@ def main() -> None:
             results = found["results"]
     for name in arguments.models:
         if name not in results:
+            # Nets before this one are released now, and not while it learns:
+            # of a dozen compiled programs that takes TensorFlow seconds.
+            gc.collect()
             results[name] = train(name, data, arguments)
             write_json(unfinished, {"settings": settings, "results": results})
     if "sab" in results:

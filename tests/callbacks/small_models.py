@@ -6,6 +6,10 @@ import numpy as np
 from keras_seqcredit import layers
 from keras_seqcredit import models
 from keras_seqcredit import schedules
+from tests.gradients import FASTEST
+
+# How a step of training starts fastest.
+QUICKLY = {"run_eagerly": FASTEST == "eager"}
 
 ROWS, TIME = 6, 5
 
@@ -22,7 +26,7 @@ def generator(head=None, core=None, **kwargs):
         seed=0,
         **kwargs,
     )
-    model.compile("adam")
+    model.compile("adam", **QUICKLY)
     return model
 
 
@@ -32,7 +36,9 @@ def professor():
         layers.BehaviorDiscriminator(4),
         adversarial_weight=schedules.LinearSchedule(0.0, 1.0, 4),
     )
-    model.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.02))
+    model.compile(
+        keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.02), **QUICKLY
+    )
     return model
 
 
@@ -43,7 +49,7 @@ def z_forcing(**kwargs):
         kl_weight=schedules.LinearSchedule(0.2, 1.0, 8),
         **kwargs,
     )
-    model.compile("adam")
+    model.compile("adam", **QUICKLY)
     return model
 
 
@@ -53,7 +59,7 @@ def walkback(shape=2):
         num_steps=3,
         seed=0,
     )
-    model.compile("adam")
+    model.compile("adam", **QUICKLY)
     return model
 
 
@@ -67,5 +73,5 @@ def reader(layer=None, time=TIME):
         ]
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss)
+    model.compile("adam", loss, **QUICKLY)
     return model
