@@ -162,8 +162,8 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
         batch_size=size,
         epochs=arguments.epochs,
         validation_data=(x_test, y_test),
-        # A third of the epochs, the last one in.
-        validation_freq=list(range(arguments.epochs, 0, -3)),
+        # A sixth of the epochs, the last one in.
+        validation_freq=list(range(arguments.epochs, 0, -6)),
         validation_batch_size=len(x_test) if len(x_test) < 1000 else size,
         callbacks=[*watching, *views],
     )
