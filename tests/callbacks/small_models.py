@@ -6,10 +6,6 @@ import numpy as np
 from keras_seqcredit import layers
 from keras_seqcredit import models
 from keras_seqcredit import schedules
-from tests.gradients import FASTEST
-
-# How a step of training starts fastest.
-QUICKLY = {"run_eagerly": FASTEST == "eager"}
 
 ROWS, TIME = 6, 5
 
@@ -26,7 +22,7 @@ def generator(head=None, core=None, **kwargs):
         seed=0,
         **kwargs,
     )
-    model.compile("adam", **QUICKLY)
+    model.compile("adam")
     return model
 
 
@@ -36,9 +32,7 @@ def professor():
         layers.BehaviorDiscriminator(4),
         adversarial_weight=schedules.LinearSchedule(0.0, 1.0, 4),
     )
-    model.compile(
-        keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.02), **QUICKLY
-    )
+    model.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.02))
     return model
 
 
@@ -49,7 +43,7 @@ def z_forcing(**kwargs):
         kl_weight=schedules.LinearSchedule(0.2, 1.0, 8),
         **kwargs,
     )
-    model.compile("adam", **QUICKLY)
+    model.compile("adam")
     return model
 
 
@@ -59,7 +53,7 @@ def walkback(shape=2):
         num_steps=3,
         seed=0,
     )
-    model.compile("adam", **QUICKLY)
+    model.compile("adam")
     return model
 
 
@@ -73,5 +67,5 @@ def reader(layer=None, time=TIME):
         ]
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, **QUICKLY)
+    model.compile("adam", loss)
     return model
