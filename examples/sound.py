@@ -1,10 +1,10 @@
 """What the examples of speech share: sounds as files and as pictures."""
 
 import pathlib
-import wave
 
 import numpy as np
 
+from keras_seqcredit.callbacks.summary_writer import wav
 from keras_seqcredit.datasets.spoken_digits import SAMPLE_RATE
 
 
@@ -12,12 +12,7 @@ def write_wav(
     path: pathlib.Path, samples: np.ndarray, rate: int = SAMPLE_RATE
 ) -> None:
     """Writes samples in [-1, 1], `rate` a second."""
-    samples = np.clip(np.round(samples * 32767), -32768, 32767)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(samples.astype("<i2").tobytes())
+    path.write_bytes(wav(samples, rate))
 
 
 def draw_spectrograms(

@@ -12,6 +12,7 @@ from keras import tree
 from keras_seqcredit import backend
 from keras_seqcredit.callbacks.chosen_examples import as_arrays
 from keras_seqcredit.callbacks.chosen_examples import check_examples
+from keras_seqcredit.callbacks.chosen_examples import check_label_lengths
 from keras_seqcredit.callbacks.chosen_examples import check_labels
 from keras_seqcredit.callbacks.chosen_examples import num_examples
 from keras_seqcredit.callbacks.view import View
@@ -104,11 +105,11 @@ class AttentionMap(View):
         import_optional("matplotlib", "examples", "`AttentionMap`")
         super().__init__(log_dir, frequency)
         x = as_arrays(x)
-        check_labels(labels, x)
+        number = num_examples(x)
+        check_labels(labels, number)
         self.layer = layer
-        self.examples = check_examples(examples, num_examples(x))
+        self.examples = check_examples(examples, number)
         self.labels = labels
-        self._all_x = x
         self._x = tree.map_structure(lambda rows: rows[self.examples], x)
         self._layer: Any = None
         self._copy: Any = None
@@ -124,7 +125,7 @@ class AttentionMap(View):
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         self._layer = find_layer(generator_of(model), self.layer)
-        check_labels(self.labels, self._all_x, self._layer)
+        check_label_lengths(self.labels, self._x, self._layer)
         # A `Sequential` without an `Input` is built by its first batch.
         self._run = None
         if model.built or not isinstance(model, keras.Sequential):

@@ -49,27 +49,33 @@ def check_examples(examples: Sequence[int], number: int) -> list[int]:
     return indices
 
 
-def check_labels(
-    labels: Sequence[Sequence[str]] | None, x: Any, layer: Any = None
-) -> None:
-    """Names for the steps of each row, or None.
-
-    How many steps there are is known where `layer` is built for so many, or
-    where `x` is one array.
+def check_labels(labels: Sequence[Sequence[str]] | None, number: int) -> None:
+    """Names for the steps of each of so many rows, or None.
 
     Raises:
-        ValueError: if there are more or fewer rows, or names in one of them.
+        ValueError: if there are more or fewer rows.
     """
-    if labels is None:
-        return
-    if len(labels) != num_examples(x):
+    if labels is not None and len(labels) != number:
         raise ValueError(
-            "Expected `labels` to have one entry for each of the "
-            f"{num_examples(x)} rows of `x`. Received: {len(labels)} entries"
+            f"Expected `labels` to have one entry for each of the {number} "
+            f"rows of `x`. Received: {len(labels)} entries"
         )
-    steps = None if layer is None else _steps_of(layer, x)
-    lengths = {len(row) for row in labels}
-    if steps is not None and lengths != {steps}:
+
+
+def check_label_lengths(
+    labels: Sequence[Sequence[str]] | None, x: Any, layer: Any
+) -> None:
+    """A name for each step that `layer` reads.
+
+    How many there are is known where it is built for so many, or where `x` is
+    one array.
+
+    Raises:
+        ValueError: if there are more or fewer names in a row.
+    """
+    steps = _steps_of(layer, x)
+    lengths = {len(row) for row in labels or ()}
+    if steps is not None and lengths - {steps}:
         raise ValueError(
             f"Expected `labels` to name each of the {steps} steps that "
             f"{layer.name} reads. Received: entries of {sorted(lengths)} labels"

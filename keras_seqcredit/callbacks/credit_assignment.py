@@ -13,6 +13,7 @@ from keras import tree
 from keras_seqcredit import backend
 from keras_seqcredit.callbacks.chosen_examples import as_arrays
 from keras_seqcredit.callbacks.chosen_examples import check_examples
+from keras_seqcredit.callbacks.chosen_examples import check_label_lengths
 from keras_seqcredit.callbacks.chosen_examples import check_labels
 from keras_seqcredit.callbacks.chosen_examples import num_examples
 from keras_seqcredit.callbacks.perturbed_rnn import PerturbedRNN
@@ -63,8 +64,8 @@ class CreditAssignment(View):
     Raises:
         ImportError: if matplotlib or TensorBoard is not installed.
         ValueError: if an argument is wrong; at the start of training, if the
-            model has no such layer, has several and `layer` is not given, or
-            was compiled with anything but one loss.
+            model has no such layer, has several and `layer` is not given, has
+            several outputs, or was compiled with anything but one loss.
 
     Example:
 
@@ -126,7 +127,7 @@ class CreditAssignment(View):
         self._has_targets = y is not None
         self.layer = layer
         self.examples = check_examples(examples, number)
-        check_labels(labels, self._x)
+        check_labels(labels, number)
         self.labels = labels
         self._layer: Any = None
         self._run: Any = None
@@ -138,7 +139,7 @@ class CreditAssignment(View):
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         self._layer = _find_layer(model, self.layer)
-        check_labels(self.labels, self._x, self._layer)
+        check_label_lengths(self.labels, self._x, self._layer)
         generator = generator_of(model)
         if isinstance(generator, AutoregressiveRNN):
             if self._has_targets:
@@ -158,6 +159,8 @@ class CreditAssignment(View):
                 f"Expected `y`, the targets of `x`, for {described(model)}. "
                 "Received: y=None"
             )
+        else:
+            _check_graph(model)
         self._run = None
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
@@ -214,6 +217,22 @@ class CreditAssignment(View):
             )
         for path, norm in by_weight.items():
             self.writer.scalar(f"gradient_norm/{path}", norm, epoch)
+
+
+def _check_graph(model: keras.Model) -> None:
+    """What comes after the layer is looked up in the graph of the model."""
+    if isinstance(model, keras.Sequential) and not model.built:
+        return  # Its first batch builds it, with a graph of one output.
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            "Expected a `Sequential` or a functional model. "
+            f"Received: {described(model)}, built={model.built}"
+        )
+    if len(model.outputs) != 1:
+        raise ValueError(
+            "Expected a model with one output, that of the loss. Received: "
+            f"{described(model)} with {len(model.outputs)} outputs"
+        )
 
 
 def _candidates(model: keras.Model) -> list:
@@ -279,7 +298,9 @@ def _gradients(model: keras.Model, layer: Any) -> Any:
             )
             (by_state,) = pull_back(one)
             _, pull_back = backend.vjp(
-                lambda *weights: ops.mean(evaluate(weights=weights)[0]),
+                lambda *weights: _mean(
+                    evaluate(weights=weights)[0], perturbed.mask
+                ),
                 *weights,
             )
             by_weight = pull_back(one)
@@ -309,12 +330,6 @@ def _losses_of_generator(generator: Any, perturbed: PerturbedRNN) -> Any:
 def _losses_of_graph(
     model: keras.Model, layer: Any, perturbed: PerturbedRNN
 ) -> Any:
-    if not getattr(model, "inputs", None):
-        raise ValueError(
-            "What comes after the layer is looked up in the graph of the "
-            "model. Expected a built `Sequential` or a functional model. "
-            f"Received: {described(model)}, built={model.built}"
-        )
     graph = keras.models.clone_model(
         keras.Model(model.inputs, model.outputs),
         clone_function=lambda x: perturbed if x is layer else x,
@@ -323,8 +338,8 @@ def _losses_of_graph(
     values = loss.call if isinstance(loss, keras.losses.Loss) else loss
 
     def losses(x, y):
-        outputs = tree.flatten(graph(x, training=False))
-        found = values(y, ops.cast(outputs[0], "float32"))
+        (output,) = tree.flatten(graph(x, training=False))
+        found = values(y, ops.cast(output, "float32"))
         # One number for each step, or for each example.
         return ops.mean(found, axis=tuple(range(2, len(found.shape))))
 
@@ -340,6 +355,14 @@ def _last_steps(perturbed: PerturbedRNN, go_backwards: bool):
     mask = ops.flip(mask, axis=1) if go_backwards else mask
     steps = ops.arange(time) * ops.cast(mask, "int32")
     return ops.cast(ops.max(steps, axis=1), "int32")
+
+
+def _mean(values, mask):
+    """The mean over steps, `(batch, time)`, that are not padding."""
+    if mask is None or mask.shape != values.shape:
+        return ops.mean(values)
+    valid = ops.cast(mask, values.dtype)
+    return ops.sum(ops.where(mask, values, 0.0)) / ops.sum(valid)
 
 
 def _at_end(values, last):

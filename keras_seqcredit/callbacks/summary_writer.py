@@ -130,9 +130,9 @@ class SummaryWriter:
 
     def close(self) -> None:
         """Closes the file. A further summary opens another one."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def _string(self, tag: str, text: str, plugin: str, step: int) -> None:
         tensors = importlib.import_module("tensorboard.util.tensor_util")

@@ -11,6 +11,7 @@ import keras
 
 from keras_seqcredit.callbacks.summary_writer import SummaryWriter
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.models.professor_forcing import ProfessorForcing
 
 
 class View(keras.callbacks.Callback):
@@ -83,6 +84,8 @@ class View(keras.callbacks.Callback):
         )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        # One that was cut short has left its file open: this is another one.
+        self._close()
         self._first_epoch = None
 
     def on_epoch_begin(
@@ -108,6 +111,9 @@ class View(keras.callbacks.Callback):
         self.seconds += time.perf_counter() - start
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._close()
+
+    def _close(self) -> None:
         try:
             self.writer.close()
         except OSError as error:
@@ -125,7 +131,7 @@ class View(keras.callbacks.Callback):
 
 def generator_of(model: keras.Model) -> Any:
     """The model that `ProfessorForcing` trains, or else the model itself."""
-    return getattr(model, "generator", model)
+    return model.generator if isinstance(model, ProfessorForcing) else model
 
 
 def described(model: keras.Model) -> str:

@@ -174,6 +174,26 @@ def test_gradients_by_the_weights(tmp_path):
     assert "lstm/lstm_cell/recurrent_kernel" in found
 
 
+def test_gradients_by_the_weights_leave_out_padding(tmp_path):
+    keep = np.arange(TIME) < np.array([[5], [3], [1], [4], [2], [5]])
+    y = np.repeat(LABELS[:, None], TIME, axis=1)
+    model = keras.Sequential(
+        [
+            keras.Input((TIME, 1)),
+            keras.layers.Masking(),
+            keras.layers.GRU(4, return_sequences=True, use_cudnn=False),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    found = []
+    for padding in (0, 1):
+        x = np.where(keep[..., None], 1 + bits(), 0).astype("float32")
+        view = looking_at(model, np.where(keep, y, padding), tmp_path, x=x)
+        found.append(list(view.norms()[2].values()))
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
 def test_is_written_for_tensorboard(tmp_path):
     model = reader(layers.SABLSTM(4, k_top=0, k_trunc=2, name="sab"))
     view = CreditAssignment(
@@ -248,6 +268,13 @@ def subclassed():
     return model
 
 
+def two_outputs():
+    x = keras.Input((TIME, 1))
+    model = keras.Model(x, keras.layers.GRU(4, return_state=True)(x))
+    model.compile("adam", "mse")
+    return model
+
+
 def without_loss():
     model = keras.Sequential([keras.Input((TIME, 1)), keras.layers.GRU(4)])
     model.compile("adam")
@@ -262,6 +289,7 @@ def without_loss():
         (reader, None, {}, "y=None"),
         (generator, LABELS, {}, "y of 6 rows"),
         (without_loss, LABELS, {}, "loss=None"),
+        (two_outputs, LABELS, {}, "with 2 outputs"),
     ],
 )
 def test_says_what_is_wrong_with_the_model(make, y, kwargs, message, tmp_path):
@@ -271,9 +299,8 @@ def test_says_what_is_wrong_with_the_model(make, y, kwargs, message, tmp_path):
 
 def test_says_that_the_model_has_no_graph(tmp_path):
     y = np.zeros((ROWS, 4), "float32")
-    view = looking_at(subclassed(), y, tmp_path)
     with pytest.raises(ValueError, match=r"Received: model mine \(Subclassed"):
-        view.norms()
+        looking_at(subclassed(), y, tmp_path)
 
 
 @pytest.mark.parametrize(

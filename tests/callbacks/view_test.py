@@ -140,6 +140,31 @@ def test_two_runs_do_not_mix(tmp_path):
         assert [step for step, _ in found] == list(range(epochs))
 
 
+def test_a_run_after_one_that_was_cut_short_does_not_mix(tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    view = callbacks.ScheduleLogger(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(generator(), (bits(),), [view, Stop()])
+    fit(generator(), (bits(),), [view], epochs=2)
+    for folder, epochs in (("schedules", 1), ("schedules-2", 2)):
+        found = event_files.scalars(tmp_path / folder)["objective/nats"]
+        assert [step for step, _ in found] == list(range(epochs))
+
+
+def test_a_generator_of_another_model_is_not_taken_for_it(tmp_path):
+    class GAN(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.generator = generator()
+
+    with pytest.raises(ValueError, match="Received: model .*GAN"):
+        callbacks.CreditAssignment(bits(), None, tmp_path).set_model(GAN())
+
+
 def test_a_run_that_goes_on_appends(tmp_path):
     fit(generator(), (bits(),), [callbacks.ScheduleLogger(tmp_path)])
     model = generator()
