@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.layers.distribution_head import DistributionHead
 from keras_seqcredit.registration import public
@@ -129,8 +130,7 @@ class ActiveUnits(keras.metrics.Metric):
     mean itself.
 
     Means and variances are merged batch by batch in a way that does not cancel
-    digits. With `tf.distribute` the small variance between the means of the
-    replicas is left out.
+    digits.
 
     Args:
         latent_dim: Positive integer, number of latent dimensions.
@@ -216,13 +216,15 @@ class ActiveUnits(keras.metrics.Metric):
         weight = ops.broadcast_to(weight, ops.shape(means[..., :1]))
         axes = tuple(range(len(means.shape) - 1))
         count, total = self.count.value, self.total.value
-        new_count = ops.sum(weight)
-        new_total = ops.sum(weight * means, axis=axes)
+        # Of each replica, as its part in the sum of all.
+        new_count = backend.replica_mean(ops.sum(weight))
+        new_total = backend.replica_mean(ops.sum(weight * means, axis=axes))
         mean = new_total / ops.maximum(new_count, 1e-30)
         squares = ops.sum(weight * ops.square(means - mean), axis=axes)
         # What lies between the mean so far and that of the new data.
         gap = ops.square(mean - total / ops.maximum(count, 1e-30))
-        both = count * new_count / ops.maximum(count + new_count, 1e-30)
+        before = count / backend.num_replicas()
+        both = before * new_count / ops.maximum(before + new_count, 1e-30)
         self.squares.assign_add(squares + both * gap)
         self.total.assign_add(new_total)
         self.count.assign_add(new_count)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
@@ -342,9 +343,10 @@ class FreeBits:
     def _average(kl, mask):
         axes = tuple(range(len(kl.shape) - 1))
         if mask is None:
-            return ops.mean(kl, axis=axes, keepdims=True)
-        count = ops.sum(ops.cast(mask, "float32"))
-        return ops.sum(kl, axis=axes, keepdims=True) / ops.maximum(count, 1.0)
+            return backend.replica_mean(ops.mean(kl, axis=axes, keepdims=True))
+        count = backend.replica_mean(ops.sum(ops.cast(mask, "float32")))
+        total = backend.replica_mean(ops.sum(kl, axis=axes, keepdims=True))
+        return total / ops.maximum(count, 1.0)
 
 
 def get(identifier: Any) -> Schedule:

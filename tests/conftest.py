@@ -11,11 +11,22 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0"
     " --xla_llvm_disable_expensive_passes=true"
     " --xla_cpu_use_fusion_emitters=false"
-    " --xla_cpu_parallel_codegen_split_count=1",
+    " --xla_cpu_parallel_codegen_split_count=1"
+    # For tests of several devices.
+    " --xla_force_host_platform_device_count=8",
 )
 
 import keras  # noqa: E402
 import pytest  # noqa: E402
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    # Before anything is computed: for tests of several devices.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,9 @@ Every backend module has the same functions:
 - `train(model, function, ...)`: a training step in which `function(data)`
   updates variables itself, the weights by `apply_gradients(optimizer,
   gradients, variables)`;
-- `replica_mean(x)`: the mean over the replicas of data parallelism;
+- `num_replicas()`, `replica_mean(x)`, `replica_seed(seed)`: how many replicas
+  see a part of the batch each, the mean over them, and a seed for each;
+- `process_index()`: of this process among those that train together;
 - `train_in_steps(model, ...)`: a training step in which a loop updates the
   weights many times;
 - `take_rows(table, indices)` and `add_rows(table, indices, rows)`: gather from
@@ -30,8 +32,11 @@ if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import apply_gradients
     from keras_seqcredit.backend.tensorflow import compiled
     from keras_seqcredit.backend.tensorflow import custom_gradient
+    from keras_seqcredit.backend.tensorflow import num_replicas
+    from keras_seqcredit.backend.tensorflow import process_index
     from keras_seqcredit.backend.tensorflow import read
     from keras_seqcredit.backend.tensorflow import replica_mean
+    from keras_seqcredit.backend.tensorflow import replica_seed
     from keras_seqcredit.backend.tensorflow import scan
     from keras_seqcredit.backend.tensorflow import take_rows
     from keras_seqcredit.backend.tensorflow import train
@@ -42,8 +47,11 @@ elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import apply_gradients
     from keras_seqcredit.backend.jax import compiled
     from keras_seqcredit.backend.jax import custom_gradient
+    from keras_seqcredit.backend.jax import num_replicas
+    from keras_seqcredit.backend.jax import process_index
     from keras_seqcredit.backend.jax import read
     from keras_seqcredit.backend.jax import replica_mean
+    from keras_seqcredit.backend.jax import replica_seed
     from keras_seqcredit.backend.jax import scan
     from keras_seqcredit.backend.jax import take_rows
     from keras_seqcredit.backend.jax import train
@@ -61,8 +69,11 @@ __all__ = [
     "apply_gradients",
     "compiled",
     "custom_gradient",
+    "num_replicas",
+    "process_index",
     "read",
     "replica_mean",
+    "replica_seed",
     "scan",
     "take_rows",
     "train",

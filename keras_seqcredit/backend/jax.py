@@ -196,6 +196,21 @@ def apply_gradients(optimizer, gradients, variables):
         variable.assign(value)
 
 
+def process_index():
+    """Of this process among those that train together, the first is 0."""
+    return jax.process_index()
+
+
+def num_replicas():
+    """One: arrays of JAX are those of all devices together."""
+    return 1
+
+
 def replica_mean(x):
-    """Mean over data-parallel replicas; arrays of JAX are global anyway."""
+    """Mean over replicas, of which there is one."""
     return x
+
+
+def replica_seed(seed):
+    """A random seed of its own for each replica, of which there is one."""
+    return seed

@@ -10,7 +10,7 @@ def scan(body, carry, xs, length, reverse=False):
     XLA for a length that is unknown while tracing.
     """
     if tf.executing_eagerly():
-        return _eager_scan(body, carry, xs, length, reverse)
+        return _unrolled_scan(body, carry, xs, length, reverse)
 
     def element(index):
         return tf.nest.map_structure(lambda x: tf.gather(x, index), xs)
@@ -49,7 +49,7 @@ def scan(body, carry, xs, length, reverse=False):
     return carry, tf.nest.map_structure(lambda array: array.stack(), outputs)
 
 
-def _eager_scan(body, carry, xs, length, reverse):
+def _unrolled_scan(body, carry, xs, length, reverse=False):
     outputs = []
     steps = range(int(length))
     for index in reversed(steps) if reverse else steps:
@@ -198,7 +198,9 @@ def train_in_steps(model, *arguments):
         model.optimizer.apply(tape.gradient(loss, weights), weights)
         return carry, y
 
-    carry, ys = scan(body, carry, xs, length)
+    # Replicas cannot wait for each other inside a loop.
+    loop = scan if num_replicas() == 1 else _unrolled_scan
+    carry, ys = loop(body, carry, xs, length)
     return model.end_steps(carry, ys)
 
 
@@ -225,9 +227,27 @@ def apply_gradients(optimizer, gradients, variables):
     optimizer.apply(gradients, variables)
 
 
+def process_index():
+    """Of this process among those that train together, the first is 0."""
+    return 0  # `MirroredStrategy` is one process.
+
+
+def num_replicas():
+    """How many replicas of `tf.distribute` share a batch."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
 def replica_mean(x):
-    """Mean over data-parallel replicas."""
+    """Mean over the replicas of `tf.distribute`; differentiable."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return x
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, x)
+
+
+def replica_seed(seed):
+    """A random seed of its own for each replica of `tf.distribute`."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return seed
+    return tf.random.fold_in(seed, context.replica_id_in_sync_group)

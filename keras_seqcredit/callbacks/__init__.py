@@ -1,8 +1,9 @@
-"""Views of a model while it trains."""
+"""Views of a model while it trains, and training that survives a crash."""
 
 from keras_seqcredit.callbacks.attention_map import AttentionMap
 from keras_seqcredit.callbacks.credit_assignment import CreditAssignment
 from keras_seqcredit.callbacks.dynamics_projector import DynamicsProjector
+from keras_seqcredit.callbacks.exact_resume import ExactResume
 from keras_seqcredit.callbacks.latent_monitor import LatentMonitor
 from keras_seqcredit.callbacks.sample_logger import SampleLogger
 from keras_seqcredit.callbacks.schedule_logger import ScheduleLogger
@@ -12,6 +13,7 @@ __all__ = [
     "AttentionMap",
     "CreditAssignment",
     "DynamicsProjector",
+    "ExactResume",
     "LatentMonitor",
     "SampleLogger",
     "ScheduleLogger",

@@ -2,6 +2,19 @@
 
 import keras
 
+from keras_seqcredit import backend
+
+
+class ReplicaSeed(keras.random.SeedGenerator):
+    """Other random numbers for each replica of `tf.distribute`.
+
+    The state is the same in all: Keras' own generator would give each replica
+    the noise of the others.
+    """
+
+    def next(self, ordered=True):
+        return backend.replica_seed(super().next(ordered))
+
 
 class SavedSeed:
     """A mixin of layers: the state of `seed_generator` is saved with them.

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.registration import public
 
@@ -111,12 +112,13 @@ class StepNormalization(keras.layers.Layer):
         """Of the batch, at each step that is in it; moves the layer's."""
         inner = tuple(range(1, len(x.shape) - 1))
         chosen = ops.one_hot(steps, self.num_steps, axis=0, dtype=x.dtype)
-        count = ops.sum(chosen, axis=1)[:, None]
+        count = backend.replica_mean(ops.sum(chosen, axis=1)[:, None])
         chosen = chosen / ops.maximum(count, 1.0)
 
         def average(values):
             rows = ops.mean(values, axis=inner) if inner else values
-            return ops.where(count > 0, ops.matmul(chosen, rows), 0.0)
+            means = backend.replica_mean(ops.matmul(chosen, rows))
+            return ops.where(count > 0, means, 0.0)
 
         new_mean = average(x)
         new_variance = average(ops.square(x - _of_rows(new_mean, steps, x)))

@@ -18,6 +18,7 @@ from keras_seqcredit.layers.gated_stochastic_step import is_plain
 from keras_seqcredit.layers.latents import CategoricalLatent
 from keras_seqcredit.layers.latents import GaussianLatent
 from keras_seqcredit.layers.sab_lstm import SABLSTM
+from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.stochastic_arguments import check_arguments
 from keras_seqcredit.layers.stochastic_arguments import check_states
@@ -233,7 +234,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
 
         # Other args.
         self.supports_masking = True
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = ReplicaSeed(seed)
         self.latents: Any = GaussianLatent(latent_dim)
         if num_classes is not None:
             self.latents = CategoricalLatent(latent_dim, num_classes)

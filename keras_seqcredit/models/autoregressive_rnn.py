@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
+from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
 from keras_seqcredit.metrics import BitsPerStep
@@ -121,7 +122,7 @@ class AutoregressiveRNN(
         self.seed = seed
 
         # Other args.
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = ReplicaSeed(seed)
         self._nll = keras.metrics.Mean(name="nll")
         self._bits_per_step = BitsPerStep()
         self.updates: Any = None
@@ -293,6 +294,7 @@ class AutoregressiveRNN(
 
     def _report(self, nats, mask, sample_weight, training):
         """Updates the metrics; returns the mean of the weighted loss."""
+        added = self._added_losses()
         nll = ops.sum(nats, axis=1)
         weight = ops.ones_like(nll)
         if sample_weight is not None:
@@ -304,7 +306,7 @@ class AutoregressiveRNN(
         self._bits_per_step.update_state(nats, sample_weight=steps)
         if training:
             self.updates.assign_add(1)
-        return ops.sum([ops.mean(weight * nll), *map(ops.sum, self.losses)])
+        return self._of_replica(ops.mean(weight * nll) + added)
 
     def compute_output_shape(self, inputs_shape):
         if isinstance(inputs_shape, dict):

@@ -4,6 +4,7 @@ import contextlib
 
 import keras
 
+from keras_seqcredit import backend
 from keras_seqcredit.models.finite_loss import FiniteLoss
 
 
@@ -25,6 +26,20 @@ class FittedOnInputs:
         """As `keras.Model.evaluate`."""
         y = _or_placeholder(y, kwargs)
         return super().evaluate(x, y, *args, **kwargs)  # type: ignore[misc]
+
+    def _added_losses(self):
+        """The losses that layers have added.
+
+        To be read first: replicas of `tf.distribute` share the list of them,
+        and one stops where another goes on in whatever they reduce together,
+        such as metrics.
+        """
+        return sum(map(keras.ops.sum, self.losses), 0.0)  # type: ignore[attr-defined]
+
+    @staticmethod
+    def _of_replica(loss):
+        """The part of a replica in the loss: gradients of all are added up."""
+        return loss / backend.num_replicas()
 
     def _build_for(self, x) -> None:
         """Builds the model where the data tell their shapes without a draw.

@@ -372,6 +372,7 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
             is_open = True
             self._terms["adversarial_loss"].update_state(match)
         scale = self.optimizer.scale_loss(ops.ones_like(loss))
+        scale = self._of_replica(scale)
         into_generator = pull_back((scale, scale * into_behaviors))
         by_id = {
             id(v): g for v, g in zip(variables, into_generator, strict=True)
@@ -528,7 +529,7 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         weight = self.adversarial_weight(self.updates.value)
         loss = loss + weight * match
         self._report(loss, runs, sample_weight)
-        return loss
+        return self._of_replica(loss)
 
     def generate(self, *args, **kwargs):
         """See `AutoregressiveRNN.generate`."""

@@ -10,6 +10,7 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import fits
+from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.transition import Transition
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
@@ -137,7 +138,7 @@ class VariationalWalkback(
         self._check()
 
         # Other args.
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = ReplicaSeed(seed)
         self._terms = {
             name: keras.metrics.Mean(name=name)
             for name in ("bound", "reverse_log_prob", "step_size", "acceptance")
@@ -378,15 +379,16 @@ class VariationalWalkback(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         del x, y
-        cost = -ops.sum(y_pred["reverse"], axis=1)
+        loss = self._loss(-ops.sum(y_pred["reverse"], axis=1), sample_weight)
         self._observe(y_pred, sample_weight, training)
-        return self._total(cost, sample_weight)
+        return loss
 
-    def _total(self, cost, sample_weight):
+    def _loss(self, cost, sample_weight):
         """The mean over points, and the losses that layers have added."""
+        added = self._added_losses()
         if sample_weight is not None:
             cost = cost * ops.cast(sample_weight, cost.dtype)
-        return ops.sum([ops.mean(cost), *map(ops.sum, self.losses)])
+        return self._of_replica(ops.mean(cost) + added)
 
     def _observe(self, walked, sample_weight, training) -> None:
         """Updates the metrics and, in training, the moments of p*."""
@@ -403,7 +405,9 @@ class VariationalWalkback(
         last = ops.cast(walked["last"], "float32")
         count = ops.cast(self.updates.value, "float32")
         rate = ops.maximum(1 / (count + 1), 1 - self.momentum)
-        mean, variance = ops.moments(last, axes=0)
+        mean = backend.replica_mean(ops.mean(last, axis=0))
+        variance = ops.mean(ops.square(last - mean), axis=0)
+        variance = backend.replica_mean(variance)
         gap = mean - self.prior_mean.value
         variance = variance - self.prior_variance.value
         variance = variance + (1 - rate) * ops.square(gap)
@@ -433,7 +437,7 @@ class VariationalWalkback(
         after, forward = self._advance(before, *given)
         steps = ops.broadcast_to(step, ops.shape(before)[:1])
         reverse = self._reverse(before, after, temperature, steps, True)
-        loss = self._total(-reverse, weight)
+        loss = self._loss(-reverse, weight)
         size = _step_size(before, after, axis=1)
         return loss, ((after, first, weight), (loss, forward, reverse, size))
 
@@ -443,7 +447,8 @@ class VariationalWalkback(
         losses, *found = ys
         self._observe(self._walked(first, last, *found), weight, training=True)
         self._loss_tracker.update_state(
-            ops.sum(losses), sample_weight=ops.shape(first)[0]
+            backend.num_replicas() * ops.sum(losses),
+            sample_weight=ops.shape(first)[0],
         )
         return self.get_metrics_result()
 

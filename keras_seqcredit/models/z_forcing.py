@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_seqcredit import schedules
+from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.models.config_of_objects import ConfigOfObjects
@@ -128,7 +129,7 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
         self._check()
 
         # Other args.
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = ReplicaSeed(seed)
         self._backward_head: Any = None
         if not schedules.is_zero(self.backward_weight):
             config = {**head.get_config(), "name": "backward_head"}
@@ -267,6 +268,7 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         del x, y
+        added = self._added_losses()
         weight = ops.ones_like(y_pred["nll"][:, 0])
         if sample_weight is not None:
             weight = ops.cast(sample_weight, "float32")
@@ -290,9 +292,7 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
             self._active_units.update_state(y_pred["shift"], y_pred["mask"])
         if training:
             self.updates.assign_add(1)
-        return ops.sum(
-            [ops.mean(weight * cost), *map(ops.sum, self.losses)]
-        )  # fmt: skip
+        return self._of_replica(ops.mean(weight * cost) + added)
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}

@@ -1,0 +1,181 @@
+"""Training that goes on after a crash as if there had been none."""
+
+import os
+import pathlib
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_seqcredit import backend
+from keras_seqcredit.callbacks import training_state
+
+
+class ExactResume(keras.callbacks.Callback):
+    """Goes on with a training that was killed, and ends where it would have.
+
+    Like `keras.callbacks.BackupAndRestore` it saves the state after each epoch,
+    and the same call of `fit` in a new process goes on after the last epoch
+    that was saved. It also keeps what that callback leaves out:
+
+    - the random seeds of all layers, such as `Dropout`;
+    - the state of NumPy's and Python's own random numbers, from which Keras
+      takes the order of arrays on JAX;
+    - what other callbacks have counted, see `keep`;
+    - the losses of the epochs before, which `fit` returns with the new ones.
+
+    A state is written beside the last one and then takes its place in one step:
+    a process that is killed while it writes leaves the last one as it was.
+
+    On TensorFlow the order of arrays comes from the global seed: call
+    `keras.utils.set_random_seed` before `fit`. An order of your own should
+    depend on the epoch alone, or come from NumPy.
+
+    Args:
+        backup_dir: The folder for the state, of this training alone. Several
+            processes of one training share it; the first one writes.
+        keep: Sequence of callbacks of the same `fit`, such as
+            `keras.callbacks.EarlyStopping`, whose attributes that are numbers,
+            texts or arrays are kept, too.
+        delete_checkpoint: Boolean, whether a training that has come to its end
+            deletes the state. Defaults to `True`.
+
+    Put it last among the callbacks, so that it saves what the others have done.
+    The model must be built, or be one that `fit` builds.
+
+    Raises:
+        ValueError: at the start of training, if the model is not built, or if
+            the folder holds the state of another training: of other weights,
+            another argument of `compile`, or epochs of another length. Nothing
+            is overwritten.
+
+    Example:
+
+    ```python
+    import keras
+
+    from keras_seqcredit import callbacks
+    from keras_seqcredit import datasets
+    from keras_seqcredit import layers
+
+    keras.utils.set_random_seed(0)
+    x, y = datasets.copying_memory(64, length=10, one_hot=True, seed=0)
+    model = keras.Sequential(
+        [
+            keras.Input((None, 10)),
+            layers.SABLSTM(16, k_top=3, return_sequences=True),
+            keras.layers.Dense(9, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    plateau = keras.callbacks.ReduceLROnPlateau("loss")
+    resume = callbacks.ExactResume("backup", keep=[plateau])
+    model.fit(x, y, epochs=2, callbacks=[plateau, resume])
+    ```
+    """
+
+    def __init__(
+        self,
+        backup_dir: str | os.PathLike[str],
+        keep: Sequence[keras.callbacks.Callback] = (),
+        delete_checkpoint: bool = True,
+    ) -> None:
+        super().__init__()
+        if not os.fspath(backup_dir):
+            raise ValueError(
+                "Expected `backup_dir` to be the path of a folder. Received: "
+                f"backup_dir={backup_dir!r}"
+            )
+        wrong = [x for x in keep if not isinstance(x, keras.callbacks.Callback)]
+        if wrong:
+            raise ValueError(
+                "Expected `keep` to be callbacks. Received: "
+                f"keep with {wrong[0]!r}"
+            )
+        # Passed args.
+        self.backup_dir = pathlib.Path(backup_dir)
+        self.keep = list(keep)
+        self.delete_checkpoint = delete_checkpoint
+
+        # Other args.
+        self._training: dict[str, Any] = {}
+        self._logs: list[dict[str, Any]] = []
+        self._found: Any = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        model = self.model
+        if not model.built:
+            raise ValueError(
+                "Expected a model that is built before `fit`, by a call on a "
+                f"batch or by `build`. Received: an unbuilt {model.name}"
+            )
+        self._training = training_state.describe(model, self.params)
+        self._logs = []
+        self._found = training_state.load(self.backup_dir)
+        if self._found is None:
+            return
+        weights, numbers, arrays = self._found
+        changes = training_state.differences(
+            numbers["training"], self._training
+        )
+        if changes:
+            raise ValueError(
+                f"{self.backup_dir} holds the state of another training. "
+                "Expected the same model, `compile` and data, or an empty "
+                f"folder. Received: {'; '.join(changes)}"
+            )
+        optimizer = model.optimizer
+        if optimizer is not None and not optimizer.built:
+            optimizer.build(model.trainable_variables)
+        model.load_weights(str(weights))
+        training_state.set_seeds(model, arrays)
+        model._initial_epoch = numbers["epoch"]
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if self._found is None:
+            return
+        # Not before: `fit` has drawn, and other callbacks have reset.
+        (_, numbers, arrays), self._found = self._found, None
+        training_state.set_random_state(numbers["random"], arrays)
+        training_state.set_callback_state(
+            self.keep, numbers["callbacks"], arrays
+        )
+        for one in numbers["logs"]:
+            self._record(**one)
+            self.model.history.on_epoch_end(**one)
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        self._record(epoch, logs or {})
+        if backend.process_index() != 0:
+            return
+        random_numbers, random_arrays = training_state.random_state()
+        callbacks, callback_arrays = training_state.callback_state(self.keep)
+        training_state.save(
+            self.backup_dir,
+            epoch + 1,
+            self.model,
+            {
+                "epoch": epoch + 1,
+                "training": self._training,
+                "random": random_numbers,
+                "callbacks": callbacks,
+                "logs": self._logs,
+            },
+            {
+                **training_state.seed_arrays(self.model),
+                **random_arrays,
+                **callback_arrays,
+            },
+        )
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self.delete_checkpoint and backend.process_index() == 0:
+            shutil.rmtree(self.backup_dir, ignore_errors=True)
+
+    def _record(self, epoch: int, logs: dict[str, Any]) -> None:
+        self._logs.append({"epoch": epoch, "logs": dict(logs)})
