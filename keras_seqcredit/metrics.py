@@ -216,15 +216,14 @@ class ActiveUnits(keras.metrics.Metric):
         weight = ops.broadcast_to(weight, ops.shape(means[..., :1]))
         axes = tuple(range(len(means.shape) - 1))
         count, total = self.count.value, self.total.value
-        # Of each replica, as its part in the sum of all.
+        # Each replica holds its part of the sums, the same as all others.
         new_count = backend.replica_mean(ops.sum(weight))
         new_total = backend.replica_mean(ops.sum(weight * means, axis=axes))
         mean = new_total / ops.maximum(new_count, 1e-30)
         squares = ops.sum(weight * ops.square(means - mean), axis=axes)
         # What lies between the mean so far and that of the new data.
         gap = ops.square(mean - total / ops.maximum(count, 1e-30))
-        before = count / backend.num_replicas()
-        both = before * new_count / ops.maximum(before + new_count, 1e-30)
+        both = count * new_count / ops.maximum(count + new_count, 1e-30)
         self.squares.assign_add(squares + both * gap)
         self.total.assign_add(new_total)
         self.count.assign_add(new_count)

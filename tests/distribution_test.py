@@ -15,8 +15,7 @@ import pytest
 
 from keras_seqcredit import layers
 from keras_seqcredit import metrics
-from keras_seqcredit import models
-from keras_seqcredit import schedules
+from keras_seqcredit import utils
 from tests import small_systems
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
@@ -75,6 +74,11 @@ def same_noise(monkeypatch):
     return {"head": MeanHead}
 
 
+def sgd(rate, **kwargs):
+    """Not Adam, whose steps have the sign of gradients that are rounded."""
+    return keras.optimizers.SGD(rate / 10, momentum=0.9, **kwargs)
+
+
 def trained(make, **kwargs):
     model = small_systems.compiled(make, **kwargs)
     history = fitted(model, make)
@@ -112,12 +116,115 @@ def test_data_parallel_trains_as_one_device(name, same_noise):
     kwargs = {}
     if name in ("autoregressive", "professor_forcing"):
         kwargs = same_noise
-    # Steps of Adam have the sign of gradients that are rounded.
-    optimizer = lambda rate, **kwargs: keras.optimizers.SGD(  # noqa: E731
-        rate / 10, momentum=0.9, **kwargs
-    )
-    one = trained(make, optimizer=optimizer, **kwargs)
+    one = trained(make, optimizer=sgd, **kwargs)
     with data_parallel():
-        several = trained(make, optimizer=optimizer, **kwargs)
+        several = trained(make, optimizer=sgd, **kwargs)
     for found, expected in zip(several, one, strict=True):
         assert_same(found, expected)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="JAX has no replicas")
+def test_replicas_draw_other_noise():
+    with data_parallel():
+        layer = layers.StochasticRNN(4, latent_dim=2, return_sequences=True)
+        layer.build((None, 5, 3))
+    x = keras.ops.ones((2, 5, 3))
+    strategy = mirrored_strategy()
+    found = [
+        strategy.experimental_local_results(
+            strategy.run(layer, (x,), {"sample_from": "prior"})
+        )
+        for _ in range(2)
+    ]
+    draws = [np.array(y) for pair in found for y in pair]
+    for i in range(4):
+        for j in range(i):
+            assert not np.allclose(draws[i], draws[j])
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="replicas are tested above")
+def test_devices_draw_other_noise():
+    with data_parallel():
+        model = small_systems.compiled(small_systems.walkback)
+        x = np.ones((8, small_systems.FEATURES), "float32")
+        last = np.array(model.predict(x, batch_size=8, verbose=0)["last"])
+    assert len(np.unique(last, axis=0)) == 8
+
+
+def test_active_units_are_those_of_all_replicas():
+    means = np.random.normal(size=(16, 5, 3)).astype("float32")
+    means[8:] += [0.0, 1.0, 2.0]
+    one = metrics.ActiveUnits(3)
+    one.update_state(means)
+    one.update_state(means + 1)
+    with data_parallel():
+        several = metrics.ActiveUnits(3)
+        if not TENSORFLOW:
+            several.update_state(means)
+            several.update_state(means + 1)
+    if TENSORFLOW:
+        halves = np.split(means, 2)
+        strategy = mirrored_strategy()
+        for shift in (0, 1):
+            shared = strategy.experimental_distribute_values_from_function(
+                lambda context, shift=shift: keras.ops.convert_to_tensor(
+                    halves[context.replica_id_in_sync_group] + shift
+                )
+            )
+            strategy.run(several.update_state, (shared,))
+    np.testing.assert_allclose(several.variances(), one.variances(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("examples, batch_size", [(30, 10), (24, 15)])
+def test_says_that_a_batch_cannot_be_shared(examples, batch_size):
+    if TENSORFLOW:  # It has two replicas.
+        examples, batch_size = examples + 1, batch_size + batch_size % 2
+    with data_parallel():
+        model = small_systems.compiled(small_systems.autoregressive)
+        x = np.zeros((examples, 5, small_systems.FEATURES), "float32")
+        with pytest.raises(ValueError, match=f"Received: {examples} examples"):
+            model.fit(x, batch_size=batch_size, verbose=0)
+    utils.check_batches(
+        small_systems.compiled(small_systems.autoregressive), 31, 7
+    )
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="JAX compiles on any devices")
+def test_says_that_xla_has_no_replicas():
+    with data_parallel():
+        model = small_systems.autoregressive()
+        model.compile("adam", jit_compile=True)
+    x = np.zeros((4, 5, small_systems.FEATURES), "float32")
+    with pytest.raises(ValueError, match="Received: jit_compile=True"):
+        model.fit(x, verbose=0)
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="Keras has it on JAX only")
+@pytest.mark.parametrize("name", ["sparse_attentive", "stochastic"])
+def test_model_parallel_trains_as_one_device(name):
+    make = small_systems.SYSTEMS[name]
+    one = trained(make, optimizer=sgd)
+    mesh = keras.distribution.DeviceMesh(
+        (2, 4),
+        ("batch", "model"),
+        devices=keras.distribution.list_devices("cpu"),
+    )
+    layout = keras.distribution.LayoutMap(mesh)
+    # As in the guide "Several devices".
+    layout[".*(cell|attention|prior|posterior)/.*kernel"] = (None, "model")
+    parallel = keras.distribution.ModelParallel(
+        layout_map=layout, batch_dim_name="batch"
+    )
+    with distribution(parallel):
+        several = trained(make, optimizer=sgd)
+        model = small_systems.compiled(make)
+    for found, expected in zip(several, one, strict=True):
+        assert_same(found, expected)
+    kernels = [v for v in model.weights if v.path.endswith("kernel")]
+    sharded = [
+        v
+        for v in kernels
+        if v.value.addressable_shards[0].data.shape[1] * 4 == v.shape[1]
+    ]
+    assert len(sharded) >= 4
+    assert any(v.path.endswith("cell/recurrent_kernel") for v in sharded)

@@ -14,7 +14,7 @@ def sparse_attentive():
     return keras.Sequential(
         [
             keras.Input((TIME, FEATURES)),
-            layers.SABGRU(6, k_top=2, k_trunc=3),
+            layers.SABGRU(8, k_top=2, k_trunc=3),
             keras.layers.Dropout(0.2),
             keras.layers.Dense(CLASSES, activation="softmax"),
         ]
@@ -23,7 +23,7 @@ def sparse_attentive():
 
 def stochastic():
     x = keras.Input((TIME, FEATURES))
-    h = layers.StochasticRNN(6, latent_dim=2, kl_weight=_weight())(x)
+    h = layers.StochasticRNN(8, latent_dim=2, kl_weight=_weight())(x)
     outputs = keras.layers.Dense(CLASSES, activation="softmax")(h)
     return keras.Model(x, outputs)
 

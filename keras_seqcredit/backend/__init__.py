@@ -15,6 +15,8 @@ Every backend module has the same functions:
   gradients, variables)`;
 - `num_replicas()`, `replica_mean(x)`, `replica_seed(seed)`: how many replicas
   see a part of the batch each, the mean over them, and a seed for each;
+- `num_shares(model)`, `check_replicas(model)`: among how many devices a batch
+  of the model is shared, and whether they can;
 - `process_index()`: of this process among those that train together;
 - `train_in_steps(model, ...)`: a training step in which a loop updates the
   weights many times;
@@ -30,9 +32,11 @@ import keras
 if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import add_rows
     from keras_seqcredit.backend.tensorflow import apply_gradients
+    from keras_seqcredit.backend.tensorflow import check_replicas
     from keras_seqcredit.backend.tensorflow import compiled
     from keras_seqcredit.backend.tensorflow import custom_gradient
     from keras_seqcredit.backend.tensorflow import num_replicas
+    from keras_seqcredit.backend.tensorflow import num_shares
     from keras_seqcredit.backend.tensorflow import process_index
     from keras_seqcredit.backend.tensorflow import read
     from keras_seqcredit.backend.tensorflow import replica_mean
@@ -45,9 +49,11 @@ if keras.backend.backend() == "tensorflow":
 elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import add_rows
     from keras_seqcredit.backend.jax import apply_gradients
+    from keras_seqcredit.backend.jax import check_replicas
     from keras_seqcredit.backend.jax import compiled
     from keras_seqcredit.backend.jax import custom_gradient
     from keras_seqcredit.backend.jax import num_replicas
+    from keras_seqcredit.backend.jax import num_shares
     from keras_seqcredit.backend.jax import process_index
     from keras_seqcredit.backend.jax import read
     from keras_seqcredit.backend.jax import replica_mean
@@ -67,9 +73,11 @@ else:
 __all__ = [
     "add_rows",
     "apply_gradients",
+    "check_replicas",
     "compiled",
     "custom_gradient",
     "num_replicas",
+    "num_shares",
     "process_index",
     "read",
     "replica_mean",

@@ -201,6 +201,21 @@ def process_index():
     return jax.process_index()
 
 
+def num_shares(model):
+    """How many devices share a batch of this process."""
+    del model
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return 1
+    mesh = distribution.device_mesh
+    axis = mesh.axis_names.index(distribution.batch_dim_name)
+    return max(1, mesh.shape[axis] // jax.process_count())
+
+
+def check_replicas(model):
+    """There is one, see `num_replicas`."""
+
+
 def num_replicas():
     """One: arrays of JAX are those of all devices together."""
     return 1

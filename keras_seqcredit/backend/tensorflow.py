@@ -232,6 +232,21 @@ def process_index():
     return 0  # `MirroredStrategy` is one process.
 
 
+def num_shares(model):
+    """How many devices share a batch of this process."""
+    return model.distribute_strategy.num_replicas_in_sync
+
+
+def check_replicas(model):
+    """Raises an error for several replicas and XLA, which cannot have them."""
+    if model.jit_compile is True and num_shares(model) > 1:
+        raise ValueError(
+            "Replicas of `tf.distribute` wait for each other in the middle of "
+            "a step. Expected `jit_compile='auto'` or `False` in `compile`. "
+            "Received: jit_compile=True"
+        )
+
+
 def num_replicas():
     """How many replicas of `tf.distribute` share a batch."""
     return tf.distribute.get_strategy().num_replicas_in_sync

@@ -6,6 +6,7 @@ import keras
 
 from keras_seqcredit import backend
 from keras_seqcredit.models.finite_loss import FiniteLoss
+from keras_seqcredit.utils.check_batches import check_batches
 
 
 class FittedOnInputs:
@@ -14,6 +15,7 @@ class FittedOnInputs:
     def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
         """As `keras.Model.fit`; a loss that is not finite raises."""
         self._build_for(x)
+        _check_shares(self, x, *args, **kwargs)
         y = _or_placeholder(y, kwargs)
         # First: no other callback shall save what a bad batch has left.
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -68,6 +70,14 @@ def _shapes(data):
     return keras.tree.map_structure(
         lambda leaf: (None, *leaf.shape[1:]), inputs
     )
+
+
+def _check_shares(model, x, batch_size=None, *args, **kwargs) -> None:
+    """Whether devices can share batches of arrays."""
+    del args, kwargs
+    sizes = {len(a) for a in keras.tree.flatten(x) if hasattr(a, "__len__")}
+    if len(sizes) == 1 and not isinstance(x, keras.utils.PyDataset):
+        check_batches(model, sizes.pop(), batch_size or 32)
 
 
 def _or_placeholder(y, arguments):
