@@ -11,11 +11,13 @@ to test on are seen once, by the best net.
 Writes to `--logdir`: logs for TensorBoard, whose page "HParams" compares the
 trials; the best net; the figures as JSON. A search that was killed goes on
 inside the trial that was running, by the same command; so does one that is
-given more trials.
+given more trials. `--workers 2` runs two trials at once.
 """
 
 import argparse
+import functools
 import pathlib
+import shutil
 
 import common
 
@@ -47,6 +49,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--batch-size", type=int, nargs="+", default=[32, 64])
     add("--max-parameters", type=int, help="larger nets are not tried")
     add("--train-size", type=int, help="digits to train on, by default all")
+    add("--workers", type=int, default=1, help="trials at the same time")
     add("--seed", type=int, default=0)
     add("--logdir", type=pathlib.Path, default="runs/tune")
     add(
@@ -69,7 +72,8 @@ def load_data(arguments: argparse.Namespace):
     return train, (x[:held_out], y[:held_out]), test
 
 
-def make_tuner(train, arguments: argparse.Namespace):
+def make_tuner(arguments: argparse.Namespace):
+    train, _, _ = load_data(arguments)
     space = tuners.SABHyperModel(
         train[0].shape[1:],
         num_outputs=10,
@@ -93,8 +97,30 @@ def make_tuner(train, arguments: argparse.Namespace):
         seed=arguments.seed,
         directory=arguments.logdir,
         project_name="search",
-        overwrite=not arguments.resume,
     )
+
+
+def search(tuner, arguments: argparse.Namespace) -> None:
+    train, held_out, _ = load_data(arguments)
+    tuner.search(
+        *train,
+        validation_data=held_out,
+        validation_batch_size=len(held_out[0]),
+        verbose=2,
+    )
+
+
+def run_search(arguments: argparse.Namespace):
+    """The tuner, with all trials."""
+    if arguments.workers > 1:
+        return tuners.parallel_search(
+            functools.partial(make_tuner, arguments),
+            functools.partial(search, arguments=arguments),
+            arguments.workers,
+        )
+    tuner = make_tuner(arguments)
+    search(tuner, arguments)
+    return tuner
 
 
 def describe(trial) -> dict:
@@ -137,16 +163,14 @@ def main() -> None:
         if name not in ("logdir", "resume")
     }
     common.check_settings(
-        arguments.logdir, settings, arguments.resume, free=("max_trials",)
+        arguments.logdir,
+        settings,
+        arguments.resume,
+        free=("max_trials", "workers"),
     )
-    train, held_out, test = load_data(arguments)
-    tuner = make_tuner(train, arguments)
-    tuner.search(
-        *train,
-        validation_data=held_out,
-        validation_batch_size=len(held_out[0]),
-        verbose=2,
-    )
+    if not arguments.resume:
+        shutil.rmtree(arguments.logdir / "search", ignore_errors=True)
+    tuner = run_search(arguments)
     trials = {
         name: describe(trial)
         for name, trial in sorted(tuner.oracle.trials.items())
@@ -154,6 +178,7 @@ def main() -> None:
     print_table(trials)
     if not any(trial["status"] == "COMPLETED" for trial in trials.values()):
         raise SystemExit("No trial has come to its end.")
+    _, _, test = load_data(arguments)
     model = tuner.get_best_models()[0]
     path = arguments.logdir / "best.keras"
     model.save(path)

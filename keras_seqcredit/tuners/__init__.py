@@ -1,5 +1,6 @@
-"""Search spaces of every system, for KerasTuner."""
+"""Search spaces of every system, for KerasTuner, and parallel searches."""
 
+from keras_seqcredit.tuners.parallel_search import parallel_search
 from keras_seqcredit.tuners.professor_forcing_hyper_model import (
     ProfessorForcingHyperModel,
 )
@@ -12,4 +13,5 @@ __all__ = [
     "SABHyperModel",
     "WalkbackHyperModel",
     "ZForcingHyperModel",
+    "parallel_search",
 ]

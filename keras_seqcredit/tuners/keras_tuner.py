@@ -9,4 +9,5 @@ keras_tuner: Any = import_optional(
 )
 FailedTrialError: Any = keras_tuner.errors.FailedTrialError
 FatalError: Any = keras_tuner.errors.FatalError
+FatalRuntimeError: Any = keras_tuner.errors.FatalRuntimeError
 FatalValueError: Any = keras_tuner.errors.FatalValueError

@@ -19,6 +19,7 @@ from keras_seqcredit.tuners.failed_trials import failing_trials
 from keras_seqcredit.tuners.keras_tuner import FailedTrialError
 from keras_seqcredit.tuners.keras_tuner import FatalValueError
 from keras_seqcredit.tuners.keras_tuner import keras_tuner
+from keras_seqcredit.tuners.search_configuration import check_configuration
 from keras_seqcredit.tuners.trial_progress import TrialProgress
 
 
@@ -164,7 +165,8 @@ class TunedModel(keras_tuner.HyperModel):
                 parameters, its loss or its objective is not finite, or memory
                 runs out. The search goes on.
             FatalValueError: of KerasTuner, if the arguments do not fit the
-                search space. The search ends.
+                search space, or the folder is that of a search for another
+                objective. The search ends.
         """
         kwargs = self._fit_arguments(hp, x, kwargs)
         callbacks = keras.tree.flatten(callbacks or [])
@@ -172,6 +174,7 @@ class TunedModel(keras_tuner.HyperModel):
         best_epoch = _find(callbacks, "objective", "best_value")
         progress = None
         if trial is not None:
+            check_configuration(trial.tuner, is_reloaded=True)
             # KerasTuner reloads a search only if one of its trials has ended:
             # without this, one that is killed in the first starts anew.
             trial.tuner.save()

@@ -25,9 +25,10 @@ def test_a_search(run_example, capsys):
     assert model.count_params() == result["parameters"]
     assert any((logdir / "logs" / "trial_0").rglob("events*"))
     # By the same command it is not searched again; with more trials it goes
-    # on.
-    again, _ = run_example("tune", *FLAGS, "--max-trials=2")
+    # on, also with more workers.
+    again, _ = run_example("tune", *FLAGS, "--max-trials=3", "--workers=2")
     assert again["trials"]["0"] == result["trials"]["0"]
-    assert len(again["trials"]) == 2
+    statuses = [trial["status"] for trial in again["trials"].values()]
+    assert statuses == ["COMPLETED"] * 3
     settings = json.loads((logdir / "settings.json").read_text())
-    assert settings["max_trials"] == 2
+    assert settings["max_trials"] == 3

@@ -1,0 +1,84 @@
+"""Whose search a folder holds, so that no other one goes on with it."""
+
+import json
+import pathlib
+from typing import Any
+
+from keras_seqcredit.tuners.keras_tuner import FatalValueError
+
+FILE = "configuration.json"
+
+
+def check_configuration(tuner: Any, is_reloaded: bool = False) -> None:
+    """Whether a folder is that of a search, or of none, which it then is.
+
+    KerasTuner goes on with whatever it finds: with the search space of the
+    folder, and with scores of another objective.
+
+    Args:
+        tuner: A tuner of KerasTuner.
+        is_reloaded: Boolean, whether the space of the tuner is already that of
+            the folder; then it is not compared.
+
+    Raises:
+        FatalValueError: of KerasTuner, if the folder holds another search.
+    """
+    path = pathlib.Path(tuner.project_dir) / FILE
+    if not path.exists():
+        _write(path, {**_describe(tuner), "space": _space(tuner)})
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    now = _describe(tuner)
+    changed = [
+        f"{name} {_text(before[name])} became {_text(now[name])}"
+        for name in now
+        if before[name] != now[name]
+    ]
+    if not is_reloaded:
+        names = _changed(before["space"], _space(tuner))
+        if names:
+            changed.append(f"other hyperparameters {', '.join(names)}")
+    if changed:
+        raise FatalValueError(
+            f"Expected {path.parent} to hold no other search: KerasTuner would "
+            "mix the two. Give another `project_name`, or delete the folder. "
+            f"Received: {'; '.join(changed)}"
+        )
+
+
+def _describe(tuner: Any) -> dict[str, Any]:
+    objective = tuner.oracle.objective
+    return {
+        "tuner": type(tuner).__name__,
+        "objective": [
+            [part.name, part.direction]
+            for part in getattr(objective, "objectives", [objective])
+        ],
+    }
+
+
+def _space(tuner: Any) -> list[dict[str, Any]]:
+    # As JSON has it: without tuples.
+    return json.loads(
+        json.dumps(tuner.oracle.get_space().get_config()["space"])
+    )
+
+
+def _changed(before: list[Any], now: list[Any]) -> list[str]:
+    """The names of hyperparameters that only one of two spaces has."""
+    different = [found for found in before if found not in now]
+    different += [found for found in now if found not in before]
+    return sorted({found["config"]["name"] for found in different})
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return " and ".join(f"{name} ({direction})" for name, direction in value)
+
+
+def _write(path: pathlib.Path, configuration: dict[str, Any]) -> None:
+    # A killed process leaves no half of one.
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(configuration), encoding="utf-8")
+    partial.replace(path)
