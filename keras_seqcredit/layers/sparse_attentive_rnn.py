@@ -80,7 +80,8 @@ class SparseAttentiveRNN(keras.layers.RNN):
             recurrence with XLA where the model around it is not compiled (its
             default on a CPU). A new sequence length then costs a compilation,
             as in a compiled model. `"auto"` compiles. Set `False` to export to
-            a runtime without XLA. JAX ignores it.
+            a runtime without XLA, such as ONNX; writing to the memory then
+            takes longer. JAX ignores it.
         **kwargs: `return_sequences`, `return_state`, `go_backwards`,
             `stateful`, `zero_output_for_mask` and what else
             `keras.layers.RNN` takes, except `unroll`.
@@ -460,6 +461,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
             self.memory_size,
             self.return_summary,
             cell.linear,
+            not self.jit_compile and keras.backend.backend() == "tensorflow",
         )
 
     def step(self, inputs: Tensor, state: list) -> tuple[Tensor, list]:

@@ -1,6 +1,7 @@
 """Models."""
 
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
+from keras_seqcredit.models.export_generation import export_generation
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
 from keras_seqcredit.models.transition_networks import transition_mlp
 from keras_seqcredit.models.transition_networks import transition_unet
@@ -12,6 +13,7 @@ __all__ = [
     "ProfessorForcing",
     "VariationalWalkback",
     "ZForcing",
+    "export_generation",
     "transition_mlp",
     "transition_unet",
 ]

@@ -97,7 +97,7 @@ class LatentSampling(SequenceModel):
     def _generate(self, length, start, noise, keys, temperature, *given):
         prompt = given[0] if start else None
         conditions = given[-1] if len(given) > bool(start) else None
-        batch = noise.shape[1]
+        batch = ops.shape(noise)[1]
         frame, state = self._after_prompt(prompt, conditions, batch)
         steps = length - start
         xs = [noise[start:], keys[start:]]

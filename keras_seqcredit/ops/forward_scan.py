@@ -107,10 +107,11 @@ def _remember_and_read(settings, operands, clock, store, states, index, mask):
         place = ops.where(writes, place, size(store.memory, 1) - 1)
         occupied = occupied & writes
     cached = settings.score.cache(operands.score, content)
+    write = _write_copy if settings.without_xla else _write
     store = _Store(
-        _write(store.memory, content, place),
-        store.cached if absent(cached) else _write(store.cached, cached, place),
-        _write(store.occupied, occupied, place),
+        write(store.memory, content, place),
+        store.cached if absent(cached) else write(store.cached, cached, place),
+        write(store.occupied, occupied, place),
     )
     kept = content if settings.remember_provisional else ()
     return states, store, (kept, weights, indices)
@@ -120,6 +121,13 @@ def _write(slots, value, place):
     zero = ops.zeros((), "int32")
     start = [zero, place, zero][: len(slots.shape)]
     return ops.slice_update(slots, start, value[:, None])
+
+
+def _write_copy(slots, value, place):
+    """As `_write`, without an operation that only XLA's users have."""
+    written = ops.arange(size(slots, 1), dtype="int32") == place
+    written = ops.reshape(written, (-1, *[1] * (len(slots.shape) - 2)))
+    return ops.where(written, value[:, None], slots)
 
 
 def _segments(settings, operands, clock):

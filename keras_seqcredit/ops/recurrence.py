@@ -26,6 +26,8 @@ class Settings(NamedTuple):
             `linear(weights, constants, x, states) -> gates (B, G)`. The cell
             is then given the gates in place of `x`. They are kept, so that
             the way back repeats no matrix product.
+        without_xla: write to the memory by operations that every runtime
+            has. Each write copies the memory.
     """
 
     cell: Callable[..., list]
@@ -37,6 +39,7 @@ class Settings(NamedTuple):
     memory_size: int | None = None
     keep_summary: bool = False
     linear: Callable[..., Tensor] | None = None
+    without_xla: bool = False
 
     @property
     def linear_at_once(self) -> bool:
@@ -167,6 +170,5 @@ def select(mask, chosen, other):
 
 def infinite_to_nan(inputs):
     """Gates would turn an infinity into a finite state, in silence."""
-    return ops.where(
-        ops.isfinite(inputs), inputs, ops.full_like(inputs, float("nan"))
-    )
+    # A constant: without one, tf2onnx selects by products, and 0 * NaN is NaN.
+    return ops.where(ops.isfinite(inputs), inputs, float("nan"))

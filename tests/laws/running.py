@@ -30,8 +30,13 @@ def is_float(x):
 
 
 def build(row, dtype=None):
+    """As `build_noisy`, latents drawn without noise: calls can be compared."""
+    return silenced(build_noisy(row, dtype))
+
+
+def build_noisy(row, dtype=None):
     """A new object, its weights made and none of them zero by chance."""
-    layer = silenced(row.create(dtype))
+    layer = row.create(dtype)
     layer.build((BATCH, TIME, FEATURES))
     random = np.random.default_rng(0)
     for variable in layer.trainable_variables:
@@ -40,7 +45,7 @@ def build(row, dtype=None):
 
 
 def silenced(layer):
-    """The layer, its latents drawn without noise: two calls can be compared."""
+    """The layer, its latents drawn without noise."""
     if hasattr(layer, "latents"):
         layer.latents.noise = lambda shape, seed: ops.zeros(
             (*shape, layer.latents.size)

@@ -1,0 +1,294 @@
+"""Generation by a trained model, where this package is not installed."""
+
+import inspect
+import os
+import pathlib
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
+from keras_seqcredit.models.autoregressive_rnn import time_first
+from keras_seqcredit.models.given_key import GivenKey
+from keras_seqcredit.models.professor_forcing import ProfessorForcing
+from keras_seqcredit.models.sequence_model import each_step
+from keras_seqcredit.models.variational_walkback import VariationalWalkback
+from keras_seqcredit.models.z_forcing import ZForcing
+
+# Files that Keras writes in other ways.
+_OTHER_FORMATS = (".h5", ".keras", ".onnx", ".tflite")
+
+
+def export_generation(
+    model: Any,
+    path: str | os.PathLike[str],
+    prompt: Any = None,
+    conditions: Any = None,
+    **arguments: Any,
+) -> None:
+    """Exports how a model generates, as a TensorFlow SavedModel.
+
+    It has one endpoint, `generate(seed)`, an int32 scalar, or
+    `generate(seed, prompt, conditions)` with those of the two that are asked
+    for. It returns what `model.generate` returns, and draws the same for the
+    same seed: on JAX what the model draws for it, on TensorFlow other numbers,
+    as XLA has its own. All other arguments are fixed, so is the number of
+    steps. What a prompt holds is not checked. Where it runs, TensorFlow is
+    needed, but neither Keras nor this package.
+
+    TensorFlow 2.21 cannot run what JAX 0.10 exports of attention and of
+    `top_k`: export those models on TensorFlow.
+
+    Args:
+        model: An `AutoregressiveRNN`, `ProfessorForcing`, `ZForcing` or
+            `VariationalWalkback` that has seen data.
+        path: String or path, the folder to write.
+        prompt: `keras.InputSpec` or None, shape and dtype of what sequences
+            begin with: `(batch, steps, features)` or integers
+            `(batch, steps)`. On TensorFlow the batch may be None, and for an
+            `AutoregressiveRNN` the steps too: longer prompts are cut then.
+        conditions: `keras.InputSpec` or None, shape and dtype of conditions,
+            the batch as in `prompt`.
+        **arguments: Other arguments of `model.generate`: `length`,
+            `num_samples`, `temperature` and, of an `AutoregressiveRNN`,
+            `top_k` and `stop`. Of a `VariationalWalkback` those of
+            `model.sample`: `num_samples` and `extra_steps`.
+
+    Raises:
+        ValueError: if the model is of another kind or has not seen data, or if
+            an argument is wrong.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+
+    from keras_seqcredit import layers
+    from keras_seqcredit import models
+
+    model = models.AutoregressiveRNN(
+        keras.layers.GRUCell(16), layers.GaussianHead(2)
+    )
+    model.compile("adam")
+    model.fit(np.random.randn(32, 10, 2).astype("float32"), batch_size=16)
+    models.export_generation(model, "served", length=20, num_samples=3)
+    ```
+
+    Where it is served:
+
+    ```python
+    import tensorflow as tf
+
+    served = tf.saved_model.load("served")
+    samples = served.generate(seed=tf.constant(7))
+    assert samples.shape == (3, 20, 2)
+    ```
+    """
+    path = _checked_path(path)
+    if isinstance(model, ProfessorForcing):
+        model = model.generator
+    specs = {"prompt": prompt, "conditions": conditions}
+    specs = {name: spec for name, spec in specs.items() if spec is not None}
+    make: Any
+    if isinstance(model, AutoregressiveRNN):
+        make = _autoregressive
+    elif isinstance(model, ZForcing):
+        make = _with_latents
+    elif isinstance(model, VariationalWalkback):
+        make = _walkback
+    else:
+        raise ValueError(
+            "Expected a model that generates: an `AutoregressiveRNN`, "
+            "`ProfessorForcing`, `ZForcing` or `VariationalWalkback`. "
+            f"Received: {model!r}"
+        )
+    model._check_built()
+    known = [*inspect.signature(make).parameters][2:]
+    if not set(arguments) <= set(known):
+        raise ValueError(
+            f"Expected arguments among {known} to export a "
+            f"{type(model).__name__}. Received: {sorted(arguments)}"
+        )
+    draw = make(model, specs, **arguments)
+    inputs = {"seed": keras.InputSpec(shape=(), dtype="int32"), **specs}
+
+    def generate(*values):
+        return draw(**dict(zip(inputs, values, strict=True)))
+
+    # TensorFlow names the inputs of the file after it.
+    generate.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+            for name in inputs
+        ]
+    )
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("generate", generate, list(inputs.values()))
+    archive.write_out(path, verbose=False)
+
+
+def _autoregressive(
+    model,
+    specs,
+    length=None,
+    num_samples=1,
+    temperature=1.0,
+    top_k=None,
+    stop=None,
+):
+    """`draw(seed, prompt=None, conditions=None)` of an `AutoregressiveRNN`."""
+    _check(model, specs, length, num_samples, temperature)
+    check_integer("top_k", top_k, optional=True)
+    for name, value in [("top_k", top_k), ("stop", stop)]:
+        if value is not None and not model.head.gives_integers:
+            raise ValueError(
+                f"`{name}` is of classes. Expected a model with a "
+                f"`CategoricalHead`. Received: {name}={value}, "
+                f"head={model.head}"
+            )
+
+    def draw(seed, prompt=None, conditions=None):
+        keys = _keys(model, _state(model, seed, 0), length)
+        xs = {"key": keys}
+        total = _total(num_samples, prompt, conditions)
+        if prompt is not None:
+            prompt = ops.repeat(prompt[:, :length], num_samples, axis=0)
+            steps = ops.shape(prompt)[1]
+            rest = ops.zeros((total, length - steps, *prompt.shape[2:]))
+            rest = ops.cast(rest, prompt.dtype)
+            xs["given"] = time_first(ops.concatenate([prompt, rest], axis=1))
+            xs["is_given"] = ops.arange(length) < steps
+        if conditions is not None:
+            conditions = ops.repeat(conditions, num_samples, axis=0)
+            xs["conditions"] = each_step(model._conditions(conditions), length)
+        carry = model._start(total, length)
+        samples = model._generate(top_k, carry, xs, temperature)[1]
+        samples = time_first(samples)
+        if stop is None:
+            return samples
+        ended = ops.cumsum(ops.cast(samples == stop, "int32"), axis=1) > 0
+        return ops.where(ended, stop, samples)
+
+    return draw
+
+
+def _with_latents(model, specs, length=None, num_samples=1, temperature=1.0):
+    """`draw(seed, prompt=None, conditions=None)` of a `ZForcing`."""
+    _check(model, specs, length, num_samples, temperature)
+    start = 0
+    if "prompt" in specs:
+        start = specs["prompt"].shape[1]
+        if start is None:
+            raise ValueError(
+                "Expected a `prompt` with a known number of steps for a "
+                f"`ZForcing`. Received: shape={specs['prompt'].shape}"
+            )
+    rnn = model.stochastic_rnn
+
+    def draw(seed, prompt=None, conditions=None):
+        total = _total(num_samples, prompt, conditions)
+        noise = GivenKey(_state(model, seed, 0))
+        noise = rnn.latents.noise((length, total), noise)
+        keys = _keys(model, _state(model, seed, 1), length)
+        given = [
+            ops.repeat(x, num_samples, axis=0)
+            for x in (prompt, conditions)
+            if x is not None
+        ]
+        # Latents of a prompt are drawn from the seed, too.
+        mapping = [(v, backend.read(v)) for v in model.variables]
+        mapping.append((rnn.seed_generator.state, _state(model, seed, 2)))
+        with keras.StatelessScope(state_mapping=mapping):
+            return model._generate(
+                length, start, noise, keys, temperature, *given
+            )
+
+    return draw
+
+
+def _walkback(model, specs, num_samples=1, extra_steps=0):
+    """`draw(seed)` of a `VariationalWalkback`."""
+    if specs:
+        raise ValueError(
+            "A `VariationalWalkback` starts from its prior. Expected neither "
+            f"`prompt` nor `conditions`. Received: {sorted(specs)}"
+        )
+    check_integer("num_samples", num_samples)
+    temperatures, steps = model._cooling(extra_steps)
+    shape = (num_samples, *model.prior_mean.shape)
+
+    def draw(seed):
+        noise = model.transition.noise(shape, GivenKey(_state(model, seed, 0)))
+        first = model.transition.draw(model._prior(), noise)
+        keys = _keys(model, _state(model, seed, 1), len(steps))
+        schedule = keys, *map(ops.convert_to_tensor, (temperatures, steps))
+        states = model._run_chain(False, first, schedule, ())
+        if not model.dequantize:
+            return ops.cast(states, "float32")
+        return ops.cast(ops.clip(ops.floor(256 * states), 0, 255), "uint8")
+
+    return draw
+
+
+def _state(model, seed, number):
+    """The state of `keras.random.SeedGenerator(seed)` after so many draws."""
+    return ops.cast(ops.stack([seed, number]), model.seed_generator.state.dtype)
+
+
+def _keys(model, state, num):
+    return GivenKey.draw(GivenKey(state), num, model.seed_generator)
+
+
+def _total(num_samples, *given):
+    """How many sequences are drawn."""
+    batches = [ops.shape(x)[0] for x in given if x is not None]
+    return batches[0] * num_samples if batches else num_samples
+
+
+def _check(model, specs, length, num_samples, temperature):
+    """What both models of sequences expect."""
+    check_integer("length", length)
+    check_integer("num_samples", num_samples)
+    if not temperature > 0:
+        raise ValueError(
+            "Expected `temperature` to be a positive number. Received: "
+            f"temperature={temperature!r}"
+        )
+    for name, spec in specs.items():
+        if not isinstance(spec, keras.InputSpec) or not spec.shape:
+            raise ValueError(
+                f"Expected `{name}` to be a `keras.InputSpec` with a shape "
+                f"and a dtype. Received: {name}={spec!r}"
+            )
+        if keras.backend.backend() == "jax" and None in spec.shape:
+            raise ValueError(
+                "Densities on JAX need known shapes. Expected the batch and "
+                f"the steps of `{name}`. Received: shape={spec.shape}"
+            )
+    if "prompt" not in specs:
+        return
+    size = model.head.event_size
+    shape = specs["prompt"].shape
+    event = () if size is None else (size,)
+    steps = shape[1] if len(shape) > 1 else 0
+    if shape[2:] != event or not (steps is None or 0 < steps <= length):
+        raise ValueError(
+            f"Expected a `prompt` of shape (batch, steps, {size}) or, of "
+            f"classes, (batch, steps), with 1 to {length} steps. Received: "
+            f"shape={shape}"
+        )
+
+
+def _checked_path(path):
+    path = pathlib.Path(path)
+    if path.suffix in _OTHER_FORMATS or path.is_file():
+        raise ValueError(
+            "Expected `path` to be a folder for a SavedModel. Received: "
+            f"path={str(path)!r}"
+        )
+    return str(path)
