@@ -8,6 +8,7 @@ everywhere.
 
 import contextlib
 import functools
+import re
 
 import keras
 import numpy as np
@@ -228,3 +229,38 @@ def test_model_parallel_trains_as_one_device(name):
     ]
     assert len(sharded) >= 4
     assert any(v.path.endswith("cell/recurrent_kernel") for v in sharded)
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="JAX compiles what devices exchange")
+@pytest.mark.parametrize("name", ["sparse_attentive", "stochastic"])
+def test_devices_exchange_nothing_within_a_loop(name):
+    import jax
+
+    with data_parallel():
+        make = small_systems.SYSTEMS[name]
+        model = small_systems.compiled(make)
+        x = np.zeros((16, small_systems.TIME, small_systems.FEATURES))
+        layout = keras.distribution.distribution().get_data_layout(x.shape)
+        x = jax.device_put(x.astype("float32"), layout.backend_layout)
+
+        def loss(trained, others, x):
+            return keras.ops.sum(model.stateless_call(trained, others, x)[0])
+
+        program = jax.jit(jax.grad(loss)).lower(
+            [v.value for v in model.trainable_variables],
+            [v.value for v in model.non_trainable_variables],
+            x,
+        )
+        text = program.compile().as_text()
+    bodies = set(re.findall(r"body=%?([\w.-]+)", text))
+    assert bodies
+    exchanges = []
+    for line in text.splitlines():
+        start = re.match(r"%?([\w.-]+) .*\{$", line)
+        if start:
+            computation = start[1]
+        if re.search(r" (all-\w+|collective-permute)(-start)?\(", line):
+            exchanges.append(computation)
+    # Gradients, once.
+    assert len(exchanges) == 1
+    assert not bodies & set(exchanges)

@@ -5,8 +5,9 @@ Every backend module has the same functions:
 - `scan(body, carry, xs, length, reverse=False)`: a loop over the leading axis
   that works under XLA, with an unknown length, and stacks outputs of any shape;
 - `vjp(function, *args, has_aux=False)`: outputs of `function` and its pullback;
-- `custom_gradient(forward, backward, operands, constants, jit_compile)`: calls
-  `forward` and differentiates it with `backward`;
+- `custom_gradient(forward, backward, operands, constants, jit_compile,
+  batch_axes=None)`: calls `forward` and differentiates it with `backward`;
+- `on_rows(function, args, batch_axes)`: each device on its part of a batch;
 - `compiled(function, layer, quickly=False)`: `function`, compiled, with the
   variables of `layer` as they are at each call; quickly what runs a few times;
 - `read(variable)`: a Keras variable's value now, as a tensor;
@@ -37,6 +38,7 @@ if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import custom_gradient
     from keras_seqcredit.backend.tensorflow import num_replicas
     from keras_seqcredit.backend.tensorflow import num_shares
+    from keras_seqcredit.backend.tensorflow import on_rows
     from keras_seqcredit.backend.tensorflow import process_index
     from keras_seqcredit.backend.tensorflow import read
     from keras_seqcredit.backend.tensorflow import replica_mean
@@ -54,6 +56,7 @@ elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import custom_gradient
     from keras_seqcredit.backend.jax import num_replicas
     from keras_seqcredit.backend.jax import num_shares
+    from keras_seqcredit.backend.jax import on_rows
     from keras_seqcredit.backend.jax import process_index
     from keras_seqcredit.backend.jax import read
     from keras_seqcredit.backend.jax import replica_mean
@@ -78,6 +81,7 @@ __all__ = [
     "custom_gradient",
     "num_replicas",
     "num_shares",
+    "on_rows",
     "process_index",
     "read",
     "replica_mean",

@@ -22,7 +22,9 @@ def vjp(function, *args, has_aux=False):
     return jax.vjp(function, *args, has_aux=has_aux)
 
 
-def custom_gradient(forward, backward, operands, constants, jit_compile):
+def custom_gradient(
+    forward, backward, operands, constants, jit_compile, batch_axes=None
+):
     """Calls `forward(operands, constants)`, differentiated by `backward`.
 
     Args:
@@ -32,6 +34,10 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
         operands: structure of tensors with a gradient.
         constants: structure of tensors without one.
         jit_compile: unused, JAX compiles where its caller does.
+        batch_axes: those of operands, constants and outputs, see `on_rows`.
+            Devices that share a batch then add up gradients once. Left to
+            itself, the compiler has them exchange rows and gradients at each
+            turn of a loop.
 
     Returns:
         The outputs.
@@ -51,7 +57,51 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
         return backward(*saved, gradients), None
 
     call.defvjp(call_forward, call_backward)
-    return call(operands, constants)
+    if batch_axes is None:
+        return call(operands, constants)
+    return on_rows(call, (operands, constants), batch_axes)
+
+
+def on_rows(function, args, batch_axes):
+    """`function(*args)`, called by each device on its own part of the batch.
+
+    Args:
+        function: computes each row of the batch from that row alone.
+        args: tuple of structures of tensors.
+        batch_axes: where the batch is in each of `args` and in what is
+            returned, an integer for each or for parts of their structures, -1
+            for nowhere.
+    """
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return function(*args)
+    name, mesh = distribution.batch_dim_name, distribution.device_mesh
+    devices = mesh.shape[mesh.axis_names.index(name)]
+    *in_axes, out_axes = batch_axes
+    sizes = []
+
+    def note(axis, part):
+        sizes.extend(x.shape[axis] for x in jax.tree.leaves(part) if axis >= 0)
+
+    jax.tree.map(note, tuple(in_axes), tuple(args))
+    traced = all(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(args))
+    if not traced or any(size % devices for size in sizes):
+        return function(*args)
+
+    def spec(axis):
+        if axis < 0:
+            return jax.P()
+        return jax.P(*[None] * axis, name)
+
+    run = jax.shard_map(
+        function,
+        mesh=mesh.backend_mesh,
+        in_specs=jax.tree.map(spec, tuple(in_axes)),
+        out_specs=jax.tree.map(spec, out_axes),
+        axis_names={name},
+        check_vma=False,
+    )
+    return run(*args)
 
 
 def read(variable):

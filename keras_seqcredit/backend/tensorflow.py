@@ -86,7 +86,9 @@ def vjp(function, *args, has_aux=False):
     return (outputs, pullback, aux) if has_aux else (outputs, pullback)
 
 
-def custom_gradient(forward, backward, operands, constants, jit_compile):
+def custom_gradient(
+    forward, backward, operands, constants, jit_compile, batch_axes=None
+):
     """Calls `forward(operands, constants)`, differentiated by `backward`.
 
     Args:
@@ -97,10 +99,12 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
         constants: structure of tensors without one.
         jit_compile: compile both with XLA when called inside a `tf.function`,
             also where that function itself is not compiled.
+        batch_axes: unused, a replica knows its own rows only.
 
     Returns:
         The outputs.
     """
+    del batch_axes
     if jit_compile and not tf.executing_eagerly():
         forward, backward = (
             tf.function(function, autograph=False, jit_compile=True)
@@ -141,6 +145,12 @@ def custom_gradient(forward, backward, operands, constants, jit_compile):
 
     flat_outputs = call(*tf.nest.flatten(operands))
     return tf.nest.pack_sequence_as(structure, flat_outputs)
+
+
+def on_rows(function, args, batch_axes):
+    """`function(*args)`; a replica knows its own rows only."""
+    del batch_axes
+    return function(*args)
 
 
 def read(variable):

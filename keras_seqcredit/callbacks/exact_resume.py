@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -151,12 +152,18 @@ class ExactResume(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         self._record(epoch, logs or {})
-        if backend.process_index() != 0:
+        if backend.process_index() == 0:
+            self._save(self.backup_dir, epoch)
             return
+        # Arrays that are spread over processes are read by all of them.
+        with tempfile.TemporaryDirectory() as folder:
+            self._save(pathlib.Path(folder), epoch)
+
+    def _save(self, folder: pathlib.Path, epoch: int) -> None:
         random_numbers, random_arrays = training_state.random_state()
         callbacks, callback_arrays = training_state.callback_state(self.keep)
         training_state.save(
-            self.backup_dir,
+            folder,
             epoch + 1,
             self.model,
             {

@@ -99,6 +99,11 @@ def is_plain(cell, network, projection, training: bool) -> bool:
 
 
 def _product(x, kernel):
+    """Of `(time, batch, features)` and a matrix."""
+    return backend.on_rows(_matrix_product, (x, kernel), (1, -1, 1))
+
+
+def _matrix_product(x, kernel):
     # Of a matrix: XLA would turn the gradient of a stack of them around.
     rows = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel)
     return ops.reshape(rows, (*ops.shape(x)[:-1], kernel.shape[-1]))

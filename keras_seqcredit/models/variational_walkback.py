@@ -325,16 +325,18 @@ class VariationalWalkback(
     def _reverse_all(self, before, after, schedule, training):
         """`_reverse` of all steps at once, `(steps, batch)`."""
         _, temperatures, steps = schedule
+        # Steps of a point side by side, so that devices can share the points.
+        before, after = (ops.swapaxes(x, 0, 1) for x in (before, after))
         shape = ops.shape(after)[:2]
         event = after.shape[2:]
         temperature, step = (
-            ops.reshape(ops.broadcast_to(x[:, None], shape), (-1,))
+            ops.reshape(ops.broadcast_to(x[None], shape), (-1,))
             for x in (temperatures, steps)
         )
         before = ops.reshape(before, (-1, *event))
         after = ops.reshape(after, (-1, *event))
         reverse = self._reverse(before, after, temperature, step, training)
-        return ops.reshape(reverse, shape)
+        return ops.transpose(ops.reshape(reverse, shape))
 
     def _walked(self, first, last, forward, reverse, sizes):
         """What is known of a walk, steps of each point in a row."""

@@ -16,6 +16,7 @@ state, `S` slots of a memory, `A` units of the attention.
 import functools
 
 from keras import ops
+from keras import tree
 
 from keras_seqcredit import backend
 from keras_seqcredit.ops.backward_scan import backward_scan
@@ -28,6 +29,12 @@ from keras_seqcredit.ops.recurrence import Settings
 from keras_seqcredit.ops.recurrence import absent
 from keras_seqcredit.ops.recurrence import remembered_states
 from keras_seqcredit.types import Tensor
+
+_BATCH_AXES = (
+    Operands(cell=-1, score=-1, inputs=1, states=0, memory=0),
+    Constants(cell=-1, mask=1, memory_mask=0, time=-1),
+    1,
+)
 
 
 def sparse_recurrence(
@@ -68,6 +75,8 @@ def sparse_recurrence(
         operands,
         constants,
         jit_compile,
+        # What else a cell reads may be of the batch or of all.
+        None if tree.flatten(constants.cell) else _BATCH_AXES,
     )
 
 
