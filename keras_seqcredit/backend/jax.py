@@ -78,7 +78,7 @@ def on_rows(function, args, batch_axes):
     name, mesh = distribution.batch_dim_name, distribution.device_mesh
     devices = mesh.shape[mesh.axis_names.index(name)]
     *in_axes, out_axes = batch_axes
-    sizes = []
+    sizes: list = []
 
     def note(axis, part):
         sizes.extend(x.shape[axis] for x in jax.tree.leaves(part) if axis >= 0)

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.autoregressive_rnn import time_first
@@ -200,13 +199,7 @@ def _with_latents(model, specs, length=None, num_samples=1, temperature=1.0):
             for x in (prompt, conditions)
             if x is not None
         ]
-        # Latents of a prompt are drawn from the seed, too.
-        mapping = [(v, backend.read(v)) for v in model.variables]
-        mapping.append((rnn.seed_generator.state, _state(model, seed, 2)))
-        with keras.StatelessScope(state_mapping=mapping):
-            return model._generate(
-                length, start, noise, keys, temperature, *given
-            )
+        return model._generate(length, start, noise, keys, temperature, *given)
 
     return draw
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -22,6 +23,7 @@ class LatentSampling(SequenceModel):
     # What the model has.
     stochastic_rnn: Any
     head: Any
+    variables: Any
     _infer: Any
     _frames: Any
 
@@ -98,7 +100,7 @@ class LatentSampling(SequenceModel):
         prompt = given[0] if start else None
         conditions = given[-1] if len(given) > bool(start) else None
         batch = ops.shape(noise)[1]
-        frame, state = self._after_prompt(prompt, conditions, batch)
+        frame, state = self._after_prompt(prompt, conditions, batch, keys[0])
         steps = length - start
         xs = [noise[start:], keys[start:]]
         if conditions is not None:
@@ -123,8 +125,11 @@ class LatentSampling(SequenceModel):
             parts = [*(ops.cast(p, samples.dtype) for p in parts), samples]
         return ops.concatenate(parts, axis=1)
 
-    def _after_prompt(self, prompt, conditions, batch):
-        """The last frame, and the states of the recurrence after it."""
+    def _after_prompt(self, prompt, conditions, batch, key=None):
+        """The last frame, and the states of the recurrence after it.
+
+        The prompt's latents are drawn from `key`.
+        """
         rnn = self.stochastic_rnn
         if prompt is None:
             features = rnn.target_units
@@ -132,7 +137,10 @@ class LatentSampling(SequenceModel):
             return frame, rnn.get_initial_state(batch)
         if conditions is not None and len(conditions.shape) == 3:
             conditions = conditions[:, : prompt.shape[1]]
-        found, _ = self._infer(prompt, conditions, None)
+        mapping = [(v, backend.read(v)) for v in self.variables]
+        mapping.append((rnn.seed_generator.state, key))
+        with keras.StatelessScope(state_mapping=mapping):
+            found, _ = self._infer(prompt, conditions, None)
         return self._frames(prompt)[:, -1], found.states
 
     def _frame(self, sample):

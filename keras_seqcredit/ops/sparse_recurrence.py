@@ -14,6 +14,7 @@ state, `S` slots of a memory, `A` units of the attention.
 """
 
 import functools
+from typing import Any
 
 from keras import ops
 from keras import tree
@@ -30,9 +31,11 @@ from keras_seqcredit.ops.recurrence import absent
 from keras_seqcredit.ops.recurrence import remembered_states
 from keras_seqcredit.types import Tensor
 
-_BATCH_AXES = (
-    Operands(cell=-1, score=-1, inputs=1, states=0, memory=0),
-    Constants(cell=-1, mask=1, memory_mask=0, time=-1),
+_NONE: Any = -1
+_FIRST: Any = 0
+_BATCH_AXES: Any = (
+    Operands(cell=_NONE, score=_NONE, inputs=1, states=_FIRST, memory=0),
+    Constants(cell=_NONE, mask=1, memory_mask=0, time=_NONE),
     1,
 )
 

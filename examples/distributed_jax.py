@@ -1,0 +1,159 @@
+r"""Trains on many devices of many hosts, with `keras.distribution` on JAX.
+
+Start it once on each host, with the address of the first:
+
+    python examples/distributed_jax.py --coordinator 10.0.0.1:8476 \
+        --processes 2 --process 0
+    python examples/distributed_jax.py --coordinator 10.0.0.1:8476 \
+        --processes 2 --process 1
+
+Or try it on one host, with processes that talk to each other on it:
+
+    python examples/distributed_jax.py --local 2
+
+Each device holds a copy of the net and a part of each batch; gradients are
+added up after each step. A run that was killed goes on by the same commands,
+if all hosts see `--logdir`; the first process writes there.
+"""
+
+import argparse
+import socket
+import subprocess
+import sys
+import time
+
+from common import add_backend_argument
+from common import select_backend
+
+if select_backend(["--backend=jax", *sys.argv[1:]]) != "jax":
+    raise SystemExit(
+        "keras.distribution trains on JAX. Expected --backend jax, or "
+        "distributed_tensorflow.py instead. Received: another backend"
+    )
+
+import data_parallel  # noqa: E402
+import jax  # noqa: E402
+import keras  # noqa: E402
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_backend_argument(parser)
+    parser.add_argument("--coordinator", help="host:port of process 0")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--process", type=int, default=0, help="of these")
+    parser.add_argument(
+        "--timeout", type=int, default=60, help="seconds to wait for the others"
+    )
+    parser.add_argument(
+        "--host-devices",
+        type=int,
+        help="in how many devices to part the processor (default: it is one)",
+    )
+    parser.add_argument(
+        "--local", type=int, metavar="N", help="start N processes on this host"
+    )
+    data_parallel.add_arguments(parser, "runs/distributed_jax")
+    arguments = parser.parse_args()
+    if not 0 <= arguments.process < arguments.processes:
+        parser.error(
+            "expected --process from 0 to one less than --processes. Received: "
+            f"{arguments.process} of {arguments.processes}"
+        )
+    if arguments.processes > 1 and not arguments.coordinator:
+        parser.error(
+            "expected --coordinator, the address of process 0, with several "
+            "--processes. Received: none"
+        )
+    return arguments
+
+
+def start_locally(number: int) -> None:
+    """Starts processes on this host; ends all when one fails."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, *sys.argv, f"--coordinator={address}"]
+    processes = [
+        # The later flag counts.
+        subprocess.Popen(
+            [*command, f"--processes={number}", f"--process={i}", "--local=0"]
+        )
+        for i in range(number)
+    ]
+    try:
+        codes = [None] * number
+        while None in codes and not any(codes):
+            codes = [process.poll() for process in processes]
+            time.sleep(0.1)
+    finally:
+        for process in processes:
+            process.terminate()
+    if any(codes):
+        raise SystemExit(f"A process failed. Received: exit codes {codes}")
+
+
+def join(arguments: argparse.Namespace) -> None:
+    """Meets the other processes."""
+    if arguments.host_devices:
+        jax.config.update("jax_num_cpu_devices", arguments.host_devices)
+    if arguments.processes == 1:
+        return
+    if arguments.process > 0:
+        wait_for(arguments.coordinator, arguments.timeout)
+    try:
+        jax.distributed.initialize(
+            arguments.coordinator,
+            arguments.processes,
+            arguments.process,
+            initialization_timeout=arguments.timeout,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise SystemExit(
+            f"Expected {arguments.processes} processes to meet at "
+            f"{arguments.coordinator} within {arguments.timeout} s. "
+            f"Received: {error}"
+        ) from error
+
+
+def wait_for(address: str, timeout: float) -> None:
+    """JAX itself would end the process without a word of Python."""
+    host, _, port = address.rpartition(":")
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            with socket.create_connection((host, int(port)), timeout=1):
+                return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise SystemExit(
+                    f"Expected process 0 to answer at {address} within "
+                    f"{timeout} s. Received: {error}"
+                ) from error
+            time.sleep(0.2)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    if arguments.local:
+        start_locally(arguments.local)
+        return
+    join(arguments)
+    # Each process makes its own part of the batches.
+    keras.distribution.set_distribution(
+        keras.distribution.DataParallel(auto_shard_dataset=False)
+    )
+    data_parallel.train(
+        lambda: data_parallel.make_model((64, 1), arguments),
+        arguments,
+        jax.device_count(),
+        jax.process_index(),
+        jax.process_count(),
+    )
+
+
+if __name__ == "__main__":
+    main()
