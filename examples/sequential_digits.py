@@ -147,7 +147,6 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
     times = EpochTimes()
     watching = [
         times,
-        keras.callbacks.BackupAndRestore(str(logdir / "backup")),
         keras.callbacks.TerminateOnNaN(),
         *tensorboard(logdir),
     ]
@@ -165,7 +164,11 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
         # A sixth of the epochs, the last one in.
         validation_freq=list(range(arguments.epochs, 0, -6)),
         validation_batch_size=len(x_test) if len(x_test) < 1000 else size,
-        callbacks=[*watching, *views],
+        callbacks=[
+            *watching,
+            *views,
+            callbacks.ExactResume(logdir / "backup"),
+        ],
     )
     fit_seconds = time.perf_counter() - start
     model.save(pathlib.Path(arguments.logdir) / f"{name}.keras")

@@ -30,6 +30,7 @@ import diffusion  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
+from keras_seqcredit import callbacks  # noqa: E402
 from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 from keras_seqcredit import models  # noqa: E402
@@ -143,9 +144,9 @@ def train(arguments, x, test):
         validation_data=(test,),
         validation_batch_size=arguments.batch_size,
         callbacks=[
-            keras.callbacks.BackupAndRestore(str(arguments.logdir / "backup")),
             *common.tensorboard(arguments.logdir),
             watch,
+            callbacks.ExactResume(arguments.logdir / "backup"),
         ],
     )
     model.save(arguments.logdir / "model.keras")

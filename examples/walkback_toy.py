@@ -31,6 +31,7 @@ import diffusion  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
+from keras_seqcredit import callbacks  # noqa: E402
 from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 from keras_seqcredit import models  # noqa: E402
@@ -123,9 +124,9 @@ def train(name, arguments, folder):
         batch_size=arguments.batch_size,
         epochs=arguments.epochs,
         callbacks=[
-            keras.callbacks.BackupAndRestore(str(folder / "backup")),
             *common.tensorboard(folder),
             watch,
+            callbacks.ExactResume(folder / "backup"),
         ],
     )
     model.save(folder / "model.keras")

@@ -131,9 +131,7 @@ def fit(model, way, x, x_test, arguments, make_views) -> dict:
             *make_views(
                 log_dir=logdir, frequency=max(1, arguments.epochs // 4)
             ),
-            keras.callbacks.BackupAndRestore(
-                str(logdir / "backup"), delete_checkpoint=False
-            ),
+            callbacks.ExactResume(logdir / "backup", delete_checkpoint=False),
         ],
     )
     model.save(logdir / "model.keras")

@@ -231,20 +231,31 @@ def test_model_parallel_trains_as_one_device(name):
     assert any(v.path.endswith("cell/recurrent_kernel") for v in sharded)
 
 
+def dropping():
+    rnn = layers.SABLSTM(
+        8, k_top=2, k_trunc=3, dropout=0.2, recurrent_dropout=0.2
+    )
+    return keras.Sequential([keras.Input((5, small_systems.FEATURES)), rnn])
+
+
 @pytest.mark.skipif(TENSORFLOW, reason="JAX compiles what devices exchange")
-@pytest.mark.parametrize("name", ["sparse_attentive", "stochastic"])
-def test_devices_exchange_nothing_within_a_loop(name):
+@pytest.mark.parametrize(
+    "make",
+    [small_systems.sparse_attentive, small_systems.stochastic, dropping],
+    ids=lambda make: make.__name__,
+)
+def test_devices_exchange_nothing_within_a_loop(make):
     import jax
 
     with data_parallel():
-        make = small_systems.SYSTEMS[name]
-        model = small_systems.compiled(make)
+        model = make()
         x = np.zeros((16, small_systems.TIME, small_systems.FEATURES))
         layout = keras.distribution.distribution().get_data_layout(x.shape)
         x = jax.device_put(x.astype("float32"), layout.backend_layout)
 
         def loss(trained, others, x):
-            return keras.ops.sum(model.stateless_call(trained, others, x)[0])
+            outputs, _ = model.stateless_call(trained, others, x, training=True)
+            return keras.ops.sum(outputs)
 
         program = jax.jit(jax.grad(loss)).lower(
             [v.value for v in model.trainable_variables],

@@ -21,9 +21,11 @@ class CellFunction:
         operands: tuple of tensors, the trainable weights.
         constants: tuple of what else the cell reads: weights that are not
             trained, dropout masks.
+        batch_axes: where the batch is in these, see `backend.on_rows`.
     """
 
     linear = None
+    batch_axes = (-1, 0)
 
     def __init__(self, cell, training: bool = False):
         self._cell = cell

@@ -43,6 +43,11 @@ class StochasticStep:
             self._projection.operands,
         )
 
+    @property
+    def batch_axes(self) -> tuple:
+        """Where the batch is in `constants`, see `backend.on_rows`."""
+        return self._cell.batch_axes, -1, -1
+
     def constants(self, cell_inputs) -> tuple:
         """What is not differentiated; `cell_inputs (B, F)` sizes dropout."""
         return (

@@ -17,7 +17,6 @@ import functools
 from typing import Any
 
 from keras import ops
-from keras import tree
 
 from keras_seqcredit import backend
 from keras_seqcredit.ops.backward_scan import backward_scan
@@ -30,14 +29,6 @@ from keras_seqcredit.ops.recurrence import Settings
 from keras_seqcredit.ops.recurrence import absent
 from keras_seqcredit.ops.recurrence import remembered_states
 from keras_seqcredit.types import Tensor
-
-_NONE: Any = -1
-_FIRST: Any = 0
-_BATCH_AXES: Any = (
-    Operands(cell=_NONE, score=_NONE, inputs=1, states=_FIRST, memory=0),
-    Constants(cell=_NONE, mask=1, memory_mask=0, time=_NONE),
-    1,
-)
 
 
 def sparse_recurrence(
@@ -78,8 +69,19 @@ def sparse_recurrence(
         operands,
         constants,
         jit_compile,
-        # What else a cell reads may be of the batch or of all.
-        None if tree.flatten(constants.cell) else _BATCH_AXES,
+        _batch_axes(settings),
+    )
+
+
+def _batch_axes(settings: Settings) -> tuple:
+    """Of operands, constants and outputs, for `backend.on_rows`."""
+    none: Any = -1
+    first: Any = 0
+    constants = getattr(settings.cell, "batch_axes", none)
+    return (
+        Operands(none, none, inputs=1, states=first, memory=0),
+        Constants(constants, mask=1, memory_mask=0, time=none),
+        1,
     )
 
 
