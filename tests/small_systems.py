@@ -14,6 +14,7 @@ def sparse_attentive():
     return keras.Sequential(
         [
             keras.Input((TIME, FEATURES)),
+            keras.layers.Masking(),
             layers.SABGRU(8, k_top=2, k_trunc=3),
             keras.layers.Dropout(0.2),
             keras.layers.Dense(CLASSES, activation="softmax"),
@@ -104,6 +105,8 @@ def data(make, examples=32):
     x = rng.normal(size=(examples, TIME, FEATURES)).astype("float32")
     if make in (walkback, walkback_online):
         return (x[:, 0],)
+    if make is sparse_attentive:
+        x[::3, 3:] = 0  # Padding.
     if make in (sparse_attentive, stochastic):
         return x, rng.integers(0, CLASSES, examples)
     return (x,)

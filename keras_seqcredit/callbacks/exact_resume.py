@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -182,7 +181,7 @@ class ExactResume(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self.delete_checkpoint and backend.process_index() == 0:
-            shutil.rmtree(self.backup_dir, ignore_errors=True)
+            training_state.delete(self.backup_dir)
 
     def _record(self, epoch: int, logs: dict[str, Any]) -> None:
         self._logs.append({"epoch": epoch, "logs": dict(logs)})

@@ -50,6 +50,14 @@ def load(
         return last / _WEIGHTS, numbers, dict(file)
 
 
+def delete(folder: pathlib.Path) -> None:
+    """Deletes all states, and the folder if it holds nothing else."""
+    for found in (*_saved(folder), folder / "partial"):
+        shutil.rmtree(found, ignore_errors=True)
+    if folder.exists() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def _saved(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(folder.glob("epoch[0-9]*"))
 

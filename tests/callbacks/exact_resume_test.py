@@ -122,9 +122,13 @@ def test_a_kill_while_it_saves_leaves_the_last_state(tmp_path, monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_training_that_has_ended_leaves_nothing(tmp_path):
+def test_a_training_that_has_ended_leaves_nothing_of_its_own(tmp_path):
     fit(tmp_path / "a")
     assert not (tmp_path / "a").exists()
+    (tmp_path / "notes").touch()
+    interrupted(tmp_path)
+    fit(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
 
 
 def test_goes_on_for_more_epochs(tmp_path):
