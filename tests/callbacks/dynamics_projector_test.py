@@ -14,6 +14,10 @@ from tests.callbacks.small_models import TIME
 from tests.callbacks.small_models import bits
 from tests.callbacks.small_models import generator
 from tests.callbacks.small_models import professor
+from tests.on_one_backend import only_on
+
+# TensorFlow compiles long: it has every view in `view_test.py`.
+pytestmark = only_on("jax")
 
 
 def embedding_of(folder):

@@ -14,6 +14,10 @@ from tests.callbacks.small_models import generator
 from tests.callbacks.small_models import reader
 from tests.callbacks.small_models import walkback
 from tests.callbacks.small_models import z_forcing
+from tests.on_one_backend import only_on
+
+# TensorFlow compiles long: it has every view in `view_test.py`.
+pytestmark = only_on("jax")
 
 CODES = np.random.default_rng(0).integers(0, 3, (6, TIME)).astype("int32")
 STROKES = np.concatenate([bits(), bits() - 0.5, bits()], axis=-1)

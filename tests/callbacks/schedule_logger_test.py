@@ -15,6 +15,10 @@ from tests.callbacks.small_models import professor
 from tests.callbacks.small_models import reader
 from tests.callbacks.small_models import walkback
 from tests.callbacks.small_models import z_forcing
+from tests.on_one_backend import only_on
+
+# TensorFlow compiles long: it has every view in `view_test.py`.
+pytestmark = only_on("jax")
 
 
 def log(model, data, folder, hyperparameters=None):

@@ -7,6 +7,10 @@ from keras_seqcredit.callbacks import WalkbackTrajectory
 from keras_seqcredit.callbacks.walkback_trajectory import _field
 from tests.callbacks import event_files
 from tests.callbacks.small_models import walkback
+from tests.on_one_backend import only_on
+
+# TensorFlow compiles long: it has every view in `view_test.py`.
+pytestmark = only_on("jax")
 
 VALUES = np.random.default_rng(0).normal(size=(6, 8)).astype("float32")
 TAGS = {"walkback/forward", "walkback/back"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_seqcredit import datasets
-from tests.examples.on_one_backend import only_on
+from tests.on_one_backend import only_on
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.examples.on_one_backend import only_on
+from tests.on_one_backend import only_on
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 

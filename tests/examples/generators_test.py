@@ -11,7 +11,7 @@ import pytest
 
 from keras_seqcredit.layers import GaussianHead
 from keras_seqcredit.models import AutoregressiveRNN
-from tests.examples.on_one_backend import only_on
+from tests.on_one_backend import only_on
 
 FLAGS = (
     "--epochs=1", "--units=4", "--batch-size=4", "--discriminator-units=3",

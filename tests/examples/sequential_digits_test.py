@@ -5,7 +5,7 @@ import importlib
 import keras
 import numpy as np
 
-from tests.examples.on_one_backend import only_on
+from tests.on_one_backend import only_on
 
 
 @only_on("tensorflow")

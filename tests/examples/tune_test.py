@@ -4,7 +4,7 @@ import json
 
 import keras
 
-from tests.examples.on_one_backend import only_on
+from tests.on_one_backend import only_on
 
 FLAGS = (
     "--epochs=1",

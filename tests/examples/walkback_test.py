@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.examples.on_one_backend import only_on
+from tests.on_one_backend import only_on
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

@@ -7,7 +7,7 @@ import wave
 import numpy as np
 import pytest
 
-from tests.examples.on_one_backend import only_on
+from tests.on_one_backend import only_on
 
 FLAGS = (
     "--epochs=1", "--units=4", "--latent-dim=2", "--batch-size=4",

@@ -18,7 +18,7 @@ import pytest
 from keras_seqcredit import tuners
 from keras_seqcredit.tuners.search_process import run_worker
 from tests.backend_imports_test import environment
-from tests.examples.on_one_backend import only_on
+from tests.on_one_backend import only_on
 from tests.tuners import searching_processes
 from tests.tuners.conftest import small
 from tests.tuners.conftest import statuses

@@ -14,7 +14,7 @@ import pytest
 from keras_seqcredit import layers
 from keras_seqcredit import tuners
 from tests.backend_imports_test import environment
-from tests.examples.on_one_backend import only_on
+from tests.on_one_backend import only_on
 from tests.tuners.conftest import small
 from tests.tuners.conftest import statuses
 

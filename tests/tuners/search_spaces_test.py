@@ -8,7 +8,7 @@ import pytest
 from keras_seqcredit import layers
 from keras_seqcredit import models
 from keras_seqcredit import tuners
-from tests.examples.on_one_backend import only_on
+from tests.on_one_backend import only_on
 from tests.tuners.conftest import statuses
 
 ROWS, TIME = 16, 5
