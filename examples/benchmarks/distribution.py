@@ -3,7 +3,8 @@
 The net is an `SABLSTM`, the batch of all devices together the same. Devices are
 parts of the processor, or the GPUs if there are some: on a processor, more
 devices than cores cannot make it faster, and what is seen is what sharing a
-batch costs. Ways take turns in the same run; a turn is `fit` over an epoch.
+batch costs. Ways take turns in the same run, each in a process; a turn is `fit`
+over an epoch.
 
     KERAS_BACKEND=jax python -m examples.benchmarks.distribution
 
@@ -14,13 +15,14 @@ import argparse
 import contextlib
 import os
 import pathlib
+import subprocess
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from examples.benchmarks.measuring import table  # noqa: E402
 from examples.benchmarks.measuring import time_in_turns  # noqa: E402
 from examples.common import describe_machine  # noqa: E402
 from examples.common import write_json  # noqa: E402
@@ -29,6 +31,7 @@ from keras_seqcredit import layers  # noqa: E402
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 ALONE = "no distribution"
+COMPILER = "devices: 2, exchanges left to the compiler"
 
 
 def make_devices(number: int) -> list[str]:
@@ -82,8 +85,10 @@ def left_to_the_compiler():
         module["on_rows"] = on_rows
 
 
-def make_epoch(devices, settings, around=contextlib.nullcontext):
-    """A function that trains for an epoch."""
+def make_epoch(way: str, settings: argparse.Namespace):
+    """A function that trains for an epoch, and the number of parameters."""
+    number = settings.ways[way]
+    devices = number and make_devices(number)[:number]
     rng = np.random.default_rng(0)
     examples = settings.steps * settings.batch_size
     x = rng.normal(size=(examples, settings.length, 10)).astype("float32")
@@ -101,6 +106,7 @@ def make_epoch(devices, settings, around=contextlib.nullcontext):
             "adam",
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
+    around = left_to_the_compiler if way == COMPILER else contextlib.nullcontext
 
     def epoch():
         # TensorFlow's strategy is that of the model from now on.
@@ -110,6 +116,37 @@ def make_epoch(devices, settings, around=contextlib.nullcontext):
     return epoch, model.count_params()
 
 
+class Way:
+    """A process that trains for an epoch whenever it is asked to.
+
+    TensorFlow has one set of replicas in a process, so each way has its own.
+    """
+
+    def __init__(self, name: str) -> None:
+        command = [sys.executable, "-m", __spec__.name, *sys.argv[1:]]
+        self._process = subprocess.Popen(
+            [*command, "--way", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self) -> int:
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def end(self) -> None:
+        self._process.kill()
+
+
+def serve(way: str, settings: argparse.Namespace) -> None:
+    epoch, parameters = make_epoch(way, settings)
+    for _ in sys.stdin:
+        epoch()
+        print(parameters, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
@@ -117,25 +154,31 @@ def main() -> None:
     add("--batch-size", type=int, default=64)
     add("--length", type=int, default=100)
     add("--units", type=int, default=128)
-    add("--steps", type=int, default=10, help="of an epoch")
-    add("--repeats", type=int, default=7)
+    add("--steps", type=int, default=20, help="of an epoch")
+    add("--repeats", type=int, default=5)
     add("--output", default="runs/benchmarks")
+    add("--way", help=argparse.SUPPRESS)
     settings = parser.parse_args()
-    devices = make_devices(max(settings.devices))
-    epochs = {ALONE: make_epoch(None, settings)}
-    for number in settings.devices:
-        epochs[f"devices: {number}"] = make_epoch(devices[:number], settings)
-    if not TENSORFLOW and 2 in settings.devices:
-        epochs["devices: 2, exchanges left to the compiler"] = make_epoch(
-            devices[:2], settings, left_to_the_compiler
-        )
-    found = time_in_turns(
-        {name: epoch for name, (epoch, _) in epochs.items()}, settings.repeats
-    )
+    settings.ways = {ALONE: None}
+    settings.ways |= {f"devices: {n}": n for n in settings.devices}
+    if not TENSORFLOW:
+        settings.ways[COMPILER] = 2
+    if settings.way:
+        serve(settings.way, settings)
+        return
+    ways = {name: Way(name) for name in settings.ways}
+    try:
+        parameters = {way() for way in ways.values()}
+        # Keras on JAX compiles again for what the first epoch has returned.
+        found = time_in_turns(ways, settings.repeats)
+    finally:
+        for way in ways.values():
+            way.end()
     for values in found.values():
-        for name in ("median", "least", "most"):
+        del values["first_call"]
+        for name in values:
             values[name] /= settings.steps
-    print(table("Devices that share a batch", found, ALONE))
+    print(table(found))
     name = f"benchmark_distribution_{keras.backend.backend()}.json"
     path = pathlib.Path(settings.output) / name
     write_json(
@@ -143,11 +186,22 @@ def main() -> None:
         {
             "machine": describe_machine(),
             "settings": vars(settings),
-            "parameters": epochs[ALONE][1],
+            "parameters": parameters.pop(),
             "ways": found,
         },
     )
     print(path)
+
+
+def table(found: dict) -> str:
+    base = found[ALONE]["median"]
+    lines = ["| | seconds a step | ratio |", "| --- | ---: | ---: |"]
+    for name, values in found.items():
+        lines.append(
+            f"| {name} | {values['median']:.3f} ({values['least']:.3f} to "
+            f"{values['most']:.3f}) | {values['median'] / base:.2f} |"
+        )
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":
