@@ -58,7 +58,7 @@ def efficiency(
     return work / (work + exchange_seconds(devices, size, *link))
 
 
-def most_devices(*args, limit: int = 2**40, **kwargs) -> int:
+def most_devices(*args, limit: int = 2**20, **kwargs) -> int:
     """The most devices, a power of 2, that compute half of the time."""
     devices = 1
     while devices < limit and efficiency(2 * devices, *args, **kwargs) >= 0.5:
@@ -82,7 +82,7 @@ def main() -> None:
         given = settings.step_seconds, size, link, settings.exchange_every
         shares = [f"{efficiency(n, *given):.0%}" for n in COUNTS]
         most = most_devices(*given)
-        half = f"{most:,}" if most < 2**40 else "no limit"
+        half = f"{most:,}" if most < 2**20 else "over a million"
         print(f"| {name} | {' | '.join(shares)} | {half} |")
 
 
