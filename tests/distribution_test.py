@@ -275,3 +275,15 @@ def test_devices_exchange_nothing_within_a_loop(make):
     # Gradients, once.
     assert len(exchanges) == 1
     assert not bodies & set(exchanges)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="a dataset of TensorFlow")
+def test_a_dataset_of_unknown_length_is_not_counted():
+    import tensorflow as tf
+
+    make = small_systems.autoregressive
+    (x,) = small_systems.data(make)
+    batches = tf.data.Dataset.from_tensors(x).filter(lambda _: True)
+    with pytest.raises(TypeError):
+        len(batches)
+    small_systems.compiled(make).fit(batches, verbose=0)

@@ -76,7 +76,7 @@ def on_rows(function, args, batch_axes):
     if distribution is None:
         return function(*args)
     name, mesh = distribution.batch_dim_name, distribution.device_mesh
-    devices = mesh.shape[mesh.axis_names.index(name)]
+    devices = _batch_shares(distribution)
     *in_axes, out_axes = batch_axes
     sizes: list = []
 
@@ -257,9 +257,13 @@ def num_shares(model):
     distribution = keras.distribution.distribution()
     if distribution is None:
         return 1
+    return max(1, _batch_shares(distribution) // jax.process_count())
+
+
+def _batch_shares(distribution):
+    """In how many parts a distribution of Keras divides a batch."""
     mesh = distribution.device_mesh
-    axis = mesh.axis_names.index(distribution.batch_dim_name)
-    return max(1, mesh.shape[axis] // jax.process_count())
+    return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
 
 
 def check_replicas(model):

@@ -75,8 +75,9 @@ def _shapes(data):
 def _check_shares(model, x, batch_size=None, *args, **kwargs) -> None:
     """Whether devices can share batches of arrays."""
     del args, kwargs
-    sizes = {len(a) for a in keras.tree.flatten(x) if hasattr(a, "__len__")}
-    if len(sizes) == 1 and not isinstance(x, keras.utils.PyDataset):
+    # Data sets have lengths, too, but no shapes.
+    sizes = {a.shape[0] for a in keras.tree.flatten(x) if hasattr(a, "shape")}
+    if len(sizes) == 1:
         check_batches(model, sizes.pop(), batch_size or 32)
 
 
