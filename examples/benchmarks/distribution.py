@@ -4,7 +4,8 @@ The net is an `SABLSTM`, the batch of all devices together the same. Devices are
 parts of the processor, or the GPUs if there are some: on a processor, more
 devices than cores cannot make it faster, and what is seen is what sharing a
 batch costs. Ways take turns in the same run, each in a process; a turn is `fit`
-over an epoch.
+over an epoch, timed from the end of its first step to the end of its last. What
+TensorFlow takes to stop its input pipeline after that can be as long again.
 
     KERAS_BACKEND=jax python -m examples.benchmarks.distribution
 
@@ -17,13 +18,13 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from examples.benchmarks.measuring import time_in_turns  # noqa: E402
 from examples.common import describe_machine  # noqa: E402
 from examples.common import write_json  # noqa: E402
 from keras_seqcredit import backend  # noqa: E402
@@ -85,8 +86,21 @@ def left_to_the_compiler():
         module["on_rows"] = on_rows
 
 
+class StepClock(keras.callbacks.Callback):
+    """Seconds a step, of the steps of an epoch after the first."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch not in (0, self.params["steps"] - 1):
+            return
+        float(logs["loss"])  # JAX may not have computed it yet.
+        if batch == 0:
+            self._start = time.perf_counter()
+        else:
+            self.seconds = (time.perf_counter() - self._start) / batch
+
+
 def make_epoch(way: str, settings: argparse.Namespace):
-    """A function that trains for an epoch, and the number of parameters."""
+    """A function that trains for an epoch and times it, and its parameters."""
     number = settings.ways[way]
     devices = number and make_devices(number)[:number]
     rng = np.random.default_rng(0)
@@ -109,9 +123,17 @@ def make_epoch(way: str, settings: argparse.Namespace):
     around = left_to_the_compiler if way == COMPILER else contextlib.nullcontext
 
     def epoch():
+        clock = StepClock()
         # TensorFlow's strategy is that of the model from now on.
         with around(), shared_by(None if TENSORFLOW else devices):
-            model.fit(x, y, batch_size=settings.batch_size, verbose=0)
+            model.fit(
+                x,
+                y,
+                batch_size=settings.batch_size,
+                verbose=0,
+                callbacks=[clock],
+            )
+        return clock.seconds
 
     return epoch, model.count_params()
 
@@ -131,10 +153,12 @@ class Way:
             text=True,
         )
 
-    def __call__(self) -> int:
+    def __call__(self) -> tuple[float, int]:
+        """Seconds a step, and the number of parameters."""
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        seconds, parameters = self._process.stdout.readline().split()
+        return float(seconds), int(parameters)
 
     def end(self) -> None:
         self._process.kill()
@@ -143,8 +167,7 @@ class Way:
 def serve(way: str, settings: argparse.Namespace) -> None:
     epoch, parameters = make_epoch(way, settings)
     for _ in sys.stdin:
-        epoch()
-        print(parameters, flush=True)
+        print(epoch(), parameters, flush=True)
 
 
 def main() -> None:
@@ -154,11 +177,13 @@ def main() -> None:
     add("--batch-size", type=int, default=64)
     add("--length", type=int, default=100)
     add("--units", type=int, default=128)
-    add("--steps", type=int, default=20, help="of an epoch")
+    add("--steps", type=int, default=20, help="of an epoch, at least 2")
     add("--repeats", type=int, default=5)
     add("--output", default="runs/benchmarks")
     add("--way", help=argparse.SUPPRESS)
     settings = parser.parse_args()
+    if settings.steps < 2:
+        parser.error(f"--steps must be at least 2. Received: {settings.steps}")
     settings.ways = {ALONE: None}
     settings.ways |= {f"devices: {n}": n for n in settings.devices}
     if not TENSORFLOW:
@@ -168,16 +193,16 @@ def main() -> None:
         return
     ways = {name: Way(name) for name in settings.ways}
     try:
-        parameters = {way() for way in ways.values()}
         # Keras on JAX compiles again for what the first epoch has returned.
-        found = time_in_turns(ways, settings.repeats)
+        parameters = [[way()[1] for way in ways.values()] for _ in range(2)]
+        turns = [
+            {name: way()[0] for name, way in ways.items()}
+            for _ in range(settings.repeats)
+        ]
     finally:
         for way in ways.values():
             way.end()
-    for values in found.values():
-        del values["first_call"]
-        for name in values:
-            values[name] /= settings.steps
+    found = {name: summary([turn[name] for turn in turns]) for name in ways}
     print(table(found))
     name = f"benchmark_distribution_{keras.backend.backend()}.json"
     path = pathlib.Path(settings.output) / name
@@ -185,12 +210,24 @@ def main() -> None:
         path,
         {
             "machine": describe_machine(),
-            "settings": vars(settings),
-            "parameters": parameters.pop(),
+            "settings": {
+                name: value
+                for name, value in vars(settings).items()
+                if name not in ("way", "ways", "output")
+            },
+            "parameters": parameters[0][0],
             "ways": found,
         },
     )
     print(path)
+
+
+def summary(seconds: list[float]) -> dict:
+    return {
+        "median": float(np.median(seconds)),
+        "least": min(seconds),
+        "most": max(seconds),
+    }
 
 
 def table(found: dict) -> str:
