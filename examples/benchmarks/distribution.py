@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
+from examples.benchmarks.measuring import summary  # noqa: E402
 from examples.common import describe_machine  # noqa: E402
 from examples.common import write_json  # noqa: E402
 from keras_seqcredit import backend  # noqa: E402
@@ -220,14 +221,6 @@ def main() -> None:
         },
     )
     print(path)
-
-
-def summary(seconds: list[float]) -> dict:
-    return {
-        "median": float(np.median(seconds)),
-        "least": min(seconds),
-        "most": max(seconds),
-    }
 
 
 def table(found: dict) -> str:

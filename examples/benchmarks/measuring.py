@@ -11,8 +11,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 def time_in_turns(calls: dict, repeats: int) -> dict:
     """Median seconds of each call, after one that compiles."""
-    import numpy as np
-
     seconds = {name: [] for name in calls}
     compile_seconds = {}
     for name, call in calls.items():
@@ -25,13 +23,18 @@ def time_in_turns(calls: dict, repeats: int) -> dict:
             call()
             seconds[name].append(time.perf_counter() - start)
     return {
-        name: {
-            "median": float(np.median(values)),
-            "least": min(values),
-            "most": max(values),
-            "first_call": compile_seconds[name],
-        }
+        name: summary(values) | {"first_call": compile_seconds[name]}
         for name, values in seconds.items()
+    }
+
+
+def summary(values: list[float]) -> dict:
+    import numpy as np
+
+    return {
+        "median": float(np.median(values)),
+        "least": min(values),
+        "most": max(values),
     }
 
 
