@@ -34,6 +34,9 @@ from keras_seqcredit import layers  # noqa: E402
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 ALONE = "no distribution"
 COMPILER = "devices: 2, exchanges left to the compiler"
+# A strategy's replicas run in threads. glibc gives each a heap of its own, and
+# hands that back to the system after a step.
+ONE_HEAP = ", MALLOC_ARENA_MAX=1"
 
 
 def make_devices(number: int) -> list[str]:
@@ -149,6 +152,8 @@ class Way:
         command = [sys.executable, "-m", __spec__.name, *sys.argv[1:]]
         self._process = subprocess.Popen(
             [*command, "--way", name],
+            env=os.environ
+            | ({"MALLOC_ARENA_MAX": "1"} if name.endswith(ONE_HEAP) else {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -187,7 +192,11 @@ def main() -> None:
         parser.error(f"--steps must be at least 2. Received: {settings.steps}")
     settings.ways = {ALONE: None}
     settings.ways |= {f"devices: {n}": n for n in settings.devices}
-    if not TENSORFLOW:
+    if TENSORFLOW:
+        settings.ways |= {
+            name + ONE_HEAP: number for name, number in settings.ways.items()
+        }
+    else:
         settings.ways[COMPILER] = 2
     if settings.way:
         serve(settings.way, settings)
