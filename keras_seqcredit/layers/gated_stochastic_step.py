@@ -30,8 +30,6 @@ class GatedStochasticStep:
         self._gated = GatedCell(cell)
         self._network = network
         self._latent = latent
-        self._hidden = network.hidden_units
-        self._gates = 4 * cell.units
         units = cell.units
 
         def read(variable):
@@ -49,7 +47,7 @@ class GatedStochasticStep:
             self._bias = self._bias + read(cell.bias)
         self._hidden_bias = read(hidden.bias)
         self.operands = (
-            (ops.concatenate([of_state, recurrent], axis=1),),
+            (of_state, recurrent),
             (
                 read(outputs.kernel),
                 read(outputs.bias),
@@ -62,27 +60,27 @@ class GatedStochasticStep:
         return ()
 
     def inputs(self, sequences, evidence=None, *, noise):
-        """What each step is given, `(time, batch, features)`; so are they."""
+        """What each step is given, three of `(time, batch, features)`."""
         hidden = ops.zeros_like(noise[..., :1]) + self._hidden_bias
         if evidence is not None:
             evidence = infinite_to_nan(evidence)
             hidden = hidden + _product(evidence, self._evidence_kernel)
         gates = _product(sequences, self._kernel) + self._bias
-        return ops.concatenate([hidden, gates, noise], axis=-1)
+        return hidden, gates, noise
 
     def linear(self, weights, constants, inputs, states):
         del constants
-        stop = self._hidden + self._gates
-        products = inputs[:, :stop] + ops.matmul(states[0], weights[0])
-        return ops.concatenate([products, inputs[:, stop:]], axis=-1)
+        hidden, gates, noise = inputs
+        of_state, recurrent = weights
+        hidden = hidden + ops.matmul(states[0], of_state)
+        return hidden, gates + ops.matmul(states[0], recurrent), noise
 
-    def __call__(self, weights, constants, gates, states) -> list:
+    def __call__(self, weights, constants, inputs, states) -> list:
         kernel, bias, latent_kernel = weights
-        stop = self._hidden + self._gates
-        hidden = self._network.activate(gates[:, : self._hidden])
+        hidden, gates, noise = inputs
+        hidden = self._network.activate(hidden)
         parameters = self._network.clip(ops.matmul(hidden, kernel) + bias)
-        sample = self._latent.sample(parameters, gates[:, stop:])
-        gates = gates[:, self._hidden : stop]
+        sample = self._latent.sample(parameters, noise)
         gates = gates + ops.matmul(sample, latent_kernel)
         states = self._gated((), constants, gates, states[:-2])
         return [*states, sample, parameters]

@@ -35,8 +35,13 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
         clock, tables, slots = None, (), ()
     num_states = len(operands.states)
     masked = not absent(constants.mask)
-    batch = size(operands.inputs, 1)
+    batch = operands.batch
     time = 0 if absent(constants.time) else constants.time
+
+    # Turned once: a product with a transposed matrix takes longer.
+    turned = ()
+    if settings.linear_at_once:
+        turned = tree.map_structure(ops.transpose, operands.cell[0])
 
     def step(carry, x):
         index, inputs, gates, mask, before, slots, above = x
@@ -72,7 +77,10 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
         if settings.linear_at_once:
             _, pullback = backend.vjp(
                 lambda h: settings.linear(
-                    operands.cell[0], constants.cell, inputs, h
+                    tree.map_structure(ops.transpose, turned),
+                    constants.cell,
+                    inputs,
+                    h,
                 ),
                 before,
             )
@@ -115,7 +123,7 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
         tree.map_structure(_zeros_to_sum, (summed, operands.score)),
     )
     xs = (
-        ops.arange(size(operands.inputs, 0), dtype="int32"),
+        ops.arange(operands.length, dtype="int32"),
         operands.inputs,
         gates,
         constants.mask,
@@ -123,9 +131,7 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
         slots,
         gradients._replace(indices=()),
     )
-    end, inputs = backend.scan(
-        step, start, xs, size(operands.inputs, 0), reverse=True
-    )
+    end, inputs = backend.scan(step, start, xs, operands.length, reverse=True)
     weights, memory = end.weights, ()
     if settings.linear_at_once:
         (_, rest), score = weights
@@ -145,17 +151,21 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
 def _linear(settings, operands, constants, before, gates):
     """Gradients of the linear part, from those of the gates of all steps."""
 
-    def rows(x):
-        return ops.reshape(x, (-1, x.shape[-1]))
+    def rows(structure):
+        return tree.map_structure(
+            lambda x: ops.reshape(x, (-1, x.shape[-1])), structure
+        )
 
-    states = [rows(x) for x in before]
+    states = rows(before)
     _, pullback = backend.vjp(
         lambda w, x: settings.linear(w, constants.cell, x, states),
         operands.cell[0],
         rows(operands.inputs),
     )
     weights, inputs = pullback(rows(gates))
-    return weights, ops.reshape(inputs, ops.shape(operands.inputs))
+    return weights, tree.map_structure(
+        lambda rows, x: ops.reshape(rows, ops.shape(x)), inputs, operands.inputs
+    )
 
 
 class _Found(NamedTuple):

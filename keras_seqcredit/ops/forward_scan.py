@@ -61,7 +61,7 @@ def forward_scan(settings, operands, constants) -> tuple[Outputs, Tensor]:
             (states, store),
             (
                 ops.arange(start, stop, dtype="int32"),
-                operands.inputs[start:stop],
+                _cut(operands.inputs, start, stop),
                 constants.mask[start:stop] if masked else (),
             ),
             stop - start,
@@ -132,7 +132,7 @@ def _write_copy(slots, value, place):
 
 def _segments(settings, operands, clock):
     """`(start, stop, slots)` for scans over memories of growing size."""
-    length = size(operands.inputs, 0)
+    length = operands.length
     if not clock:
         return [(0, length, 0)]
     spare = 1 if settings.k_att > 1 else 0
@@ -175,6 +175,10 @@ def _enlarge(settings, operands, constants, store, slots):
         return ops.concatenate([x, ops.zeros(shape, x.dtype)], axis=1)
 
     return _Store(*(x if absent(x) else pad(x) for x in store))
+
+
+def _cut(inputs, start, stop):
+    return tree.map_structure(lambda x: x[start:stop], inputs)
 
 
 def _concatenate(pieces):

@@ -5,6 +5,7 @@ from typing import Any
 from typing import NamedTuple
 
 from keras import ops
+from keras import tree
 
 from keras_seqcredit.types import Tensor
 
@@ -23,9 +24,9 @@ class Settings(NamedTuple):
         memory_size: newest states that are kept, or None for all.
         keep_summary: return the summaries too, as a last state.
         linear: None, or what of the cell is linear in inputs and states,
-            `linear(weights, constants, x, states) -> gates (B, G)`. The cell
-            is then given the gates in place of `x`. They are kept, so that
-            the way back repeats no matrix product.
+            `linear(weights, constants, x, states) -> gates`, a structure of
+            `(B, G)`. The cell is then given the gates in place of `x`. They
+            are kept, so that the way back repeats no matrix product.
         without_xla: write to the memory by operations that every runtime
             has. Each write copies the memory.
     """
@@ -38,7 +39,7 @@ class Settings(NamedTuple):
     remember_provisional: bool = False
     memory_size: int | None = None
     keep_summary: bool = False
-    linear: Callable[..., Tensor] | None = None
+    linear: Callable[..., Any] | None = None
     without_xla: bool = False
 
     @property
@@ -58,7 +59,7 @@ class Operands(NamedTuple):
         cell: tuple of the cell's weights; with `Settings.linear`, a pair of
             such tuples, of the linear part and of the rest.
         score: tuple of the score's prepared weights.
-        inputs: `(T, B, F)`.
+        inputs: `(T, B, F)`, or a structure of such.
         states: list of the first states, `(B, U)` each.
         memory: `(B, S, U)`, what is remembered at the start, oldest first; or
             `()` with `k_top=0`.
@@ -66,9 +67,19 @@ class Operands(NamedTuple):
 
     cell: tuple
     score: tuple
-    inputs: Tensor
+    inputs: Any
     states: list
     memory: Any = ()
+
+    @property
+    def length(self):
+        """Number of steps, see `size`."""
+        return size(tree.flatten(self.inputs)[0], 0)
+
+    @property
+    def batch(self):
+        """Number of rows, see `size`."""
+        return size(tree.flatten(self.inputs)[0], 1)
 
 
 class Constants(NamedTuple):
@@ -112,7 +123,7 @@ class Clock:
 
     def __init__(self, settings, operands, constants):
         self.k_att = settings.k_att
-        self.length = size(operands.inputs, 0)
+        self.length = operands.length
         self.first = size(operands.memory, 1)
         self.time = 0 if absent(constants.time) else constants.time
         starts_anew = absent(constants.time) or self.k_att == 1
