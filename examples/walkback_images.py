@@ -58,6 +58,11 @@ def parse_arguments(argv=None):
     )
     add("--num-steps", type=int, default=12, help="steps of the walk")
     add("--temperature-factor", type=float, default=1.5)
+    add(
+        "--steps-per-call",
+        type=int,
+        help="that are scored at once (default: all; processors like 1)",
+    )
     add("--scale", type=float, default=0.1, help="of the operator, at first")
     add("--batch-size", type=int, default=64)
     add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
@@ -120,6 +125,7 @@ def build_model(arguments, shape, updates):
         arguments.num_steps,
         temperature_factor=arguments.temperature_factor,
         dequantize=True,
+        steps_per_call=arguments.steps_per_call,
         seed=arguments.seed,
     )
     schedule = keras.optimizers.schedules.CosineDecay(

@@ -7,7 +7,7 @@ with walks of 30 steps unless said otherwise:
 
 - whole: the walk is sampled, then all its steps are scored in one call;
 - one by one: the same objective, each step scored in a call of its own, inside
-  the same compiled training step;
+  the same compiled training step (`steps_per_call=1`);
 - online: an update after each step, inside one compiled training step;
 - separate: the way of the authors' release, an update after each step, each
   one a call of a compiled training step.
@@ -35,39 +35,21 @@ SHAPE = {"points": (2,), "images": (28, 28, 1)}
 
 def make_model(mode: str, data: str, num_steps: int = NUM_STEPS):
     import keras
-    from keras import ops
 
     from keras_seqcredit import layers
     from keras_seqcredit import models
-
-    class OneByOne(models.VariationalWalkback):
-        def _reverse_all(self, before, after, schedule, training):
-            _, temperatures, steps = schedule
-            batch = ops.shape(after)[1:2]
-            return ops.stack(
-                [
-                    self._reverse(
-                        before[t],
-                        after[t],
-                        temperatures[t],
-                        ops.broadcast_to(steps[t], batch),
-                        training,
-                    )
-                    for t in range(self.total_steps)
-                ]
-            )
 
     keras.utils.set_random_seed(0)
     if data == "points":
         network = models.transition_mlp(2, (256, 256))
     else:
         network = models.transition_unet((28, 28, 1), (16, 32))
-    kind = OneByOne if mode == "one by one" else models.VariationalWalkback
-    model = kind(
+    model = models.VariationalWalkback(
         layers.GaussianTransition(network),
         1 if mode == "separate" else num_steps,
         temperature_factor=1.1,
         online=mode == "online",
+        steps_per_call=1 if mode == "one by one" else None,
         seed=0,
     )
     model.build((None, *SHAPE[data]))

@@ -42,7 +42,9 @@ class VariationalWalkback(
     `s_K`; sampling starts there and cools down.
 
     By default the whole walk is sampled first, and all its steps are scored in
-    one call of the operator on `steps * batch` rows. With `online=True` the
+    one call of the operator on `steps * batch` rows: what a device does best
+    that computes many rows at once. A processor may be faster with calls whose
+    activations fit its cache, see `steps_per_call`. With `online=True` the
     weights are updated after each step instead, which the next step then
     uses; the optimizer counts each of these updates.
 
@@ -62,6 +64,9 @@ class VariationalWalkback(
             images again, and likelihoods are of them. Defaults to `False`.
         momentum: Float in `[0, 1)`, of the moments of `p*`. The first batches
             are averaged. Defaults to `0.99`.
+        steps_per_call: Positive integer, steps that are scored in one call of
+            the operator, or `None` for all. The loss is the same, but for
+            layers that normalise over the rows of a call. Defaults to `None`.
         seed: Integer or None, of walks and samples.
         **kwargs: Arguments of `keras.Model`.
 
@@ -120,6 +125,7 @@ class VariationalWalkback(
         online: bool = False,
         dequantize: bool = False,
         momentum: float = 0.99,
+        steps_per_call: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -134,6 +140,7 @@ class VariationalWalkback(
         self.online = online
         self.dequantize = dequantize
         self.momentum = momentum
+        self.steps_per_call = steps_per_call
         self.seed = seed
         self._check()
 
@@ -154,6 +161,7 @@ class VariationalWalkback(
                 f"Received: transition={self.transition!r}"
             )
         check_integer("extra_steps", self.extra_steps, minimum=0)
+        check_integer("steps_per_call", self.steps_per_call, optional=True)
         for name in ("temperature_factor", "initial_temperature"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
@@ -323,8 +331,23 @@ class VariationalWalkback(
         return self.transition.log_prob(parameters, before, temperature)
 
     def _reverse_all(self, before, after, schedule, training):
-        """`_reverse` of all steps at once, `(steps, batch)`."""
-        _, temperatures, steps = schedule
+        """`_reverse` of all steps, `(steps, batch)`."""
+        schedule = schedule[1:]
+        size = self.steps_per_call or self.total_steps
+        pieces = [slice(i, i + size) for i in range(0, self.total_steps, size)]
+        found = [
+            self._reverse_some(
+                before[piece],
+                after[piece],
+                *(x[piece] for x in schedule),
+                training,
+            )
+            for piece in pieces
+        ]
+        return found[0] if len(found) == 1 else ops.concatenate(found, axis=0)
+
+    def _reverse_some(self, before, after, temperatures, steps, training):
+        """`_reverse` of some steps in one call, `(steps, batch)`."""
         # Steps of a point side by side, so that devices can share the points.
         before, after = (ops.swapaxes(x, 0, 1) for x in (before, after))
         shape = ops.shape(after)[:2]
@@ -527,6 +550,7 @@ _NUMBERS = (
     "online",
     "dequantize",
     "momentum",
+    "steps_per_call",
     "seed",
 )
 

@@ -65,12 +65,19 @@ def known_keys(monkeypatch):
 
 
 @pytest.mark.parametrize("how", COMPILE)
-@pytest.mark.parametrize("online", [False, True])
+@pytest.mark.parametrize(
+    ("online", "steps_per_call"), [(False, None), (False, 2), (True, None)]
+)
 @pytest.mark.usefixtures("known_keys")
-def test_training_equals_a_naive_loop(online, how):
+def test_training_equals_a_naive_loop(online, steps_per_call, how):
     rate = 0.02
     model = make_model(
-        2, extra_steps=1, temperature_factor=1.5, online=online, momentum=0.9
+        2,
+        extra_steps=1,
+        temperature_factor=1.5,
+        online=online,
+        momentum=0.9,
+        steps_per_call=steps_per_call,
     )
     x = make_points()
     model.build(x.shape)
@@ -654,6 +661,7 @@ def test_data_of_another_shape():
         ({"temperature_factor": -2.0}, "Received: temperature_factor=-2.0"),
         ({"initial_temperature": 0.0}, "`initial_temperature` to be a posit"),
         ({"momentum": 1.0}, r"`momentum` to be a number in \[0, 1\)"),
+        ({"steps_per_call": 0}, "`steps_per_call` to be a positive integer"),
         (
             {"num_steps": "auto", "temperature_factor": 1.0},
             "above 1 for `num_steps='auto'`",
