@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BACKENDS ?= tensorflow jax
 WORKERS ?= 2
-BENCHMARKS ?= sparse_attentive_backtracking z_forcing professor_forcing distribution
+BENCHMARKS ?= sparse_attentive_backtracking z_forcing variational_walkback \
+	professor_forcing distribution
 ARGS ?=
 
 # tensorflow-probability (demo) and tfp-nightly (tests) install the same module,

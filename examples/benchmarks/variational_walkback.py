@@ -12,23 +12,20 @@ with walks of 30 steps unless said otherwise:
 - separate: the way of the authors' release, an update after each step, each
   one a call of a compiled training step.
 
-    KERAS_BACKEND=jax python -m examples.benchmarks.variational_walkback
+    make benchmark BENCHMARKS=variational_walkback
 
 Prints tables in Markdown and writes JSON to `--output`.
 """
 
 import argparse
-import os
 import pathlib
-import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-
-from examples.benchmarks.sparse_attentive_backtracking import time_in_turns  # noqa: E402
+from examples.benchmarks.measuring import table
+from examples.benchmarks.measuring import time_in_turns
 
 MODES = ("whole", "one by one", "online", "separate")
 NUM_STEPS = 30
+SECTIONS = ("points", "images", "length", "sampling")
 BATCH = {"points": 500, "images": 100}
 SHAPE = {"points": (2,), "images": (28, 28, 1)}
 
@@ -82,23 +79,6 @@ def sampling(num_steps: int, num_points: int):
     )
 
 
-def table(title: str, figures: dict, yardstick: str) -> str:
-    base = figures[yardstick]["median"]
-    lines = [
-        f"### {title}",
-        "",
-        "| what | seconds | ratio | first call, seconds |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    for name, values in figures.items():
-        lines.append(
-            f"| {name} | {values['median']:.4f} "
-            f"({values['least']:.4f} to {values['most']:.4f}) "
-            f"| {values['median'] / base:.2f} | {values['first_call']:.1f} |"
-        )
-    return "\n".join([*lines, ""])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=11)
@@ -107,14 +87,16 @@ def main() -> None:
     parser.add_argument(
         "--sections",
         nargs="+",
-        default=["points", "images", "length", "sampling"],
+        default=SECTIONS,
+        choices=SECTIONS,
     )
     parser.add_argument("--points", type=int, default=10_000, help="to sample")
     arguments = parser.parse_args()
 
     import keras
-    from common import describe_machine
-    from common import write_json
+
+    from examples.common import describe_machine
+    from examples.common import write_json
 
     repeats = arguments.repeats
     result = {"machine": describe_machine()}

@@ -161,7 +161,8 @@ def train_in_steps(model, *arguments):
     Args:
         model: a compiled model. `start_steps(data)` returns `(carry, xs,
             length)` of a loop, `step(carry, x)` the loss of one of its steps
-            and `(carry, y)`, and `end_steps(carry, ys)` the logs.
+            and `(carry, y)`, and `end_steps(carry, ys)` the logs. `convolves`
+            says whether a step has convolutions.
         *arguments: those of `train_step`: values of the trainable and the other
             variables, of those of the optimizer and of the metrics; and a
             batch.
@@ -194,7 +195,12 @@ def train_in_steps(model, *arguments):
     (carry, xs, length), state = _scoped(
         model, lambda: model.start_steps(data), state
     )
-    (carry, state), ys = scan(body, (carry, state), xs, length)
+    # XLA for processors has only slow code for gradients of convolutions that
+    # are inside a loop.
+    unroll = model.convolves and jax.default_backend() == "cpu"
+    (carry, state), ys = jax.lax.scan(
+        body, (carry, state), xs, length, unroll=unroll
+    )
     return _scoped(model, lambda: model.end_steps(carry, ys), state)
 
 

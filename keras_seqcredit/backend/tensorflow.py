@@ -189,7 +189,8 @@ def train_in_steps(model, *arguments):
     Args:
         model: a compiled model. `start_steps(data)` returns `(carry, xs,
             length)` of a loop, `step(carry, x)` the loss of one of its steps
-            and `(carry, y)`, and `end_steps(carry, ys)` the logs.
+            and `(carry, y)`, and `end_steps(carry, ys)` the logs. `convolves`
+            says whether a step has convolutions.
         *arguments: those of `train_step`, a batch.
 
     Returns:
@@ -208,8 +209,10 @@ def train_in_steps(model, *arguments):
         model.optimizer.apply(tape.gradient(loss, weights), weights)
         return carry, y
 
-    # Replicas cannot wait for each other inside a loop.
-    loop = scan if num_replicas() == 1 else _unrolled_scan
+    # Replicas cannot wait for each other inside a loop, and XLA for processors
+    # has only slow code for gradients of convolutions that are inside one.
+    slow = model.convolves and not tf.config.list_logical_devices("GPU")
+    loop = scan if num_replicas() == 1 and not slow else _unrolled_scan
     carry, ys = loop(body, carry, xs, length)
     return model.end_steps(carry, ys)
 

@@ -332,14 +332,15 @@ class VariationalWalkback(
 
     def _reverse_all(self, before, after, schedule, training):
         """`_reverse` of all steps, `(steps, batch)`."""
-        schedule = schedule[1:]
+        _, temperatures, steps = schedule
         size = self.steps_per_call or self.total_steps
         pieces = [slice(i, i + size) for i in range(0, self.total_steps, size)]
         found = [
             self._reverse_some(
                 before[piece],
                 after[piece],
-                *(x[piece] for x in schedule),
+                temperatures[piece],
+                steps[piece],
                 training,
             )
             for piece in pieces
@@ -445,6 +446,12 @@ class VariationalWalkback(
             return backend.train_in_steps(self, *arguments)
         return super().train_step(*arguments)
 
+    @property
+    def convolves(self) -> bool:
+        """Whether the network has convolutions, see `train_in_steps`."""
+        found = self.transition._flatten_layers()
+        return any(isinstance(layer, _CONVOLUTIONS) for layer in found)
+
     def start_steps(self, data):
         """Before the loop of `backend.train_in_steps`."""
         x, _, weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -541,6 +548,19 @@ class VariationalWalkback(
             )
         return cls(**config)
 
+
+_CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3D,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
 
 _NUMBERS = (
     "num_steps",
