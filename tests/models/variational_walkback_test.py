@@ -11,6 +11,7 @@ from keras_seqcredit.layers import BernoulliTransition
 from keras_seqcredit.layers import GaussianTransition
 from keras_seqcredit.models import VariationalWalkback
 from keras_seqcredit.models import transition_mlp
+from keras_seqcredit.models import transition_unet
 from keras_seqcredit.models.given_key import GivenKey
 from tests.gradients import BACKEND
 from tests.gradients import FASTEST
@@ -141,6 +142,34 @@ def test_training_equals_a_naive_loop(online, steps_per_call, how):
     )
     assert int(model.updates.value) == 3
     assert int(model.optimizer.iterations) == (3 if online else 1)
+
+
+@pytest.mark.usefixtures("known_keys")
+def test_convolutions_are_unrolled_and_learn_the_same(monkeypatch):
+    def trained(unrolled):
+        monkeypatch.setattr(VariationalWalkback, "convolves", unrolled)
+        keras.utils.set_random_seed(0)
+        layers = keras.layers.Conv2D(2, 2, padding="same"), keras.layers.ReLU()
+        network = keras.Sequential([keras.Input((3, 3, 1)), *layers])
+        transition = GaussianTransition(network)
+        transition.noise = known_noise
+        model = VariationalWalkback(transition, 3, online=True, seed=1)
+        model.compile(keras.optimizers.SGD(0.05), **QUICKLY)
+        x = np.random.default_rng(0).normal(size=(4, 3, 3, 1))
+        logs = model.train_on_batch(x.astype("float32"), return_dict=True)
+        assert int(model.optimizer.iterations) == 3
+        return logs, [to_numpy(w.value) for w in model.weights]
+
+    (logs, weights), (expected, after) = trained(True), trained(False)
+    assert logs == pytest.approx(expected, rel=1e-4)
+    for a, b in zip(weights, after, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_convolutions_are_found():
+    assert not make_model().convolves
+    network = transition_unet((4, 4, 1), filters=(8, 8))
+    assert VariationalWalkback(GaussianTransition(network), 2).convolves
 
 
 def naive_training(weights, x, noise, temperatures, online, rate):
