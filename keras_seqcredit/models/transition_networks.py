@@ -24,6 +24,10 @@ def transition_mlp(
 ) -> keras.Model:
     """Makes a multi-layer perceptron for a `Transition`.
 
+    What it computes is added to the states, and zero before training: the walk
+    starts as one that moves nothing. So a first step much smaller than the data
+    is easy to undo, which a network that makes the states anew has to learn.
+
     Args:
         shape: Integer or tuple, the shape of a state without the batch.
         units: Tuple of integers, units of each hidden layer. Defaults to
@@ -65,10 +69,15 @@ def transition_mlp(
         x = keras.layers.Dense(size, dtype=dtype)(x)
         x = condition(x)
         x = keras.layers.Activation(activation, dtype=dtype)(x)
-    outputs = (*shape[:-1], (2 if learned_scale else 1) * shape[-1])
-    x = keras.layers.Dense(math.prod(outputs), dtype=dtype)(x)
-    x = keras.layers.Reshape(outputs, dtype=dtype)(x)
-    return keras.Model(condition.inputs(states), x, name=name)
+
+    def last(x):
+        x = keras.layers.Dense(
+            math.prod(shape), kernel_initializer="zeros", dtype=dtype
+        )(x)
+        return keras.layers.Reshape(shape, dtype=dtype)(x)
+
+    outputs = _outputs(states, x, last, learned_scale)
+    return keras.Model(condition.inputs(states), outputs, name=name)
 
 
 def transition_unet(
@@ -85,7 +94,8 @@ def transition_unet(
 
     Two convolutions at each resolution, the first of which sees the step, on
     the way down and up, with a shortcut between the two; group normalization
-    where the step does not normalize.
+    where the step does not normalize. What it computes is added to the images,
+    as that of `transition_mlp` to states.
 
     Args:
         shape: Tuple `(height, width, channels)` of an image.
@@ -159,10 +169,28 @@ def transition_unet(
         x = keras.layers.UpSampling2D(dtype=dtype)(x)
         x = keras.layers.Concatenate(dtype=dtype)([x, before])
         x = block(x, size)
-    x = keras.layers.Conv2D(
-        (2 if learned_scale else 1) * sizes[-1], 3, padding="same", dtype=dtype
-    )(x)
-    return keras.Model(condition.inputs(states), x, name=name)
+
+    def last(x):
+        return keras.layers.Conv2D(
+            sizes[-1],
+            3,
+            padding="same",
+            kernel_initializer="zeros",
+            dtype=dtype,
+        )(x)
+
+    outputs = _outputs(states, x, last, learned_scale)
+    return keras.Model(condition.inputs(states), outputs, name=name)
+
+
+def _outputs(states, x, last, learned_scale):
+    """The states and what the network adds to them; then scales."""
+    # Not in half precision: it cannot tell states apart that are a step near
+    # the data from each other.
+    means = keras.layers.Add(dtype=states.dtype)([states, last(x)])
+    if not learned_scale:
+        return means
+    return keras.layers.Concatenate(dtype=states.dtype)([means, last(x)])
 
 
 class _Conditioning:

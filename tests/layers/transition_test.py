@@ -126,8 +126,16 @@ def test_priors_have_their_moments():
     np.testing.assert_allclose(prior.mean()[0], [0.3, 1e-3], rtol=1e-5)
 
 
+def randomize(network):
+    """Ready-made networks start as the identity."""
+    random = np.random.default_rng(0)
+    for weight in network.trainable_weights:
+        weight.assign(0.3 * random.normal(size=weight.shape))
+
+
 def test_a_network_may_see_the_step():
     network = transition_mlp(2, units=(8,), num_steps=3)
+    randomize(network)
     transition = GaussianTransition(network, num_steps=3)
     steps = np.array([0, 1, 2])
     found = to_numpy(transition(STATES, steps))
@@ -178,10 +186,17 @@ def test_ready_made_networks(learned_scale, step_conditioning):
         transition = GaussianTransition(
             network, scale=scale, num_steps=num_steps
         )
-        parameters = transition(np.ones((2, *shape)))
+        states = np.random.default_rng(0).normal(size=(2, *shape))
+        parameters = to_numpy(transition(states))
         factor = 2 if learned_scale else 1
         assert parameters.shape == (2, *shape[:-1], factor * shape[-1])
-        assert np.isfinite(to_numpy(parameters)).all()
+        # A step moves nothing before training, and something after it.
+        means = parameters[..., : shape[-1]]
+        np.testing.assert_allclose(means, states, rtol=1e-6)
+        randomize(network)
+        parameters = to_numpy(transition(states))
+        assert np.isfinite(parameters).all()
+        assert np.abs(parameters[..., : shape[-1]] - states).min() > 0
 
 
 class Nothing(Transition):
