@@ -56,14 +56,14 @@ def parse_arguments(argv=None):
         nargs="+",
         help="of the U-Net at each resolution (default: 16 32; CIFAR: 32 64)",
     )
-    add("--num-steps", type=int, default=12, help="steps of the walk")
-    add("--temperature-factor", type=float, default=1.5)
+    add("--num-steps", type=int, default=10, help="steps of the walk")
+    add("--temperature-factor", type=float, default=2.0)
     add(
         "--steps-per-call",
         type=int,
         help="that are scored at once (default: all; processors like 1)",
     )
-    add("--scale", type=float, default=0.1, help="of the operator, at first")
+    add("--scale", type=float, default=0.02, help="of the operator, at first")
     add("--batch-size", type=int, default=64)
     add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
     add("--epochs", type=int, default=40)
