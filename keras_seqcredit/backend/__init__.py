@@ -18,6 +18,7 @@ Every backend module has the same functions:
   see a part of the batch each, the mean over them, and a seed for each;
 - `num_shares(model)`, `check_replicas(model)`: among how many devices a batch
   of the model is shared, and whether they can;
+- `on_processor()`: whether programs run on a processor;
 - `process_index()`: of this process among those that train together;
 - `train_in_steps(model, ...)`: a training step in which a loop updates the
   weights many times;
@@ -38,6 +39,7 @@ if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import custom_gradient
     from keras_seqcredit.backend.tensorflow import num_replicas
     from keras_seqcredit.backend.tensorflow import num_shares
+    from keras_seqcredit.backend.tensorflow import on_processor
     from keras_seqcredit.backend.tensorflow import on_rows
     from keras_seqcredit.backend.tensorflow import process_index
     from keras_seqcredit.backend.tensorflow import read
@@ -56,6 +58,7 @@ elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import custom_gradient
     from keras_seqcredit.backend.jax import num_replicas
     from keras_seqcredit.backend.jax import num_shares
+    from keras_seqcredit.backend.jax import on_processor
     from keras_seqcredit.backend.jax import on_rows
     from keras_seqcredit.backend.jax import process_index
     from keras_seqcredit.backend.jax import read
@@ -81,6 +84,7 @@ __all__ = [
     "custom_gradient",
     "num_replicas",
     "num_shares",
+    "on_processor",
     "on_rows",
     "process_index",
     "read",

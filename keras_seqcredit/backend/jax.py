@@ -135,7 +135,7 @@ def compiled(function, layer, quickly=False):
         quickly: compile with less effort, what runs a few times.
     """
     variables = layer.variables
-    less = quickly and jax.default_backend() == "cpu"
+    less = quickly and on_processor()
 
     @functools.partial(jax.jit, compiler_options=_QUICKLY if less else None)
     def pure(values, args):
@@ -197,7 +197,7 @@ def train_in_steps(model, *arguments):
     )
     # XLA for processors has only slow code for gradients of convolutions that
     # are inside a loop.
-    unroll = model.convolves and jax.default_backend() == "cpu"
+    unroll = model.convolves and on_processor()
     (carry, state), ys = jax.lax.scan(
         body, (carry, state), xs, length, unroll=unroll
     )
@@ -250,6 +250,11 @@ def apply_gradients(optimizer, gradients, variables):
         [*variables, *optimizer.variables], [*values, *state], strict=True
     ):
         variable.assign(value)
+
+
+def on_processor():
+    """Whether programs run on a processor, not on an accelerator."""
+    return jax.default_backend() == "cpu"
 
 
 def process_index():

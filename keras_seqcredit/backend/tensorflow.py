@@ -211,7 +211,7 @@ def train_in_steps(model, *arguments):
 
     # Replicas cannot wait for each other inside a loop, and XLA for processors
     # has only slow code for gradients of convolutions that are inside one.
-    slow = model.convolves and not tf.config.list_logical_devices("GPU")
+    slow = model.convolves and on_processor()
     loop = scan if num_replicas() == 1 and not slow else _unrolled_scan
     carry, ys = loop(body, carry, xs, length)
     return model.end_steps(carry, ys)
@@ -238,6 +238,12 @@ def train(model, function, *args):
 def apply_gradients(optimizer, gradients, variables):
     """Updates variables inside a function of `train`."""
     optimizer.apply(gradients, variables)
+
+
+def on_processor():
+    """Whether programs run on a processor, not on an accelerator."""
+    kinds = {device.device_type for device in tf.config.list_logical_devices()}
+    return not kinds & {"GPU", "TPU"}
 
 
 def process_index():

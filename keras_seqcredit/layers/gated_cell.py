@@ -15,8 +15,8 @@ class GatedCell:
     """Stands for a `CellFunction`, where `is_gated(cell, training)`.
 
     Attributes:
-        operands: pair of tuples of tensors: the kernels, and the biases that
-            the gates add.
+        operands: pair of tuples of tensors, for `linear` and for the rest: a
+            kernel, and a bias if there is one, of the inputs and of the state.
     """
 
     def __init__(self, cell):
@@ -26,34 +26,40 @@ class GatedCell:
     @property
     def operands(self) -> tuple:
         cell = self._cell
-        kernels = [cell.kernel, cell.recurrent_kernel]
+
+        def read(variable):
+            return ops.cast(backend.read(variable), cell.compute_dtype)
+
+        of_inputs, of_states = [
+            (read(kernel),) for kernel in (cell.kernel, cell.recurrent_kernel)
+        ]
         bias = getattr(cell, "bias", None)
-        biases = [] if bias is None else [bias]
-        return tuple(
-            tuple(
-                ops.cast(backend.read(v), cell.compute_dtype) for v in variables
-            )
-            for variables in (kernels, biases)
-        )
+        if bias is not None:
+            rows = ops.reshape(read(bias), (-1, 1, bias.shape[-1]))
+            of_inputs = (*of_inputs, rows[0])
+            if isinstance(cell, keras.layers.GRUCell):
+                of_states = (*of_states, rows[1])
+        return (of_inputs, of_states), ()
 
     def constants(self, step_inputs: Tensor) -> tuple:
         del step_inputs
         return ()
 
-    def linear(self, weights, constants, inputs, states) -> Tensor:
-        """`(B, G)`; of a GRU those of input and state, side by side."""
+    def linear(self, weights, constants, inputs, states) -> tuple:
+        """Gates of inputs and state, added up where nothing else joins them."""
         del constants
-        of_inputs = ops.matmul(inputs, weights[0])
-        of_states = ops.matmul(states[0], weights[1])
-        if isinstance(self._cell, keras.layers.GRUCell):
-            return ops.concatenate([of_inputs, of_states], axis=-1)
-        return of_inputs + of_states
+        inputs, added = map(_affine, weights, (inputs, states[0]))
+        if not isinstance(self._cell, keras.layers.GRUCell):
+            return (inputs + added,)
+        # The candidate's shares are apart: the reset gate is between them.
+        both = [2 * self._cell.units]
+        inputs, new = ops.split(inputs, both, axis=-1)
+        added, of_new = ops.split(added, both, axis=-1)
+        return inputs + added, new, of_new
 
     def __call__(self, weights, constants, gates, states) -> list:
-        del constants
-        if weights:
-            gates = gates + ops.reshape(weights[0], (1, -1))
-        return self._gates(self._cell, gates, states)
+        del weights, constants
+        return self._gates(self._cell, states, *gates)
 
 
 def is_gated(cell, training: bool) -> bool:
@@ -68,22 +74,25 @@ def is_gated(cell, training: bool) -> bool:
     )
 
 
-def _lstm(cell, gates, states):
+def _affine(weights, x):
+    kernel, *bias = weights
+    return sum(bias, ops.matmul(x, kernel))
+
+
+def _lstm(cell, states, gates):
     i, f, g, o = ops.split(gates, 4, axis=-1)
     gate = cell.recurrent_activation
     c = gate(f) * states[1] + gate(i) * cell.activation(g)
     return [gate(o) * cell.activation(c), c]
 
 
-def _gru(cell, gates, states):
-    z, r, new, of_z, of_r, of_new = ops.split(gates, 6, axis=-1)
-    z = cell.recurrent_activation(z + of_z)
-    r = cell.recurrent_activation(r + of_r)
+def _gru(cell, states, gates, new, of_new):
+    z, r = ops.split(cell.recurrent_activation(gates), 2, axis=-1)
     new = cell.activation(new + r * of_new)
     return [z * states[0] + (1 - z) * new]
 
 
-def _simple(cell, gates, states):
+def _simple(cell, states, gates):
     del states
     return [cell.activation(gates)]
 

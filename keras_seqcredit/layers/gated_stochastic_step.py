@@ -82,7 +82,7 @@ class GatedStochasticStep:
         parameters = self._network.clip(ops.matmul(hidden, kernel) + bias)
         sample = self._latent.sample(parameters, noise)
         gates = gates + ops.matmul(sample, latent_kernel)
-        states = self._gated((), constants, gates, states[:-2])
+        states = self._gated((), constants, (gates,), states[:-2])
         return [*states, sample, parameters]
 
 
