@@ -20,8 +20,8 @@ Every backend module has the same functions:
   of the model is shared, and whether they can;
 - `on_processor()`: whether programs run on a processor;
 - `process_index()`: of this process among those that train together;
-- `train_in_steps(model, ...)`: a training step in which a loop updates the
-  weights many times;
+- `train_in_steps(model, ...)`: a training step that is a loop over steps with a
+  loss each, with an update after each or one of their sum;
 - `take_rows(table, indices)` and `add_rows(table, indices, rows)`: gather from
   and scatter-add into the rows of a matrix.
 

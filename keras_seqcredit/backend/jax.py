@@ -156,13 +156,15 @@ def compiled(function, layer, quickly=False):
 
 
 def train_in_steps(model, *arguments):
-    """A training step in which a loop updates the weights many times.
+    """A training step that is a loop over steps with a loss each.
 
     Args:
         model: a compiled model. `start_steps(data)` returns `(carry, xs,
             length)` of a loop, `step(carry, x)` the loss of one of its steps
-            and `(carry, y)`, and `end_steps(carry, ys)` the logs. `convolves`
-            says whether a step has convolutions.
+            and `(carry, y)`, and `end_steps(carry, ys)` the logs. `online`
+            says whether to update the weights after each step, not once by
+            the sum of the gradients, and `convolves` whether a step has
+            convolutions.
         *arguments: those of `train_step`: values of the trainable and the other
             variables, of those of the optimizer and of the metrics; and a
             batch.
@@ -172,8 +174,14 @@ def train_in_steps(model, *arguments):
     """
     state, data = arguments
 
+    def update(gradients, weights, optimizer):
+        weights, optimizer = model.optimizer.stateless_apply(
+            optimizer, gradients, weights
+        )
+        return list(weights), list(optimizer)
+
     def body(loop, x):
-        carry, (weights, others, optimizer, metrics) = loop
+        carry, (weights, others, optimizer, metrics), total = loop
 
         def loss(weights):
             def run():
@@ -185,11 +193,11 @@ def train_in_steps(model, *arguments):
             return loss, (after, moved)
 
         gradients, ((carry, y), others) = jax.grad(loss, has_aux=True)(weights)
-        weights, optimizer = model.optimizer.stateless_apply(
-            optimizer, gradients, weights
-        )
-        state = list(weights), others, list(optimizer), metrics
-        return (carry, state), y
+        if model.online:
+            weights, optimizer = update(gradients, weights, optimizer)
+        else:
+            total = jax.tree.map(jax.numpy.add, total, gradients)
+        return (carry, (weights, others, optimizer, metrics), total), y
 
     state = tuple(map(list, state))
     (carry, xs, length), state = _scoped(
@@ -198,10 +206,16 @@ def train_in_steps(model, *arguments):
     # XLA for processors has only slow code for gradients of convolutions that
     # are inside a loop.
     unroll = model.convolves and on_processor()
-    (carry, state), ys = jax.lax.scan(
-        body, (carry, state), xs, length, unroll=unroll
+    total = () if model.online else [jax.numpy.zeros_like(w) for w in state[0]]
+    (carry, state, total), ys = jax.lax.scan(
+        body, (carry, state, total), xs, length, unroll=unroll
     )
-    return _scoped(model, lambda: model.end_steps(carry, ys), state)
+    logs, state = _scoped(model, lambda: model.end_steps(carry, ys), state)
+    if not model.online:
+        weights, others, optimizer, metrics = state
+        weights, optimizer = update(total, weights, optimizer)
+        state = weights, others, optimizer, metrics
+    return logs, state
 
 
 def train(model, function, *args):

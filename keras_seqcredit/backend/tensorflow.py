@@ -184,13 +184,15 @@ def compiled(function, layer, quickly=False):
 
 
 def train_in_steps(model, *arguments):
-    """A training step in which a loop updates the weights many times.
+    """A training step that is a loop over steps with a loss each.
 
     Args:
         model: a compiled model. `start_steps(data)` returns `(carry, xs,
             length)` of a loop, `step(carry, x)` the loss of one of its steps
-            and `(carry, y)`, and `end_steps(carry, ys)` the logs. `convolves`
-            says whether a step has convolutions.
+            and `(carry, y)`, and `end_steps(carry, ys)` the logs. `online`
+            says whether to update the weights after each step, not once by
+            the sum of the gradients, and `convolves` whether a step has
+            convolutions.
         *arguments: those of `train_step`, a batch.
 
     Returns:
@@ -202,19 +204,30 @@ def train_in_steps(model, *arguments):
     if not model.optimizer.built:  # A loop cannot make variables.
         model.optimizer.build(weights)
 
-    def body(carry, x):
+    def body(loop, x):
+        carry, total = loop
         with tf.GradientTape() as tape:
             loss, (carry, y) = model.step(carry, x)
             loss = model.optimizer.scale_loss(loss)
-        model.optimizer.apply(tape.gradient(loss, weights), weights)
-        return carry, y
+        gradients = tape.gradient(
+            loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        if model.online:
+            model.optimizer.apply(gradients, weights)
+        else:
+            total = [a + b for a, b in zip(total, gradients, strict=True)]
+        return (carry, total), y
 
     # Replicas cannot wait for each other inside a loop, and XLA for processors
     # has only slow code for gradients of convolutions that are inside one.
     slow = model.convolves and on_processor()
     loop = scan if num_replicas() == 1 and not slow else _unrolled_scan
-    carry, ys = loop(body, carry, xs, length)
-    return model.end_steps(carry, ys)
+    total = () if model.online else [tf.zeros_like(read(w)) for w in weights]
+    (carry, total), ys = loop(body, (carry, total), xs, length)
+    logs = model.end_steps(carry, ys)
+    if not model.online:
+        model.optimizer.apply(total, weights)
+    return logs
 
 
 def train(model, function, *args):

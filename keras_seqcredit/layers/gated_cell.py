@@ -4,6 +4,8 @@ The way back through a recurrence repeats each step. Of a cell whose matrix
 products are kept, it repeats only what is elementwise.
 """
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -30,16 +32,17 @@ class GatedCell:
         def read(variable):
             return ops.cast(backend.read(variable), cell.compute_dtype)
 
-        of_inputs, of_states = [
-            (read(kernel),) for kernel in (cell.kernel, cell.recurrent_kernel)
-        ]
+        of_inputs, of_states = (
+            [read(cell.kernel)],
+            [read(cell.recurrent_kernel)],
+        )
         bias = getattr(cell, "bias", None)
         if bias is not None:
             rows = ops.reshape(read(bias), (-1, 1, bias.shape[-1]))
-            of_inputs = (*of_inputs, rows[0])
+            of_inputs.append(rows[0])
             if isinstance(cell, keras.layers.GRUCell):
-                of_states = (*of_states, rows[1])
-        return (of_inputs, of_states), ()
+                of_states.append(rows[1])
+        return (tuple(of_inputs), tuple(of_states)), ()
 
     def constants(self, step_inputs: Tensor) -> tuple:
         del step_inputs
@@ -97,7 +100,7 @@ def _simple(cell, states, gates):
     return [cell.activation(gates)]
 
 
-_GATES = {
+_GATES: dict[type, Callable[..., list]] = {
     keras.layers.LSTMCell: _lstm,
     keras.layers.GRUCell: _gru,
     keras.layers.SimpleRNNCell: _simple,

@@ -70,13 +70,14 @@ def transition_mlp(
         x = condition(x)
         x = keras.layers.Activation(activation, dtype=dtype)(x)
 
-    def last(x):
-        x = keras.layers.Dense(
-            math.prod(shape), kernel_initializer="zeros", dtype=dtype
-        )(x)
-        return keras.layers.Reshape(shape, dtype=dtype)(x)
+    def last(channels):
+        outputs = (*shape[:-1], channels)
+        dense = keras.layers.Dense(
+            math.prod(outputs), kernel_initializer="zeros", dtype=dtype
+        )
+        return keras.layers.Reshape(outputs, dtype=dtype)(dense(x))
 
-    outputs = _outputs(states, x, last, learned_scale)
+    outputs = _outputs(states, last, learned_scale)
     return keras.Model(condition.inputs(states), outputs, name=name)
 
 
@@ -170,27 +171,29 @@ def transition_unet(
         x = keras.layers.Concatenate(dtype=dtype)([x, before])
         x = block(x, size)
 
-    def last(x):
+    def last(channels):
         return keras.layers.Conv2D(
-            sizes[-1],
+            channels,
             3,
             padding="same",
             kernel_initializer="zeros",
             dtype=dtype,
         )(x)
 
-    outputs = _outputs(states, x, last, learned_scale)
+    outputs = _outputs(states, last, learned_scale)
     return keras.Model(condition.inputs(states), outputs, name=name)
 
 
-def _outputs(states, x, last, learned_scale):
+def _outputs(states, last, learned_scale):
     """The states and what the network adds to them; then scales."""
+    channels = states.shape[-1]
+    if learned_scale:
+        beside = [(0, 0)] * (len(states.shape) - 1)
+        states = keras.ops.pad(states, [*beside, (0, channels)])
+        channels = 2 * channels
     # Not in half precision: it cannot tell states apart that are a step near
     # the data from each other.
-    means = keras.layers.Add(dtype=states.dtype)([states, last(x)])
-    if not learned_scale:
-        return means
-    return keras.layers.Concatenate(dtype=states.dtype)([means, last(x)])
+    return keras.layers.Add(dtype=states.dtype)([states, last(channels)])
 
 
 class _Conditioning:

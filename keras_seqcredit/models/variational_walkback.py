@@ -41,12 +41,13 @@ class VariationalWalkback(
     are described by `p*`, independent features with the running moments of
     `s_K`; sampling starts there and cools down.
 
-    By default the whole walk is sampled first, and all its steps are scored in
-    one call of the operator on `steps * batch` rows: what a device does best
-    that computes many rows at once. A processor may be faster with calls whose
-    activations fit its cache, see `steps_per_call`. With `online=True` the
-    weights are updated after each step instead, which the next step then
-    uses; the optimizer counts each of these updates.
+    On an accelerator the whole walk is sampled first, and all its steps are
+    scored in one call of the operator on `steps * batch` rows: what a device
+    does best that computes many rows at once. A processor walks and scores in
+    the same loop where it can, which spares a pass of the network for each
+    step, see `steps_per_call`. With `online=True` the weights are updated after
+    each step instead, which the next step then uses; the optimizer counts each
+    of these updates.
 
     Args:
         transition: A `Transition`.
@@ -65,8 +66,14 @@ class VariationalWalkback(
         momentum: Float in `[0, 1)`, of the moments of `p*`. The first batches
             are averaged. Defaults to `0.99`.
         steps_per_call: Positive integer, steps that are scored in one call of
-            the operator, or `None` for all. The loss is the same, but for
-            layers that normalise over the rows of a call. Defaults to `None`.
+            the operator, `None` for all, or `"auto"`. The loss is the same, but
+            for layers that normalise over the rows of a call. `"auto"` is all
+            on an accelerator; on a processor a step is scored as soon as it is
+            taken, by the pass of the network that the next one is drawn from,
+            in the memory of one step. It is all there, too, for an operator
+            that knows its step, if devices share a batch, and for a network
+            with anything but layers of Keras that are the same in training,
+            without regularizers. Defaults to `"auto"`.
         seed: Integer or None, of walks and samples.
         **kwargs: Arguments of `keras.Model`.
 
@@ -125,7 +132,7 @@ class VariationalWalkback(
         online: bool = False,
         dequantize: bool = False,
         momentum: float = 0.99,
-        steps_per_call: int | None = None,
+        steps_per_call: int | str | None = AUTO,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -140,7 +147,7 @@ class VariationalWalkback(
         self.online = online
         self.dequantize = dequantize
         self.momentum = momentum
-        self.steps_per_call = steps_per_call
+        self.steps_per_call: Any = steps_per_call
         self.seed = seed
         self._check()
 
@@ -161,7 +168,8 @@ class VariationalWalkback(
                 f"Received: transition={self.transition!r}"
             )
         check_integer("extra_steps", self.extra_steps, minimum=0)
-        check_integer("steps_per_call", self.steps_per_call, optional=True)
+        if self.steps_per_call != AUTO:
+            check_integer("steps_per_call", self.steps_per_call, optional=True)
         for name in ("temperature_factor", "initial_temperature"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
@@ -317,23 +325,34 @@ class VariationalWalkback(
         """A step of the chain: the next state, a constant, and its density."""
         steps = ops.broadcast_to(step, ops.shape(state)[:1])
         parameters = self.transition(state, steps, training=False)
+        return self._draw(parameters, state, key, temperature)
+
+    def _draw(self, parameters, state, key, temperature):
+        """`_advance`, where the parameters at the state are known."""
         noise = self.transition.noise(ops.shape(state), GivenKey(key))
         after = self.transition.sample(parameters, noise, temperature)
         after = ops.stop_gradient(after)
         return after, self.transition.log_prob(parameters, after, temperature)
 
-    def _reverse(self, before, after, temperature, steps, training=False):
-        """Log-density of the states before, under the operator AT those after.
+    def _back(self, before, after, steps, training=False):
+        """Parameters of the way back: those of the operator AT states after.
 
         Not at those before: that would reward an operator that stands still.
         """
-        parameters = self.transition(after, steps, training=training)
+        del before
+        return self.transition(after, steps, training=training)
+
+    def _reverse(self, before, after, temperature, steps, training=False):
+        """Log-density of the states before, on the way back to them."""
+        parameters = self._back(before, after, steps, training)
         return self.transition.log_prob(parameters, before, temperature)
 
     def _reverse_all(self, before, after, schedule, training):
         """`_reverse` of all steps, `(steps, batch)`."""
         _, temperatures, steps = schedule
-        size = self.steps_per_call or self.total_steps
+        size = self.steps_per_call
+        if size in (None, AUTO):
+            size = self.total_steps
         pieces = [slice(i, i + size) for i in range(0, self.total_steps, size)]
         found = [
             self._reverse_some(
@@ -442,9 +461,23 @@ class VariationalWalkback(
         self.updates.assign_add(1)
 
     def train_step(self, *arguments):
-        if self.online:
+        if self.online or self._shares_passes():
             return backend.train_in_steps(self, *arguments)
         return super().train_step(*arguments)
+
+    def _shares_passes(self) -> bool:
+        """Whether a step is scored by the pass that the next is drawn from."""
+        network = self.transition.network
+        return (
+            self.steps_per_call == AUTO
+            and backend.on_processor()
+            and self.transition.num_steps is None
+            and backend.num_shares(self) == 1
+            and keras.distribution.distribution() is None
+            # Nor has it anything that training changes, or random numbers.
+            and not network.non_trainable_variables
+            and all(map(_is_plain, network._flatten_layers()))
+        )
 
     @property
     def convolves(self) -> bool:
@@ -460,22 +493,31 @@ class VariationalWalkback(
         first, schedule = self._start(x)
         if weight is None:
             weight = ops.ones(ops.shape(first)[:1])
-        return (first, first, weight), schedule, self.total_steps
+        # With new weights after each step there is nothing to hand on.
+        known = () if self.online else self.transition(first)
+        return (first, first, weight, known), schedule, self.total_steps
 
     def step(self, carry, given):
         """One step of the walk, and the loss of its way back."""
-        before, first, weight = carry
-        _, temperature, step = given
-        after, forward = self._advance(before, *given)
+        before, first, weight, known = carry
+        key, temperature, step = given
+        if self.online:
+            after, forward = self._advance(before, *given)
+        else:
+            after, forward = self._draw(known, before, key, temperature)
         steps = ops.broadcast_to(step, ops.shape(before)[:1])
-        reverse = self._reverse(before, after, temperature, steps, True)
+        parameters = self._back(before, after, steps, training=True)
+        reverse = self.transition.log_prob(parameters, before, temperature)
         loss = self._loss(-reverse, weight)
+        if not self.online:
+            known = ops.stop_gradient(parameters)
         size = _step_size(before, after, axis=1)
-        return loss, ((after, first, weight), (loss, forward, reverse, size))
+        carry = after, first, weight, known
+        return loss, (carry, (loss, forward, reverse, size))
 
     def end_steps(self, carry, ys):
         """After the loop; returns the logs."""
-        last, first, weight = carry
+        last, first, weight, _ = carry
         losses, *found = ys
         self._observe(self._walked(first, last, *found), weight, training=True)
         self._loss_tracker.update_state(
@@ -573,6 +615,15 @@ _NUMBERS = (
     "steps_per_call",
     "seed",
 )
+
+
+def _is_plain(layer) -> bool:
+    """Whether a layer without state is the same in training, and adds no loss.
+
+    That of another library may be anything.
+    """
+    regularizers = (v for k, v in vars(layer).items() if "regularizer" in k)
+    return type(layer).__module__.startswith("keras.") and not any(regularizers)
 
 
 def _step_size(before, after, axis):

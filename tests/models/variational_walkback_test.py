@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_seqcredit import backend
 from keras_seqcredit.layers import BernoulliTransition
 from keras_seqcredit.layers import GaussianTransition
 from keras_seqcredit.models import VariationalWalkback
@@ -73,7 +74,8 @@ def known_keys(monkeypatch):
 
 @pytest.mark.parametrize("how", COMPILE)
 @pytest.mark.parametrize(
-    ("online", "steps_per_call"), [(False, None), (False, 2), (True, None)]
+    ("online", "steps_per_call"),
+    [(False, None), (False, 2), (False, "auto"), (True, None)],
 )
 @pytest.mark.usefixtures("known_keys")
 def test_training_equals_a_naive_loop(online, steps_per_call, how):
@@ -148,6 +150,35 @@ def test_training_equals_a_naive_loop(online, steps_per_call, how):
     )
     assert int(model.updates.value) == 3
     assert int(model.optimizer.iterations) == (3 if online else 1)
+
+
+def test_passes_are_shared_where_that_is_the_same(monkeypatch):
+    def shares(network, **arguments):
+        transition = GaussianTransition(network, scale=0.5, **arguments)
+        model = VariationalWalkback(transition, 3)
+        model.build((None, 2))
+        return model._shares_passes()
+
+    def dense(**arguments):
+        return keras.layers.Dense(2, **arguments)
+
+    class Other(keras.layers.Dense):
+        pass
+
+    assert shares(dense())
+    assert shares(transition_mlp(2, (4,), learned_scale=False))
+    for layer in (
+        keras.layers.Dropout(0.5),
+        keras.layers.BatchNormalization(),
+        dense(kernel_regularizer="l2"),
+        dense(activity_regularizer="l2"),
+        Other(2),
+    ):
+        assert not shares(keras.Sequential([dense(), layer]))
+    steps = transition_mlp(2, (4,), learned_scale=False, num_steps=3)
+    assert not shares(steps, num_steps=3)
+    monkeypatch.setattr(backend, "on_processor", lambda: False)
+    assert not shares(dense())
 
 
 @pytest.mark.usefixtures("known_keys")
@@ -250,23 +281,25 @@ class LinearGaussian(VariationalWalkback):
 class Mistaken(LinearGaussian):
     """Scores the state before under the operator at the state before."""
 
-    def _reverse(self, before, after, temperature, steps, training=False):
+    def _back(self, before, after, steps, training=False):
         del after
-        return super()._reverse(before, before, temperature, steps, training)
+        return super()._back(before, before, steps, training)
 
 
 @pytest.mark.parametrize(
-    ("kind", "online", "expected"),
+    ("kind", "arguments", "expected"),
     [
-        (LinearGaussian, False, 0.6),
-        (LinearGaussian, True, 0.6),
-        (Mistaken, False, 1.0),
+        (LinearGaussian, {}, 0.6),
+        (LinearGaussian, {"steps_per_call": None}, 0.6),
+        (LinearGaussian, {"online": True}, 0.6),
+        (Mistaken, {}, 1.0),
+        (Mistaken, {"steps_per_call": None}, 1.0),
     ],
 )
-def test_the_linear_case_that_is_solved_by_hand(kind, online, expected):
+def test_the_linear_case_that_is_solved_by_hand(kind, arguments, expected):
     # x ~ N(0, 1), s ~ N(a x, 0.36) with a = (1 + theta) / 2. The best a given
     # s is E[x s] / E[s^2] = a / (a^2 + 0.36), so a^2 = 0.64 and theta = 0.6.
-    model = kind(online=online)
+    model = kind(**arguments)
     schedule = keras.optimizers.schedules.CosineDecay(0.2, 80)
     model.compile(keras.optimizers.SGD(schedule), **QUICKLY)
     x = np.random.default_rng(0).normal(size=(4000, 1))
@@ -698,6 +731,7 @@ def test_data_of_another_shape():
         ({"initial_temperature": 0.0}, "`initial_temperature` to be a posit"),
         ({"momentum": 1.0}, r"`momentum` to be a number in \[0, 1\)"),
         ({"steps_per_call": 0}, "`steps_per_call` to be a positive integer"),
+        ({"steps_per_call": "all"}, "`steps_per_call` to be a positive"),
         (
             {"num_steps": "auto", "temperature_factor": 1.0},
             "above 1 for `num_steps='auto'`",
