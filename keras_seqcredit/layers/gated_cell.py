@@ -17,8 +17,8 @@ class GatedCell:
     """Stands for a `CellFunction`, where `is_gated(cell, training)`.
 
     Attributes:
-        operands: pair of tuples of tensors, for `linear` and for the rest: a
-            kernel, and a bias if there is one, of the inputs and of the state.
+        operands: pair of tuples of tensors: what `linear` is given, of inputs
+            and of the state a kernel and, if there is one, a bias; and nothing.
     """
 
     def __init__(self, cell):
@@ -32,10 +32,8 @@ class GatedCell:
         def read(variable):
             return ops.cast(backend.read(variable), cell.compute_dtype)
 
-        of_inputs, of_states = (
-            [read(cell.kernel)],
-            [read(cell.recurrent_kernel)],
-        )
+        of_inputs = [read(cell.kernel)]
+        of_states = [read(cell.recurrent_kernel)]
         bias = getattr(cell, "bias", None)
         if bias is not None:
             rows = ops.reshape(read(bias), (-1, 1, bias.shape[-1]))

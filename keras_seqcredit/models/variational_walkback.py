@@ -72,8 +72,9 @@ class VariationalWalkback(
             taken, by the pass of the network that the next one is drawn from,
             in the memory of one step. It is all there, too, for an operator
             that knows its step, if devices share a batch, and for a network
-            with anything but layers of Keras that are the same in training,
-            without regularizers. Defaults to `"auto"`.
+            with convolutions, which would take long to compile, or with
+            anything but layers of Keras that are the same in training, without
+            regularizers. Defaults to `"auto"`.
         seed: Integer or None, of walks and samples.
         **kwargs: Arguments of `keras.Model`.
 
@@ -467,16 +468,16 @@ class VariationalWalkback(
 
     def _shares_passes(self) -> bool:
         """Whether a step is scored by the pass that the next is drawn from."""
-        network = self.transition.network
         return (
             self.steps_per_call == AUTO
             and backend.on_processor()
             and self.transition.num_steps is None
+            and not self.convolves
             and backend.num_shares(self) == 1
             and keras.distribution.distribution() is None
             # Nor has it anything that training changes, or random numbers.
-            and not network.non_trainable_variables
-            and all(map(_is_plain, network._flatten_layers()))
+            and not self.transition.non_trainable_variables
+            and all(map(_is_plain, self.transition.network._flatten_layers()))
         )
 
     @property

@@ -153,10 +153,10 @@ def test_training_equals_a_naive_loop(online, steps_per_call, how):
 
 
 def test_passes_are_shared_where_that_is_the_same(monkeypatch):
-    def shares(network, **arguments):
+    def shares(network, shape=(2,), **arguments):
         transition = GaussianTransition(network, scale=0.5, **arguments)
         model = VariationalWalkback(transition, 3)
-        model.build((None, 2))
+        model.build((None, *shape))
         return model._shares_passes()
 
     def dense(**arguments):
@@ -177,6 +177,7 @@ def test_passes_are_shared_where_that_is_the_same(monkeypatch):
         assert not shares(keras.Sequential([dense(), layer]))
     steps = transition_mlp(2, (4,), learned_scale=False, num_steps=3)
     assert not shares(steps, num_steps=3)
+    assert not shares(keras.layers.Conv2D(1, 1), (4, 4, 1))
     monkeypatch.setattr(backend, "on_processor", lambda: False)
     assert not shares(dense())
 
