@@ -6,9 +6,13 @@ time. MNIST or CIFAR-10 take the place of the digits.
 
     python examples/walkback_images.py
     python examples/walkback_images.py --data mnist --data-dir folder_of_mnist
+    python examples/walkback_images.py --data mnist --data-dir folder_of_mnist \
+        --network mlp --no-step-conditioning --learned-scale --scale 0.009 \
+        --num-steps 5 --temperature-factor 1.5 --batch-size 100
     python examples/walkback_images.py --data cifar10 --data-dir folder_of_it
 
-Without `--data-dir` MNIST and CIFAR-10 come from Keras' own loaders. Writes to
+The third has the settings of the paper's release for MNIST. Without
+`--data-dir` MNIST and CIFAR-10 come from Keras' own loaders. Writes to
 `--logdir`: logs for TensorBoard, grids of samples and of digits whose lower
 half was filled in, the model, and `result.json`. An interrupted run goes on
 where it stopped, by the same command.
@@ -50,20 +54,40 @@ def parse_arguments(argv=None):
     add("--data-dir", type=pathlib.Path, help="folder of the data file")
     add("--train-images", type=int, help="to train on (default: all)")
     add("--test-images", type=int, default=256, help="to measure on")
+    add("--network", choices=("unet", "mlp"), default="unet")
     add(
         "--filters",
         type=int,
         nargs="+",
         help="of the U-Net at each resolution (default: 16 32; CIFAR: 32 64)",
     )
+    add(
+        "--units",
+        type=int,
+        nargs="+",
+        default=[1200, 1200],
+        help="of hidden layers of the MLP",
+    )
+    add(
+        "--step-conditioning",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether the network knows the step",
+    )
     add("--num-steps", type=int, default=10, help="steps of the walk")
     add("--temperature-factor", type=float, default=2.0)
     add(
         "--steps-per-call",
         type=int,
-        help="that are scored at once (default: all; processors like 1)",
+        help="that are scored at once (default: the model's choice)",
     )
     add("--scale", type=float, default=0.02, help="of the operator, at first")
+    add(
+        "--learned-scale",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="whether the network decides on scales, from --scale on",
+    )
     add("--batch-size", type=int, default=64)
     add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
     add("--epochs", type=int, default=40)
@@ -106,26 +130,41 @@ def load_images(arguments):
     return train[:whole], test[: arguments.test_images]
 
 
-def build_network(arguments, shape, num_steps):
+def build_network(arguments, shape, num_steps, learned_scale=False):
+    if arguments.network == "mlp":
+        return models.transition_mlp(
+            shape,
+            units=tuple(arguments.units),
+            learned_scale=learned_scale,
+            num_steps=num_steps,
+        )
     return models.transition_unet(
         shape,
         filters=tuple(arguments.filters),
-        learned_scale=False,
+        learned_scale=learned_scale,
         num_steps=num_steps,
+    )
+
+
+def build_transition(arguments, shape):
+    steps = arguments.num_steps if arguments.step_conditioning else None
+    network = build_network(arguments, shape, steps, arguments.learned_scale)
+    if arguments.learned_scale:
+        return layers.GaussianTransition(
+            network, min_scale=arguments.scale, num_steps=steps
+        )
+    return layers.GaussianTransition(
+        network, scale=arguments.scale, num_steps=steps
     )
 
 
 def build_model(arguments, shape, updates):
     model = models.VariationalWalkback(
-        layers.GaussianTransition(
-            build_network(arguments, shape, arguments.num_steps),
-            scale=arguments.scale,
-            num_steps=arguments.num_steps,
-        ),
+        build_transition(arguments, shape),
         arguments.num_steps,
         temperature_factor=arguments.temperature_factor,
         dequantize=True,
-        steps_per_call=arguments.steps_per_call,
+        steps_per_call=arguments.steps_per_call or "auto",
         seed=arguments.seed,
     )
     schedule = keras.optimizers.schedules.CosineDecay(

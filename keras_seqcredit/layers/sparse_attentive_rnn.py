@@ -17,10 +17,12 @@ from keras_seqcredit.layers.sparse_attentive_arguments import check_mask
 from keras_seqcredit.layers.sparse_attentive_arguments import check_state
 from keras_seqcredit.ops.recurrence import Constants
 from keras_seqcredit.ops.recurrence import Operands
+from keras_seqcredit.ops.recurrence import Outputs
 from keras_seqcredit.ops.recurrence import Settings
 from keras_seqcredit.ops.recurrence import infinite_to_nan
 from keras_seqcredit.ops.sparse_attention import attend
 from keras_seqcredit.ops.sparse_recurrence import final_memory
+from keras_seqcredit.ops.sparse_recurrence import repeated_recurrence
 from keras_seqcredit.ops.sparse_recurrence import sparse_recurrence
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Shape
@@ -532,6 +534,49 @@ class SparseAttentiveRNN(keras.layers.RNN):
         if self.return_summary:
             return ops.concatenate([states[0], summary], -1), state
         return states[0], state
+
+    def keeps_steps(self, training: bool) -> bool:
+        """Whether there are `step_and_gates` and `repeated`."""
+        return (
+            not self.k_top
+            and not self.return_summary
+            and self.activity_regularizer is None
+            and is_gated(self.cell, training)
+        )
+
+    def step_and_gates(self, inputs: Tensor, state: list) -> tuple:
+        """`step`; the linear part of the cell is returned, too."""
+        cell = GatedCell(self.cell)
+        (linear, rest), constants = cell.operands, cell.constants(inputs)
+        *states, time = state
+        inputs = infinite_to_nan(inputs)
+        gates = cell.linear(linear, constants, inputs, states)
+        states = cell(rest, constants, gates, states)
+        return states[0], [*states, time + 1], gates
+
+    def repeated(self, sequences, mask, states: list, gates: Any) -> Tensor:
+        """`call` on inputs of steps that have been taken; adds the gradient.
+
+        Args:
+            sequences: `(batch, time, features)`, the inputs.
+            mask: Boolean `(batch, time)` or None.
+            states: of `step_and_gates`, `(time, batch, units)` each; padded
+                steps hold those before.
+            gates: of the same, `(time, batch, ...)`.
+
+        Returns:
+            `(batch, time, units)`.
+        """
+        operands, constants, cell = self._prepare(sequences, None, mask, False)
+        outputs = repeated_recurrence(
+            self._settings(cell),
+            operands,
+            constants,
+            Outputs(states[:-1]),
+            gates,
+            self.jit_compile in (True, "auto"),
+        )
+        return self._output(outputs, constants.mask)
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
         shapes = [

@@ -171,10 +171,12 @@ class AutoregressiveRNN(
 
     def call(self, inputs, mask=None, training=False):
         sequences, conditions, mask = self._unpack(inputs, mask)
-        given = sequences
         if training and not schedules.is_zero(self.sampling_probability):
-            given = self._mixed(sequences, conditions, mask)
-        return self._behavior(given, conditions, mask, training)[1]
+            coins = self._coins(sequences)
+            return self._behavior_on_own(
+                sequences, conditions, mask, training, coins
+            )[1]
+        return self._behavior(sequences, conditions, mask, training)[1]
 
     def _unpack(self, inputs, mask=None):
         """Sequences, conditions as vectors, and the mask."""
@@ -206,12 +208,48 @@ class AutoregressiveRNN(
             return conditions
         return self.condition_network(conditions)
 
-    def _mixed(self, sequences, conditions, mask):
-        """Sequences in which coins put the model's own samples."""
+    def _behavior_on_own(
+        self,
+        sequences,
+        conditions,
+        mask,
+        training=False,
+        coins=None,
+        beside=False,
+    ):
+        """`_behavior` on `_sampled` sequences.
+
+        Args:
+            sequences: `(batch, time, ...)`.
+            conditions: their vectors, or None.
+            mask: Boolean `(batch, time)` or None.
+            training: Boolean.
+            coins: Boolean `(time, batch)`, or None for samples everywhere.
+            beside: Boolean, whether that on the sequences themselves is wanted
+                too, in the same batch before it.
+
+        Returns:
+            Hidden states and parameters, of twice the batch with `beside`.
+        """
+        core = self.core
+        steps_are_kept = core.keeps_steps(training)
+        sampled, kept = self._drawn(
+            sequences, conditions, mask, coins, steps_are_kept, beside
+        )
+        if beside:
+            sampled = ops.concatenate([sequences, sampled])
+            conditions, mask = map(twice, (conditions, mask))
+        if not steps_are_kept:
+            return self._behavior(sampled, conditions, mask, training)
+        past = past_of(self._frames(sampled), mask)
+        hidden = core.repeated(joined(past, conditions), mask, *kept)
+        return hidden, self.head(hidden)
+
+    def _coins(self, sequences):
+        """Where a step of training reads the model's own sample."""
         batch, time = ops.shape(sequences)[:2]
         coins = keras.random.uniform((time, batch), seed=self.seed_generator)
-        coins = coins < self.sampling_probability(self.updates.value)
-        return self._sampled(sequences, conditions, mask, coins)
+        return coins < self.sampling_probability(self.updates.value)
 
     def _sampled(self, sequences, conditions, mask=None, coins=None):
         """Sequences in which the model's own samples stand where coins say.
@@ -228,6 +266,12 @@ class AutoregressiveRNN(
         Returns:
             As `sequences`.
         """
+        return self._drawn(sequences, conditions, mask, coins)[0]
+
+    def _drawn(
+        self, sequences, conditions, mask, coins, keep=False, beside=False
+    ):
+        """`_sampled`, and what `core.repeated` wants of the run, if to keep."""
         time = ops.shape(sequences)[1]
         keys = GivenKey.draw(self.seed_generator, time, self.seed_generator)
         if conditions is not None:
@@ -235,34 +279,56 @@ class AutoregressiveRNN(
         # Without a gradient: no way back through the loop is kept.
         frozen = [(v, ops.stop_gradient(v.value)) for v in self.variables]
         with keras.StatelessScope(state_mapping=frozen):
-            samples = self._run_freely(sequences, conditions, mask, coins, keys)
-        return ops.stop_gradient(samples)
+            samples, *kept = self._run_freely(
+                sequences, conditions, mask, coins, keys, keep, keep and beside
+            )
+        return ops.stop_gradient(time_first(samples)), kept
 
-    def _run_freely(self, sequences, conditions, mask, coins, keys):
+    def _run_freely(
+        self, sequences, conditions, mask, coins, keys, keep, beside
+    ):
         batch, time = ops.shape(sequences)[:2]
-        xs = {"key": keys, "data": time_first(sequences)}
+        xs = {"key": keys}
         if coins is not None:
-            xs["coin"] = coins
+            xs |= {"coin": coins, "data": time_first(sequences)}
         if mask is not None:
             xs["mask"] = ops.transpose(mask)
         if conditions is not None:
             xs["conditions"] = each_step(conditions, time)
+        if beside:
+            past = past_of(self._frames(sequences), mask)
+            xs["past"] = time_first(past)
+
+        take_step = self.core.step_and_gates if keep else self.core.step
 
         def step(carry, x):
             frame, before = carry
-            parameters, state = self._step(frame, before, x.get("conditions"))
-            sample = self.head.sample(parameters, GivenKey(x["key"]))
-            sample = ops.cast(sample, x["data"].dtype)
+            given, mask = x.get("conditions"), x.get("mask")
+            inputs = frame
+            if beside:
+                inputs = ops.concatenate([x["past"], frame])
+                given, mask = map(twice, (given, mask))
+            inputs = _with(given, inputs)
+            if mask is not None:  # Padding may hold anything.
+                inputs = _select(mask, inputs, ops.zeros_like(inputs))
+            hidden, state, *gates = take_step(inputs, before)
+            if mask is not None:
+                state = _hold(mask, state, before)
+            own = hidden[batch:] if beside else hidden
+            sample = self.head.sample(self.head(own), GivenKey(x["key"]))
+            sample = ops.cast(sample, sequences.dtype)
             if coins is not None:
                 sample = _select(x["coin"], sample, x["data"])
             after = self._frame(sample)
             if mask is not None:
                 after = _select(x["mask"], after, frame)
-                state = _hold(x["mask"], state, before)
-            return (after, state), sample
+            kept = (state, *gates) if keep else ()
+            return (after, state), (sample, *kept)
 
-        _, samples = backend.scan(step, self._start(batch, time), xs, time)
-        return time_first(samples)
+        frame, state = self._start(batch, time)
+        if beside:
+            state = [twice(x) if len(x.shape) else x for x in state]
+        return backend.scan(step, (frame, state), xs, time)[1]
 
     def _start(self, batch, time):
         """The frame before the first, and the state of the core."""
@@ -274,10 +340,7 @@ class AutoregressiveRNN(
 
     def _step(self, frame, state, conditions=None):
         """Parameters of the step that comes after `frame`, and the state."""
-        if conditions is not None:
-            conditions = ops.cast(conditions, frame.dtype)
-            frame = ops.concatenate([frame, conditions], axis=-1)
-        output, state = self.core.step(frame, state)
+        output, state = self.core.step(_with(conditions, frame), state)
         return self.head(output), state
 
     def _frame(self, sample):
@@ -350,6 +413,14 @@ def _as_core(core, dtype) -> SparseAttentiveRNN:
     )
 
 
+def _with(conditions, frame):
+    """What the core reads at a step."""
+    if conditions is None:
+        return frame
+    conditions = ops.cast(conditions, frame.dtype)
+    return ops.concatenate([frame, conditions], axis=-1)
+
+
 def _select(mask, chosen, other):
     """Rows of `chosen` where `mask (batch,)` holds, of `other` elsewhere."""
     mask = ops.reshape(mask, (-1, *[1] * (len(chosen.shape) - 1)))
@@ -362,6 +433,11 @@ def _hold(mask, states, before):
         _select(mask, new, old) if len(new.shape) else new
         for new, old in zip(states, before, strict=True)
     ]
+
+
+def twice(x):
+    """For the run on data and the free one, which comes second; or None."""
+    return None if x is None else ops.concatenate([x, x])
 
 
 def time_first(x):

@@ -14,6 +14,7 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.layers.behavior_discriminator import BehaviorDiscriminator
 from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
+from keras_seqcredit.models.autoregressive_rnn import twice
 from keras_seqcredit.models.config_of_objects import ConfigOfObjects
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 from keras_seqcredit.registration import public
@@ -304,20 +305,15 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         short = conditions
         if conditions is not None and len(conditions.shape) == 3:
             short = conditions[:, cut]
-        own = generator._sampled(
-            sequences[:, cut], short, None if mask is None else mask[:, cut]
-        )
         own_mask = None if mask is None else mask[:, cut]
         if steps is None:
             # One scan for both runs: a free run is a run on its own samples.
-            hidden, parameters = generator._behavior(
-                ops.concatenate([sequences, ops.cast(own, sequences.dtype)]),
-                None if conditions is None else _twice(conditions),
-                None if mask is None else _twice(mask),
-                training,
+            hidden, parameters = generator._behavior_on_own(
+                sequences, conditions, mask, training, beside=True
             )
             on_data = parameters[: ops.shape(sequences)[0]]
         else:
+            own = generator._sampled(sequences[:, cut], short, own_mask)
             runs = [
                 generator._behavior(sequences, conditions, mask, training),
                 generator._behavior(own, short, own_mask, training),
@@ -328,8 +324,7 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
                 for first, free in zip(*runs, strict=True)
             )
         nats = -generator.head.log_prob(on_data, sequences, mask)
-        both_masks = None if own_mask is None else _twice(own_mask)
-        return Runs(nats, hidden, parameters, both_masks)
+        return Runs(nats, hidden, parameters, twice(own_mask))
 
     def train_step(self, *args):
         if not self.built:  # Not by Keras: there is no loss in `compile`.
@@ -547,11 +542,6 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
             "matching": self.matching,
             "free_running_steps": self.free_running_steps,
         }
-
-
-def _twice(x):
-    """For the run on data and the free one."""
-    return ops.concatenate([x, x], axis=0)
 
 
 def _weighted(values, sample_weight):

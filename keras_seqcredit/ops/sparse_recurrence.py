@@ -73,6 +73,48 @@ def sparse_recurrence(
     )
 
 
+def repeated_recurrence(
+    settings: Settings,
+    operands: Operands,
+    constants: Constants,
+    outputs: Outputs,
+    gates: Any,
+    jit_compile: bool = True,
+) -> Outputs:
+    """`sparse_recurrence` of steps whose values are known: its gradient.
+
+    Args:
+        settings: as there, with `linear`.
+        operands: as there.
+        constants: as there.
+        outputs: what it would return.
+        gates: what `settings.linear` gave at each step.
+        jit_compile: as there.
+
+    Returns:
+        `outputs`, differentiable by the operands.
+    """
+
+    def forward(operands, given):
+        del operands
+        return given[1:]
+
+    def backward(operands, given, outputs, gates, gradients):
+        return backward_scan(
+            settings, operands, given[0], outputs, gates, gradients
+        )
+
+    operands_axes, constants_axes, axis = _batch_axes(settings)
+    return backend.custom_gradient(
+        forward,
+        backward,
+        operands,
+        (constants, outputs, gates),
+        jit_compile,
+        (operands_axes, (constants_axes, axis, axis), axis),
+    )
+
+
 def _batch_axes(settings: Settings) -> tuple:
     """Of operands, constants and outputs, for `backend.on_rows`."""
     none: Any = -1

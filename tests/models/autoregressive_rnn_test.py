@@ -243,7 +243,10 @@ def test_gradient_of_scheduled_sampling_is_that_of_a_loop():
         mapping = [(model.seed_generator.state, ops.convert_to_tensor(state))]
         mapping += [(v, v.value) for v in variables]
         with keras.StatelessScope(state_mapping=mapping):
-            return model._mixed(ops.convert_to_tensor(sequences), None, None)
+            coins = model._coins(sequences)
+            return model._sampled(
+                ops.convert_to_tensor(sequences), None, coins=coins
+            )
 
     given = ops.convert_to_numpy(mixed_input())
     assert 0 < (given == sequences).mean() < 1
