@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.layers.both_directions import run_both_directions
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Shape
@@ -31,6 +32,9 @@ class BehaviorDiscriminator(keras.layers.Layer):
         behaviors: `(batch, time, features)`.
         mask: Boolean `(batch, time)`. Padding reaches nothing.
         training: Boolean, unused: nothing is dropped.
+        constant_rows: Non-negative integer, so many rows, the first ones, get
+            no gradient of their behaviors, which saves the time to find it.
+            Defaults to `0`.
 
     Returns:
         Logits `(batch,)`, float32; positive for a run on data.
@@ -111,12 +115,11 @@ class BehaviorDiscriminator(keras.layers.Layer):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
-    def call(self, behaviors, mask=None, training=False):
+    def call(self, behaviors, mask=None, training=False, constant_rows=0):
         del training
-        forward, backward = (
-            layer(behaviors, mask=mask) for layer in self._directions
+        found = run_both_directions(
+            *self._directions, behaviors, mask, constant_rows
         )
-        found = ops.concatenate([forward, ops.flip(backward, axis=1)], axis=-1)
         for layer in [*self._hidden, self._logit]:
             found = layer(found)
         logits = ops.cast(found[..., 0], "float32")
@@ -130,7 +133,9 @@ class BehaviorDiscriminator(keras.layers.Layer):
     def compute_mask(self, behaviors, mask=None):
         return None
 
-    def compute_output_spec(self, behaviors, mask=None, training=False):
+    def compute_output_spec(
+        self, behaviors, mask=None, training=False, constant_rows=0
+    ):
         return keras.KerasTensor((behaviors.shape[0],), "float32")
 
     def get_config(self):

@@ -397,6 +397,15 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         given = {} if mask is None else {"mask": mask}
         if "training" in inspect.signature(judge.call).parameters:
             given["training"] = True
+        batch = behaviors.shape[0]
+        if (
+            batch
+            and isinstance(judge, BehaviorDiscriminator)
+            and not self.match_teacher
+            # Devices that share a batch have other rows first.
+            and keras.distribution.distribution() is None
+        ):
+            given["constant_rows"] = batch // 2
 
         def discriminate(behaviors, *weights):
             others = [backend.read(v) for v in judge.non_trainable_variables]

@@ -151,21 +151,47 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
 def _linear(settings, operands, constants, before, gates):
     """Gradients of the linear part, from those of the gates of all steps."""
 
-    def rows(structure):
+    def rows(structure, first=0):
         return tree.map_structure(
-            lambda x: ops.reshape(x, (-1, x.shape[-1])), structure
+            lambda x: ops.reshape(x[:, first:], (-1, x.shape[-1])), structure
         )
 
-    states = rows(before)
+    first = settings.constant_rows
+    if not first:
+        states = rows(before)
+        _, pullback = backend.vjp(
+            lambda w, x: settings.linear(w, constants.cell, x, states),
+            operands.cell[0],
+            rows(operands.inputs),
+        )
+        weights, inputs = pullback(rows(gates))
+        return weights, tree.map_structure(
+            lambda rows, x: ops.reshape(rows, ops.shape(x)),
+            inputs,
+            operands.inputs,
+        )
+    inputs, states = rows(operands.inputs), rows(before)
     _, pullback = backend.vjp(
-        lambda w, x: settings.linear(w, constants.cell, x, states),
+        lambda w: settings.linear(w, constants.cell, inputs, states),
         operands.cell[0],
-        rows(operands.inputs),
     )
-    weights, inputs = pullback(rows(gates))
+    (weights,) = pullback(rows(gates))
+    others = rows(before, first)
+    _, pullback = backend.vjp(
+        lambda x: settings.linear(operands.cell[0], constants.cell, x, others),
+        rows(operands.inputs, first),
+    )
+    (inputs,) = pullback(rows(gates, first))
     return weights, tree.map_structure(
-        lambda rows, x: ops.reshape(rows, ops.shape(x)), inputs, operands.inputs
+        lambda rows, x: _after_zeros(rows, x, first), inputs, operands.inputs
     )
+
+
+def _after_zeros(rows, like, first):
+    """Gradients `(T, B, F)` of all rows from those of the rows from `first`."""
+    shape = (size(like, 0), size(like, 1) - first, like.shape[-1])
+    rows = ops.reshape(rows, shape)
+    return ops.pad(rows, [(0, 0), (first, 0), (0, 0)])
 
 
 class _Found(NamedTuple):

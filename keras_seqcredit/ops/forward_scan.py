@@ -62,7 +62,7 @@ def forward_scan(settings, operands, constants) -> tuple[Outputs, Tensor]:
             (
                 ops.arange(start, stop, dtype="int32"),
                 _cut(operands.inputs, start, stop),
-                constants.mask[start:stop] if masked else (),
+                _cut(constants.mask, start, stop),
             ),
             stop - start,
         )

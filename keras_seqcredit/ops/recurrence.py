@@ -29,6 +29,9 @@ class Settings(NamedTuple):
             are kept, so that the way back repeats no matrix product.
         without_xla: write to the memory by operations that every runtime
             has. Each write copies the memory.
+        constant_rows: number of rows, the first ones, whose inputs are
+            constants; where the linear part's gradients are found after the
+            loop, theirs are zeros and cost nothing.
     """
 
     cell: Callable[..., list]
@@ -41,6 +44,7 @@ class Settings(NamedTuple):
     keep_summary: bool = False
     linear: Callable[..., Any] | None = None
     without_xla: bool = False
+    constant_rows: int = 0
 
     @property
     def linear_at_once(self) -> bool:
@@ -87,7 +91,8 @@ class Constants(NamedTuple):
 
     Attributes:
         cell: whatever else the cell reads, such as dropout masks.
-        mask: bool `(T, B)`, False where a step is padding.
+        mask: bool `(T, B)`, False where a step is padding; with `k_top=0` it
+            may be a list of such, one for each state.
         memory_mask: bool `(B, S)`, False where a slot of `memory` is empty.
         time: int32 scalar, steps already taken.
     """
@@ -173,9 +178,10 @@ def size(x, axis):
 
 def select(mask, chosen, other):
     """Rows of `chosen` where `mask (B,)` holds, rows of `other` elsewhere."""
+    masks = mask if isinstance(mask, list) else [mask] * len(chosen)
     return [
-        ops.where(mask[:, None], a, b)
-        for a, b in zip(chosen, other, strict=True)
+        ops.where(m[:, None], a, b)
+        for m, a, b in zip(masks, chosen, other, strict=True)
     ]
 
 
