@@ -1,11 +1,12 @@
-"""Trains on all GPUs of one host, with TensorFlow's `MirroredStrategy`.
+r"""Trains on all GPUs of one host, with TensorFlow's `MirroredStrategy`.
 
 Each device holds a copy of the net and a part of each batch; gradients are
 added up after each step. Without a GPU the processor is taken for `--devices`
 devices, to try it. A run that was killed goes on by the same command.
 
     python examples/distributed_tensorflow.py
-    MALLOC_ARENA_MAX=1 python examples/distributed_tensorflow.py --devices 2
+    MALLOC_TOP_PAD_=67108864 \
+        python examples/distributed_tensorflow.py --devices 2
 
 The variable saves time on processors; GPUs have no need of it.
 """

@@ -35,8 +35,8 @@ TENSORFLOW = keras.backend.backend() == "tensorflow"
 ALONE = "no distribution"
 COMPILER = "devices: 2, exchanges left to the compiler"
 # A strategy's replicas run in threads. glibc gives each a heap of its own, and
-# hands that back to the system after a step.
-ONE_HEAP = ", MALLOC_ARENA_MAX=1"
+# hands that back to the system after a step, but for so many bytes.
+KEPT = "MALLOC_TOP_PAD_=67108864"
 
 
 def make_devices(number: int) -> list[str]:
@@ -152,8 +152,7 @@ class Way:
         command = [sys.executable, "-m", __spec__.name, *sys.argv[1:]]
         self._process = subprocess.Popen(
             [*command, "--way", name],
-            env=os.environ
-            | ({"MALLOC_ARENA_MAX": "1"} if name.endswith(ONE_HEAP) else {}),
+            env=os.environ | dict([KEPT.split("=")] if KEPT in name else []),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -194,7 +193,8 @@ def main() -> None:
     settings.ways |= {f"devices: {n}": n for n in settings.devices}
     if TENSORFLOW:
         settings.ways |= {
-            name + ONE_HEAP: number for name, number in settings.ways.items()
+            f"{name}, {KEPT}": number
+            for name, number in settings.ways.items()
         }
     else:
         settings.ways[COMPILER] = 2
