@@ -193,8 +193,7 @@ def main() -> None:
     settings.ways |= {f"devices: {n}": n for n in settings.devices}
     if TENSORFLOW:
         settings.ways |= {
-            f"{name}, {KEPT}": number
-            for name, number in settings.ways.items()
+            f"{name}, {KEPT}": number for name, number in settings.ways.items()
         }
     else:
         settings.ways[COMPILER] = 2

@@ -71,7 +71,5 @@ class _Pair:
     def __call__(self, weights, constants, gates, states) -> list:
         return [
             cell(weights, constants, own, [state])[0]
-            for cell, own, state in zip(
-                self._cells, gates, states, strict=True
-            )
+            for cell, own, state in zip(self._cells, gates, states, strict=True)
         ]

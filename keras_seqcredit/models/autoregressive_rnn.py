@@ -287,9 +287,7 @@ class AutoregressiveRNN(
             )
         return ops.stop_gradient(time_first(samples)), kept
 
-    def _run_freely(
-        self, sequences, conditions, mask, coins, xs, keep, beside
-    ):
+    def _run_freely(self, sequences, conditions, mask, coins, xs, keep, beside):
         batch, time = ops.shape(sequences)[:2]
         if coins is not None:
             xs |= {"coin": coins, "data": time_first(sequences)}
