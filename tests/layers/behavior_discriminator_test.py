@@ -4,6 +4,8 @@ import pytest
 from keras import ops
 
 from keras_seqcredit.layers import BehaviorDiscriminator
+from tests.gradients import FASTEST
+from tests.gradients import value_and_gradients
 
 
 def make_behaviors(batch=3, time=5, features=4):
@@ -32,6 +34,57 @@ def test_reads_both_directions():
     expected = ops.convert_to_numpy(layer(behaviors))
     found = ops.convert_to_numpy(layer(behaviors[:, ::-1]))
     assert (found != expected).all()
+
+
+def test_is_that_of_two_recurrences_of_keras():
+    layer = BehaviorDiscriminator(6)
+    behaviors = make_behaviors()
+    mask = np.arange(5) < np.array([[5], [2], [3]])
+    found = layer(behaviors, mask=mask)
+    gru = keras.layers.Bidirectional(
+        keras.layers.GRU(6, return_sequences=True, use_cudnn=False)
+    )
+    gru.build(behaviors.shape)
+    gru.set_weights(
+        [
+            weight
+            for direction in layer._directions
+            for weight in direction.get_weights()
+        ]
+    )
+    states = gru(behaviors, mask=ops.convert_to_tensor(mask))
+    for dense in [*layer._hidden, layer._logit]:
+        states = dense(states)
+    logits = ops.convert_to_numpy(states)[..., 0]
+    expected = (logits * mask).sum(1) / mask.sum(1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_constant_rows_have_no_gradient_and_change_no_other(masked):
+    layer = BehaviorDiscriminator(6)
+    behaviors = make_behaviors()
+    layer(behaviors)
+    variables = layer.trainable_variables
+    weights = [ops.convert_to_numpy(v.value) for v in variables]
+    mask = np.arange(5) < np.array([[5], [2], [3]]) if masked else None
+
+    def gradients(**arguments):
+        def loss(given):
+            behaviors, *weights = given
+            mapping = list(zip(variables, weights, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                return ops.sum(layer(behaviors, mask=mask, **arguments) ** 2)
+
+        return value_and_gradients(loss, [behaviors, *weights], FASTEST)[1]
+
+    found, *of_weights = map(np.asarray, gradients(constant_rows=2))
+    expected, *others = map(np.asarray, gradients())
+    assert (expected[:2] != 0).any() and (found[:2] == 0).all()
+    for a, b in zip(
+        [found[2:], *of_weights], [expected[2:], *others], strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_is_saved(tmp_path):

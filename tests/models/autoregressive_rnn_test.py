@@ -271,6 +271,55 @@ def test_gradient_of_scheduled_sampling_is_that_of_a_loop():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("core", CORES)
+def test_a_run_on_data_and_a_free_one_in_one_loop_are_two(core):
+    model = vector_model(core)
+    mask = np.arange(TIME) < np.array([[6], [2], [4], [6]])
+    sequences = make_sequences()
+    conditions = np.random.default_rng(1).normal(size=(BATCH, TIME, 3))
+    for x in (sequences, conditions):
+        x[~mask] = np.nan  # Padding may hold anything.
+    given = [
+        ops.convert_to_tensor(x)
+        for x in (sequences, conditions.astype("float32"), mask)
+    ]
+    model({"sequences": given[0], "conditions": given[1], "mask": given[2]})
+    state = ops.convert_to_numpy(model.seed_generator.state.value)
+    own = ops.convert_to_numpy(model._sampled(*given))
+    variables = model.trainable_variables
+
+    def loss(run):
+        def of_weights(weights):
+            mapping = list(zip(variables, weights, strict=True))
+            seed = model.seed_generator.state
+            mapping += [(seed, ops.convert_to_tensor(state))]
+            with keras.StatelessScope(state_mapping=mapping):
+                hidden, parameters = run()
+            valid = np.concatenate([mask, mask])[..., None]
+            hidden = ops.where(valid, hidden, 0.0)
+            return ops.sum(hidden**3) + ops.sum(
+                ops.where(valid, parameters, 0.0) ** 2
+            )
+
+        return of_weights
+
+    def together():
+        return model._behavior_on_own(*given, beside=True)
+
+    def apart():
+        runs = [model._behavior(x, *given[1:]) for x in (given[0], own)]
+        return [ops.concatenate(parts) for parts in zip(*runs, strict=True)]
+
+    weights = [ops.convert_to_numpy(v.value) for v in variables]
+    value, found = value_and_gradients(loss(together), weights, FASTEST)
+    expected_value, expected = value_and_gradients(
+        loss(apart), weights, FASTEST
+    )
+    np.testing.assert_allclose(value, expected_value, rtol=1e-5)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_training_improves_and_resumes(tmp_path):
     model = word_model(sampling_probability=LinearSchedule(0.0, 0.5, 10))
     model.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
