@@ -17,10 +17,13 @@ if all hosts see `--logdir`; the first process writes there.
 """
 
 import argparse
+import contextlib
+import select
 import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 from common import add_backend_argument
 from common import select_backend
@@ -63,6 +66,12 @@ def parse_arguments() -> argparse.Namespace:
             "expected --process from 0 to one less than --processes. Received: "
             f"{arguments.process} of {arguments.processes}"
         )
+    port = (arguments.coordinator or ":0").rpartition(":")[2]
+    if not port.isdecimal() or int(port) > 65535:
+        parser.error(
+            "expected --coordinator as host:port. Received: "
+            f"{arguments.coordinator}"
+        )
     if arguments.processes > 1 and not arguments.coordinator:
         parser.error(
             "expected --coordinator, the address of process 0, with several "
@@ -102,8 +111,11 @@ def join(arguments: argparse.Namespace) -> None:
         jax.config.update("jax_num_cpu_devices", arguments.host_devices)
     if arguments.processes == 1:
         return
-    if arguments.process > 0:
-        wait_for(arguments.coordinator, arguments.timeout)
+    # JAX itself would end what waits for too long without a word of Python.
+    if arguments.process == 0:
+        wait_for_others(arguments)
+    else:
+        wait_for_first(arguments)
     try:
         jax.distributed.initialize(
             arguments.coordinator,
@@ -119,21 +131,85 @@ def join(arguments: argparse.Namespace) -> None:
         ) from error
 
 
-def wait_for(address: str, timeout: float) -> None:
-    """JAX itself would end the process without a word of Python."""
-    host, _, port = address.rpartition(":")
-    end = time.monotonic() + timeout
-    while True:
+def wait_for_others(arguments: argparse.Namespace) -> None:
+    """Lets all processes begin as soon as all have told their numbers."""
+    _, port = host_and_port(arguments.coordinator)
+    end = time.monotonic() + arguments.timeout
+    missing = set(range(1, arguments.processes))
+    found: dict[int, socket.socket] = {}
+    seen = set()
+    with contextlib.ExitStack() as stack:
         try:
-            with socket.create_connection((host, int(port)), timeout=1):
-                return
+            server = stack.enter_context(listening(port))
         except OSError as error:
-            if time.monotonic() > end:
+            raise SystemExit(
+                f"Expected process 0 to listen at port {port}. "
+                f"Received: {error}"
+            ) from error
+        while missing - set(found):
+            seconds = end - time.monotonic()
+            if seconds <= 0:
+                # Others may just have given up for want of these.
+                late = sorted(missing - seen or missing - set(found))
                 raise SystemExit(
-                    f"Expected process 0 to answer at {address} within "
-                    f"{timeout} s. Received: {error}"
-                ) from error
-            time.sleep(0.2)
+                    f"Expected {arguments.processes} processes to meet at "
+                    f"{arguments.coordinator} within {arguments.timeout} s. "
+                    f"Received: all but {', '.join(map(str, late))}"
+                )
+            ready, _, _ = select.select(
+                [server, *found.values()], [], [], seconds
+            )
+            # Who has told a number says no more, but may go away.
+            for number, connection in list(found.items()):
+                if connection in ready:
+                    del found[number]
+            if server not in ready:
+                continue
+            with contextlib.suppress(OSError, ValueError):
+                connection = stack.enter_context(server.accept()[0])
+                connection.settimeout(1)
+                number = int(connection.recv(16))
+                if number in missing:
+                    found[number] = connection
+                    seen.add(number)
+        for connection in found.values():
+            with contextlib.suppress(OSError):
+                connection.sendall(b"begin")
+
+
+def listening(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(
+            ("", port), family=socket.AF_INET6, dualstack_ipv6=True
+        )
+    return socket.create_server(("", port))
+
+
+def wait_for_first(arguments: argparse.Namespace) -> None:
+    """Tells process 0 the number of this one, and waits until it may begin."""
+    address = host_and_port(arguments.coordinator)
+    end = time.monotonic() + arguments.timeout
+    received: Any = None
+    while (seconds := end - time.monotonic()) > 0:
+        try:
+            with socket.create_connection(address, seconds) as connection:
+                connection.sendall(str(arguments.process).encode())
+                connection.settimeout(max(end - time.monotonic(), 0.01))
+                if connection.recv(16):
+                    return
+                received = "its end"
+        except OSError as error:
+            received = error
+        time.sleep(0.2)
+    raise SystemExit(
+        f"Expected process 0 to answer at {arguments.coordinator} within "
+        f"{arguments.timeout} s. Received: {received}"
+    )
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def main() -> None:
