@@ -3,6 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
+# Seconds after which it has stopped, however slow the machine.
+TIMEOUT = 300
+
 START = """
 import json, pathlib, sys
 
@@ -20,8 +25,12 @@ def run_without_package(code, folder, *arguments):
 
     The arguments are strings, `sys.argv[2]` and so on.
     """
-    subprocess.run(
-        [sys.executable, "-I", "-c", START + code, folder, *arguments],
-        check=True,
-        cwd=folder,
-    )
+    try:
+        subprocess.run(
+            [sys.executable, "-I", "-c", START + code, folder, *arguments],
+            check=True,
+            cwd=folder,
+            timeout=TIMEOUT,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"The new process has not ended in {TIMEOUT} seconds.")

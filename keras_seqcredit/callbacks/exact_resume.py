@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_seqcredit import backend
+from keras_seqcredit.callbacks import training_description
 from keras_seqcredit.callbacks import training_state
 
 
@@ -47,8 +48,8 @@ class ExactResume(keras.callbacks.Callback):
     Raises:
         ValueError: at the start of training, if the model is not built, or if
             the folder holds the state of another training: of other weights,
-            another argument of `compile`, or epochs of another length. Nothing
-            is overwritten.
+            another argument of the model, of one of its layers or of `compile`,
+            or epochs of another length. Nothing is overwritten.
 
     Example:
 
@@ -110,13 +111,13 @@ class ExactResume(keras.callbacks.Callback):
                 "Expected a model that is built before `fit`, by a call on a "
                 f"batch or by `build`. Received: an unbuilt {model.name}"
             )
-        self._training = training_state.describe(model, self.params)
+        self._training = training_description.describe(model, self.params)
         self._logs = []
         self._found = training_state.load(self.backup_dir)
         if self._found is None:
             return
         weights, numbers, arrays = self._found
-        changes = training_state.differences(
+        changes = training_description.differences(
             numbers["training"], self._training
         )
         if changes:

@@ -117,8 +117,9 @@ class BehaviorDiscriminator(keras.layers.Layer):
 
     def call(self, behaviors, mask=None, training=False, constant_rows=0):
         del training
+        forward, backward = self._directions
         found = run_both_directions(
-            *self._directions, behaviors, mask, constant_rows
+            forward, backward, behaviors, mask, constant_rows
         )
         for layer in [*self._hidden, self._logit]:
             found = layer(found)

@@ -1,5 +1,6 @@
 """A training that was killed ends as one that was not, to the last bit."""
 
+import json
 import os
 import pickle
 import re
@@ -11,15 +12,13 @@ import numpy as np
 import pytest
 
 from keras_seqcredit import callbacks
+from keras_seqcredit import layers
+from keras_seqcredit import models
+from keras_seqcredit.callbacks import training_description
 from keras_seqcredit.callbacks import training_state
 from tests import small_systems
 
-# All on JAX, which compiles them sooner; on both what has seeds of Keras' own,
-# and what has two optimizers.
-NAMES = {
-    "jax": list(small_systems.SYSTEMS),
-    "tensorflow": ["sparse_attentive", "professor_forcing"],
-}[keras.backend.backend()]
+NAMES = list(small_systems.SYSTEMS)
 
 
 def run(*arguments):
@@ -163,11 +162,167 @@ def test_keeps_what_other_callbacks_have_counted(tmp_path):
 )
 def test_says_that_the_state_is_of_another_training(kwargs, message, tmp_path):
     interrupted(tmp_path)
-    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    before = contents(tmp_path)
     with pytest.raises(ValueError, match=f"Received: .*{re.escape(message)}"):
         fit(tmp_path, **kwargs)
-    after = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    assert before == after
+    assert contents(tmp_path) == before
+
+
+def contents(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def sparse_attentive(k_top):
+    return keras.Sequential([keras.Input((5, 3)), layers.SABGRU(2, k_top)])
+
+
+def with_dropout(rate):
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dropout(rate)])
+
+
+def in_precision(dtype):
+    layer = keras.layers.Dense(2, dtype=dtype)
+    return keras.Sequential([keras.Input((3,)), layer])
+
+
+def autoregressive(probability=0.0):
+    return models.AutoregressiveRNN(
+        keras.layers.GRUCell(2),
+        layers.GaussianHead(3),
+        sampling_probability=probability,
+    )
+
+
+def professor_forcing(gate):
+    return models.ProfessorForcing(
+        autoregressive(),
+        layers.BehaviorDiscriminator(2),
+        discriminator_accuracy_range=(0.5, gate),
+    )
+
+
+def walkback(num_steps):
+    network = models.transition_mlp(3, units=(2,))
+    transition = layers.GaussianTransition(network)
+    return models.VariationalWalkback(transition, num_steps=num_steps)
+
+
+def wired(place):
+    """A second layer on top of the first, or beside it."""
+    x = keras.Input((3,))
+    first = keras.layers.Dense(3)(x)
+    second = keras.layers.Dense(3)(x if place == [0, 0, 0] else first)
+    return keras.Model(x, keras.layers.Add()([first, second]))
+
+
+def with_a_lambda(limit):
+    code = keras.layers.Lambda(lambda x: x + 1)
+    return keras.Sequential([keras.Input((3,)), code, keras.layers.ReLU(limit)])
+
+
+class Own(keras.Model):
+    """Cannot say what it was made of: its layers can."""
+
+    def __init__(self, not_serializable, rate):
+        super().__init__()
+        self.dropout = keras.layers.Dropout(rate)
+
+    def call(self, x):
+        return self.dropout(x)
+
+
+def own(rate):
+    return Own(object(), rate)
+
+
+def begin(folder, model):
+    """What `fit` does first."""
+    if isinstance(model, models.ProfessorForcing):
+        model.compile("adam", "sgd")
+    else:
+        model.compile("adam")
+    if not model.built:
+        is_flat = isinstance(model, (Own, models.VariationalWalkback))
+        model.build((2, 3) if is_flat else (2, 5, 3))
+    model.optimizer.build(model.trainable_variables)
+    resume = callbacks.ExactResume(folder)
+    resume.set_model(model)
+    resume.set_params({"steps": 1})
+    resume.on_train_begin()
+    return resume
+
+
+SETTINGS = [
+    (sparse_attentive, "configuration.layers[1].config.k_top", 1, 2),
+    (with_dropout, "configuration.layers[1].config.rate", 0.1, 0.2),
+    (
+        in_precision,
+        "configuration.layers[1].config.dtype",
+        "float32",
+        "mixed_bfloat16",
+    ),
+    (
+        autoregressive,
+        "configuration.sampling_probability.config.value",
+        0.25,
+        0.5,
+    ),
+    (
+        professor_forcing,
+        "configuration.discriminator_accuracy_range[1]",
+        0.75,
+        0.875,
+    ),
+    (walkback, "configuration.num_steps", 2, 3),
+    (
+        wired,
+        "configuration.layers[2].inbound_nodes[0].args[0]",
+        [0, 0, 0],
+        [1, 0, 0],
+    ),
+    (with_a_lambda, "configuration.layers[2].config.max_value", 1.0, 2.0),
+    (own, "layers[0].config.rate", 0.1, 0.2),
+]
+
+
+@pytest.mark.parametrize(
+    "make, setting, old, new", SETTINGS, ids=[x[0].__name__ for x in SETTINGS]
+)
+def test_says_which_setting_is_another(make, setting, old, new, tmp_path):
+    begin(tmp_path, make(old)).on_epoch_end(0)
+    before = contents(tmp_path)
+    begin(tmp_path, make(old))
+    with pytest.raises(ValueError) as caught:
+        begin(tmp_path, make(new))
+    assert str(caught.value).endswith(
+        f"Received: {setting}: {old} became {new}"
+    )
+    assert contents(tmp_path) == before
+
+
+def test_goes_on_with_the_state_of_an_earlier_version(tmp_path):
+    model = with_dropout(0.1)
+    begin(tmp_path, model).on_epoch_end(0)
+    (path,) = tmp_path.rglob("numbers.json")
+    numbers = json.loads(path.read_text())
+    training = numbers["training"]
+    del training["configuration"], training["layers"]
+    training["compile"] = model.get_compile_config()
+    path.write_text(json.dumps(numbers))
+    begin(tmp_path, with_dropout(0.2))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_program_that_is_run_again_is_the_same(name):
+    """Also if it is so by another process, which counts names anew."""
+    make = small_systems.SYSTEMS[name]
+    found = []
+    for _ in range(2):
+        model = small_systems.compiled(make)
+        if not model.built:
+            model._build_for(*small_systems.data(make))
+        found.append(training_description.describe(model, {"steps": 1}))
+    assert found[0]["configuration"] and found[0] == found[1]
 
 
 def test_says_that_the_model_is_not_built(tmp_path):

@@ -19,6 +19,8 @@ from tests.tuners.conftest import small
 from tests.tuners.conftest import statuses
 
 EPOCHS = 4
+# Seconds after which a process has stopped, however slow the machine.
+TIMEOUT = 300
 
 
 class Killed(BaseException):
@@ -143,6 +145,33 @@ def test_other_values_start_anew(make_tuner, points, tmp_path):
     assert Kill.count == 2
 
 
+class OtherTuner(keras_tuner.RandomSearch):
+    pass
+
+
+def test_another_tuner_is_refused(make_tuner, points, tmp_path, monkeypatch):
+    search(make_tuner(small(), max_trials=1), points)
+    folder = tmp_path / "search"
+    kept = [folder / "configuration.json", *(folder / "trial_0").rglob("*.*")]
+    before = [path.read_bytes() for path in kept]
+    with monkeypatch.context() as patch:
+        patch.setattr(keras_tuner, "RandomSearch", OtherTuner)
+        tuner = make_tuner(small())
+        with pytest.raises(ValueError, match="RandomSearch became OtherTuner"):
+            search(tuner, points)
+        # KerasTuner misses what this one would have saved.
+        other = keras_tuner.BayesianOptimization
+        patch.setattr(keras_tuner, "RandomSearch", other)
+        with pytest.raises(RuntimeError, match="from existing project"):
+            make_tuner(small())
+    assert [path.read_bytes() for path in kept] == before
+    # Whose folder it is goes on.
+    tuner = make_tuner(small())
+    search(tuner, points)
+    assert statuses(tuner) == ["COMPLETED", "COMPLETED"]
+    assert Kill.count == 2 * 2
+
+
 @only_on("jax")
 def test_schedules_go_on(make_tuner):
     x = np.random.default_rng(0).normal(size=(8, 3, 1)).astype("float32")
@@ -219,13 +248,20 @@ def test_in_a_process_that_dies(tmp_path):
     """
     epochs = []
     for word, code in [("die", 7), ("live", 0)]:
-        process = subprocess.run(
-            [sys.executable, "-u", "-c", textwrap.dedent(script), word],
-            capture_output=True,
-            cwd=tmp_path,
-            env={**environment(), "KERAS_BACKEND": keras.backend.backend()},
-            text=True,
-        )
+        try:
+            process = subprocess.run(
+                [sys.executable, "-u", "-c", textwrap.dedent(script), word],
+                capture_output=True,
+                cwd=tmp_path,
+                env={**environment(), "KERAS_BACKEND": keras.backend.backend()},
+                text=True,
+                timeout=TIMEOUT,
+            )
+        except subprocess.TimeoutExpired as error:
+            pytest.fail(
+                f"The process to {word} has not ended in {TIMEOUT} seconds: "
+                f"{error.stderr!r}"
+            )
         assert process.returncode == code, process.stderr
         lines = process.stdout.splitlines()
         epochs.append([x for x in lines if x.startswith("epoch")])

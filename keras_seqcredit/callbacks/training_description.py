@@ -1,0 +1,159 @@
+"""What a training is, so that no other one goes on with its state."""
+
+import json
+import warnings
+from typing import Any
+
+import keras
+
+# Names, on which Keras counts within a process; where code lies; the sizes of
+# batches; and what `compile` is asked for by itself.
+_LEFT_OUT = {
+    "build_config",
+    "build_input_shape",
+    "compile_config",
+    "module",
+    "name",
+    "registered_name",
+    "shared_object_id",
+}
+_PLACES = {"input_layers", "keras_history", "output_layers"}
+
+
+def describe(model: keras.Model, params: dict[str, Any]) -> dict[str, Any]:
+    """What a state must have been saved from to go on with it, as JSON."""
+    found = {
+        "model": type(model).__name__,
+        "weights": [[v.name, list(v.shape), v.dtype] for v in model.weights],
+        "compile": _unnamed(model.get_compile_config()),
+        "steps an epoch": params.get("steps"),
+    }
+    configuration = _configuration(model)
+    if configuration is not None:
+        found["configuration"] = configuration
+    found["layers"] = [
+        {"class_name": type(layer).__name__, "config": _configuration(layer)}
+        for layer in model._flatten_layers(include_self=False)
+    ]
+    return json.loads(json.dumps(found))
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What has changed, a line each."""
+    found: list[str] = []
+    for name, value in now.items():
+        # Earlier versions have left out the configuration, ...
+        if name not in before:
+            continue
+        old = before[name]
+        # ... and more of what was compiled was kept.
+        if name == "compile":
+            old = _unnamed(old)
+        # Layers say what a model's own configuration may leave out.
+        if name == "layers" and found:
+            continue
+        if old != value:
+            found += _changes(name, old, value)
+    return found
+
+
+def _configuration(layer: keras.layers.Layer) -> Any:
+    """What `get_config` returns, or None if it says nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # That it may not be reloaded.
+            config = _unnamed(layer.get_config())
+        json.dumps(config)
+    except Exception:  # Each kind of layer has its own.
+        return None
+    return config
+
+
+def _unnamed(config: Any, names: Any = None) -> Any:
+    """As JSON, with what is the same whenever a program is run again.
+
+    Args:
+        config: A configuration.
+        names: Dict, the numbers of layers by name, to which it may refer.
+    """
+    if isinstance(config, dict):
+        return _unnamed_dict(config, names or {})
+    if isinstance(config, (list, tuple)):
+        return [_unnamed(x, names) for x in config]
+    if isinstance(config, (set, frozenset)):
+        return sorted(str(_unnamed(x, names)) for x in config)
+    if isinstance(config, float) and config != config:
+        return "nan"  # Which equals itself.
+    if config is None or isinstance(config, (bool, int, float, str)):
+        return config
+    if hasattr(config, "tolist"):
+        return _unnamed(config.tolist(), names)
+    # Its text may hold an address.
+    return type(config).__name__
+
+
+def _unnamed_dict(config: dict, names: dict[str, int]) -> Any:
+    kind = config.get("class_name")
+    inner = config.get("config")
+    if kind == "__lambda__":  # Its code is not always written the same way.
+        return {"class_name": kind}
+    if kind == "DTypePolicy" and isinstance(inner, dict):
+        return inner.get("name")
+    if kind == "__keras_tensor__" and isinstance(inner, dict):
+        return _places(inner.get("keras_history"), names)
+    layers = config.get("layers")
+    if isinstance(layers, list):
+        names = {
+            layer["name"]: number
+            for number, layer in enumerate(layers)
+            if isinstance(layer, dict) and isinstance(layer.get("name"), str)
+        }
+    plain = {}
+    for key, value in config.items():
+        if key in _LEFT_OUT:
+            continue
+        if key in _PLACES:
+            value = _places(value, names)
+        elif key == "batch_shape" and isinstance(value, (list, tuple)):
+            value = value[1:]
+        plain[str(key)] = _unnamed(value, names)
+    return plain
+
+
+def _places(value: Any, names: dict[str, int]) -> Any:
+    """Tensors of a functional model, by the numbers of their layers."""
+    if isinstance(value, dict):
+        return {key: _places(found, names) for key, found in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_places(found, names) for found in value]
+    if isinstance(value, str):
+        return names.get(value, value)
+    return value
+
+
+def _changes(name: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [
+            line
+            for key in keys
+            if old.get(key) != new.get(key)
+            for line in _changes(f"{name}.{key}", old.get(key), new.get(key))
+        ]
+    if isinstance(old, list) and isinstance(new, list):
+        if len(old) == len(new):
+            return [
+                line
+                for i, (a, b) in enumerate(zip(old, new, strict=True))
+                if a != b
+                for line in _entry_changes(f"{name}[{i}]", a, b)
+            ]
+        if any(isinstance(x, (dict, list)) for x in [*old, *new]):
+            return [f"{name}: {len(old)} entries became {len(new)}"]
+    return [f"{name}: {old} became {new}"]
+
+
+def _entry_changes(name: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return _changes(name, old, new)
+    return [f"{name}: {old} became {new}"]
