@@ -1,6 +1,7 @@
 """Fitting of models that need no targets."""
 
 import contextlib
+import math
 
 import keras
 
@@ -72,13 +73,71 @@ def _shapes(data):
     )
 
 
-def _check_shares(model, x, batch_size=None, *args, **kwargs) -> None:
-    """Whether devices can share batches of arrays."""
+def _check_shares(
+    model,
+    x,
+    batch_size=None,
+    *args,
+    steps_per_epoch=None,
+    validation_split=0.0,
+    validation_data=None,
+    validation_batch_size=None,
+    validation_steps=None,
+    **kwargs,
+) -> None:
+    """Whether devices can share the batches of training and validation."""
     del args, kwargs
+    # One device draws no batch more than Keras does.
+    if backend.num_shares(model) == 1:
+        return
+    training = _counted(x)
+    validation = None
+    if validation_data is not None:
+        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(validation_data)
+        validation = _counted(inputs)
+    elif validation_split and isinstance(training, int):
+        # As Keras rounds.
+        whole, training = training, int(training * (1.0 - validation_split))
+        validation = whole - training
+    for sizes in _sizes(training, batch_size, steps_per_epoch):
+        check_batches(model, *sizes)
+    for num_examples, size in _sizes(
+        validation, validation_batch_size or batch_size, validation_steps
+    ):
+        if validation_steps:
+            num_examples = min(num_examples, validation_steps * size)
+        try:
+            check_batches(model, num_examples, size)
+        except ValueError as error:
+            raise ValueError(f"The data for validation: {error}") from None
+
+
+def _counted(data):
+    """The number of examples in arrays, a `PyDataset`, or None if unknown."""
+    if isinstance(data, keras.utils.PyDataset):
+        return data
     # Data sets have lengths, too, but no shapes.
-    sizes = {a.shape[0] for a in keras.tree.flatten(x) if hasattr(a, "shape")}
-    if len(sizes) == 1:
-        check_batches(model, sizes.pop(), batch_size or 32)
+    sizes = {
+        a.shape[0] for a in keras.tree.flatten(data) if hasattr(a, "shape")
+    }
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _sizes(data, batch_size, steps):
+    """Yields numbers of examples and the size of their batches, if known."""
+    if isinstance(data, keras.utils.PyDataset):
+        batches = data.num_batches
+        # Where it ends, a batch may be smaller.
+        last = min(steps or batches or 1, batches or 1) - 1
+        for index in sorted({0, last}):
+            inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data[index])
+            size = _counted(inputs)
+            if size:
+                yield size, size
+    elif data:
+        # As Keras chooses it.
+        default = math.ceil(data / steps) if steps else 32
+        yield data, batch_size or default
 
 
 def _or_placeholder(y, arguments):

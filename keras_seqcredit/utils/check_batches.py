@@ -14,7 +14,8 @@ def check_batches(
     JAX ends a training at the first batch that does not divide among its
     devices, the last one of an epoch too; replicas of `tf.distribute` with
     unlike parts, or none, would weigh examples unlike one device. `fit` of the
-    models of this package asks for arrays; ask before that of another model.
+    models of this package asks for arrays and a `PyDataset`, of validation too;
+    ask before that of another model.
 
     Args:
         model: The model to be trained, made under a

@@ -109,6 +109,26 @@ def test_a_killed_search_ends_and_goes_on(tmp_path, monkeypatch):
 
 
 @only_on("jax")
+def test_each_worker_is_given_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    make = functools.partial(make_plain, str(tmp_path), ("complete", "fail"))
+    cores = sorted(os.sched_getaffinity(0))
+    tuner = tuners.parallel_search(make, search_plain, gpus=["0", 1], verbose=0)
+    assert statuses(tuner) == ["COMPLETED", "FAILED"]
+    found = {x["id"]: x for x in notes(tmp_path)}
+    assert {name: x["gpus"] for name, x in found.items()} == {
+        "new_chief": "-1",
+        "worker0": "0",
+        "worker1": "1",
+        None: "0,1,2",  # This process.
+    }
+    # Cores are not shared out.
+    assert all(x["cores"] == cores for x in found.values())
+    assert_all_end(tmp_path)
+
+
+@only_on("jax")
 def test_a_killed_worker_has_failed_its_trial(search, capfd):
     """`GridSearch` waits for the end of trials: also of that one."""
     with pytest.warns(UserWarning, match="was ended by SIGKILL in trial") as w:
