@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from keras_seqcredit.distributions import tfd
@@ -68,16 +67,6 @@ class BernoulliHead(DistributionHead):
         logits = parameters / ops.cast(temperature, parameters.dtype)
         bernoulli = tfd().Bernoulli(logits, dtype=logits.dtype)
         return tfd().Independent(bernoulli, 1)
-
-    def noise(self, shape: tuple, seed: Any = None) -> Tensor | None:
-        """Uniform noise `(*shape, event_size)`."""
-        return keras.random.uniform(
-            (*shape, self.event_size), dtype=self.parameter_dtype, seed=seed
-        )
-
-    def sample_with(self, parameters: Tensor, noise: Tensor) -> Tensor:
-        """1 where the noise is below the probability of it."""
-        return ops.cast(noise < self.mean(parameters), self._target_dtype())
 
     def is_possible(self, targets: Tensor) -> Tensor | None:
         return (targets >= 0) & (targets <= 1)

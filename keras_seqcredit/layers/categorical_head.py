@@ -2,16 +2,12 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.distribution_head import DistributionHead
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
-
-# Of what a logarithm is taken.
-_SMALLEST = 1e-30
 
 
 @public
@@ -91,23 +87,6 @@ class CategoricalHead(DistributionHead):
     def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
         logits = parameters / ops.cast(temperature, parameters.dtype)
         return tfd().Categorical(logits)
-
-    def noise(self, shape: tuple, seed: Any = None) -> Tensor | None:
-        """Gumbel noise `(*shape, num_classes)`."""
-        uniform = keras.random.uniform(
-            (*shape, self.num_classes),
-            minval=_SMALLEST,
-            dtype=self.parameter_dtype,
-            seed=seed,
-        )
-        return -ops.log(-ops.log(uniform))
-
-    def sample_with(self, parameters: Tensor, noise: Tensor) -> Tensor:
-        """The class whose logit and noise are largest."""
-        logits = self.distribution(self._as_parameters(parameters)).logits
-        return ops.cast(
-            ops.argmax(logits + noise, axis=-1), self._target_dtype()
-        )
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Probabilities `(batch, ..., num_classes)`: the mean of one-hots."""

@@ -218,26 +218,6 @@ class DistributionHead(keras.layers.Layer):
         sample = self.distribution(parameters, temperature).sample(seed=key)
         return ops.cast(sample, self._target_dtype())
 
-    def noise(self, shape: tuple, seed: Any = None) -> Tensor | None:
-        """Noise that `sample_with` makes samples of, to be drawn before a loop.
-
-        Args:
-            shape: Tuple, that of samples without an event axis.
-            seed: See `sample`.
-
-        Returns:
-            Float tensor `(*shape, ...)`; `None` of a head that has no
-            `sample_with`: in a loop, `sample` is given a key for each step.
-        """
-        del shape, seed
-        return None
-
-    def sample_with(self, parameters: Tensor, noise: Tensor) -> Tensor:
-        """The targets that `noise` stands for, see `noise`."""
-        raise NotImplementedError(
-            f"{type(self).__name__} does not implement `sample_with`."
-        )
-
     def mean(self, parameters: Tensor) -> Tensor:
         """Mean of the distribution of each step."""
         return self.distribution(self._as_parameters(parameters)).mean()

@@ -272,23 +272,23 @@ class AutoregressiveRNN(
         self, sequences, conditions, mask, coins, keep=False, beside=False
     ):
         """`_sampled`, and what `core.repeated` wants of the run, if to keep."""
-        batch, time = ops.shape(sequences)[:2]
-        xs = {"noise": self.head.noise((time, batch), self.seed_generator)}
-        if xs["noise"] is None:
-            seed = self.seed_generator
-            xs = {"key": GivenKey.draw(seed, time, seed)}
+        time = ops.shape(sequences)[1]
+        keys = GivenKey.draw(self.seed_generator, time, self.seed_generator)
         if conditions is not None:
             conditions = ops.stop_gradient(conditions)
         # Without a gradient: no way back through the loop is kept.
         frozen = [(v, ops.stop_gradient(v.value)) for v in self.variables]
         with keras.StatelessScope(state_mapping=frozen):
             samples, *kept = self._run_freely(
-                sequences, conditions, mask, coins, xs, keep, keep and beside
+                sequences, conditions, mask, coins, keys, keep, keep and beside
             )
         return ops.stop_gradient(time_first(samples)), kept
 
-    def _run_freely(self, sequences, conditions, mask, coins, xs, keep, beside):
+    def _run_freely(
+        self, sequences, conditions, mask, coins, keys, keep, beside
+    ):
         batch, time = ops.shape(sequences)[:2]
+        xs = {"key": keys}
         if coins is not None:
             xs |= {"coin": coins, "data": time_first(sequences)}
         if mask is not None:
@@ -315,7 +315,8 @@ class AutoregressiveRNN(
             if mask is not None:
                 state = _hold(mask, state, before)
             own = hidden[batch:] if beside else hidden
-            sample = ops.cast(self._sample(own, x), sequences.dtype)
+            sample = self.head.sample(self.head(own), GivenKey(x["key"]))
+            sample = ops.cast(sample, sequences.dtype)
             if coins is not None:
                 sample = _select(x["coin"], sample, x["data"])
             after = self._frame(sample)
@@ -328,13 +329,6 @@ class AutoregressiveRNN(
         if beside:
             state = [twice(x) if len(x.shape) else x for x in state]
         return backend.scan(step, (frame, state), xs, time)[1]
-
-    def _sample(self, hidden, x):
-        """A sample for each row, by the noise or the key of a step."""
-        parameters = self.head(hidden)
-        if "noise" in x:
-            return self.head.sample_with(parameters, x["noise"])
-        return self.head.sample(parameters, GivenKey(x["key"]))
 
     def _start(self, batch, time):
         """The frame before the first, and the state of the core."""

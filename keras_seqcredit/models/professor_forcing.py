@@ -302,9 +302,6 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         sequences, conditions, mask = generator._unpack(inputs, mask)
         steps = self.free_running_steps
         cut = slice(None, steps)
-        short = conditions
-        if conditions is not None and len(conditions.shape) == 3:
-            short = conditions[:, cut]
         own_mask = None if mask is None else mask[:, cut]
         if steps is None:
             # One scan for both runs: a free run is a run on its own samples.
@@ -313,6 +310,9 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
             )
             on_data = parameters[: ops.shape(sequences)[0]]
         else:
+            short = conditions
+            if conditions is not None and len(conditions.shape) == 3:
+                short = conditions[:, cut]
             own = generator._sampled(sequences[:, cut], short, own_mask)
             runs = [
                 generator._behavior(sequences, conditions, mask, training),

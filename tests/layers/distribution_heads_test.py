@@ -332,29 +332,6 @@ def test_samples_have_the_moments(name):
         np.testing.assert_allclose(means[0], mean, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["categorical", "bernoulli"])
-def test_noise_from_before_a_loop_gives_samples_of_the_same_kind(name):
-    head, count = HEADS[name](), 20000
-    parameters = make_parameters(head, scale=0.8, steps=())
-    rows = np.broadcast_to(parameters, (count, len(parameters)))
-    noise = head.noise((count,), seed=1)
-    sample = head.sample_with(rows, noise)
-    other = head.sample(rows, seed=1)
-    assert sample.dtype == other.dtype and sample.shape == other.shape
-    sample = np.asarray(sample, "float64")
-    mean, variance = moments(name, parameters)
-    error = 5 * np.sqrt(variance / count)
-    assert (np.abs(sample.mean(0) - mean) < error).all()
-    np.testing.assert_allclose(sample.var(0), variance, rtol=0.1)
-
-
-def test_a_head_without_noise_says_so():
-    head = GaussianHead(EVENT)
-    assert head.noise((3,), seed=1) is None
-    with pytest.raises(NotImplementedError, match="GaussianHead"):
-        head.sample_with(make_parameters(head), 0.0)
-
-
 @pytest.mark.parametrize("name", ["gaussian", "gaussian_mixture", "bernoulli"])
 def test_temperature_raises_the_density_to_a_power(name):
     head, temperature = HEADS[name](), 0.5
