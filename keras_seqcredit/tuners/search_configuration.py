@@ -1,5 +1,6 @@
 """Whose search a folder holds, so that no other one goes on with it."""
 
+import inspect
 import json
 import pathlib
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from keras_seqcredit.tuners.keras_tuner import FatalValueError
 
 FILE = "configuration.json"
+# Arguments of a search space that may change in between.
+_FREE = {"log_dir", "name", "objective", "tunable"}
 
 
 def check_configuration(tuner: Any, is_reloaded: bool = False) -> None:
@@ -32,7 +35,8 @@ def check_configuration(tuner: Any, is_reloaded: bool = False) -> None:
     changed = [
         f"{name} {_text(before[name])} became {_text(now[name])}"
         for name in now
-        if before[name] != now[name]
+        # Earlier versions have kept less.
+        if name in before and before[name] != now[name]
     ]
     if not is_reloaded:
         names = _changed(before["space"], _space(tuner))
@@ -54,7 +58,30 @@ def _describe(tuner: Any) -> dict[str, Any]:
             [part.name, part.direction]
             for part in getattr(objective, "objectives", [objective])
         ],
+        **_arguments(tuner.hypermodel),
     }
+
+
+def _arguments(hypermodel: Any) -> dict[str, Any]:
+    """What a search space was made with, as JSON."""
+    if hypermodel is None:  # Of a tuner that has what it trains inside.
+        return {}
+    kind = type(hypermodel)
+    names = {
+        name
+        for base in kind.__mro__
+        for make in [vars(base).get("__init__")]
+        if inspect.isfunction(make)
+        for name in inspect.signature(make).parameters
+    }
+    found: dict[str, Any] = {"search space": kind.__name__}
+    for name in sorted((names & vars(hypermodel).keys()) - _FREE):
+        value = getattr(hypermodel, name)
+        try:
+            found[name] = json.loads(json.dumps(value))
+        except TypeError:  # A function, or an object of Keras.
+            found[name] = getattr(value, "__name__", type(value).__name__)
+    return found
 
 
 def _space(tuner: Any) -> list[dict[str, Any]]:
@@ -72,8 +99,8 @@ def _changed(before: list[Any], now: list[Any]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
+    if not isinstance(value, list) or not isinstance(value[:1], list):
+        return str(value)
     return " and ".join(f"{name} ({direction})" for name, direction in value)
 
 

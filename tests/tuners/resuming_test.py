@@ -172,6 +172,30 @@ def test_another_tuner_is_refused(make_tuner, points, tmp_path, monkeypatch):
     assert Kill.count == 2 * 2
 
 
+@pytest.mark.parametrize(
+    "other, match",
+    [
+        ({"epochs": 7}, "epochs 2 became 7"),
+        ({"max_parameters": 10**6}, "max_parameters None became 1000000"),
+    ],
+)
+def test_a_space_of_other_arguments_is_refused(
+    make_tuner, points, tmp_path, other, match
+):
+    search(make_tuner(small(), max_trials=1), points)
+    path = tmp_path / "search" / "configuration.json"
+    kept = [path, *path.parent.glob("trial_0/*.*")]
+    before = [path.read_bytes() for path in kept]
+    with pytest.raises(ValueError, match=match):
+        search(make_tuner(small(**other)), points)
+    assert [path.read_bytes() for path in kept] == before
+    # The folder of an earlier version has less to compare.
+    configuration = json.loads(path.read_text())
+    del configuration["epochs"], configuration["max_parameters"]
+    path.write_text(json.dumps(configuration))
+    search(make_tuner(small(**other)), points)
+
+
 @only_on("jax")
 def test_schedules_go_on(make_tuner):
     x = np.random.default_rng(0).normal(size=(8, 3, 1)).astype("float32")
