@@ -16,9 +16,20 @@ FEATURES = 2
     keras.backend.backend() != "tensorflow",
     reason="tf2onnx converts functions of TensorFlow",
 )
-def test_a_trained_sab_lstm_runs_in_onnx_runtime(tmp_path):
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda **kwargs: layers.SABLSTM(4, **kwargs),
+        lambda **kwargs: layers.SABGRU(4, **kwargs),
+        lambda **kwargs: layers.SparseAttentiveRNN(
+            keras.layers.SimpleRNNCell(4), **kwargs
+        ),
+    ],
+    ids=["lstm", "gru", "cell"],
+)
+def test_a_trained_layer_runs_in_onnx_runtime(tmp_path, layer):
     inputs = keras.Input((None, FEATURES))
-    sab = layers.SABLSTM(4, k_top=2, k_att=2, k_trunc=2, memory_size=3)
+    sab = layer(k_top=2, k_att=2, k_trunc=2, memory_size=3)
     outputs = keras.layers.Dense(3, activation="softmax")(sab(inputs))
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.Adam(0.1), "mse")

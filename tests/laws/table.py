@@ -97,7 +97,6 @@ ROWS = [
     Row(
         "lstm_without_attention",
         _lstm(k_top=0, return_sequences=True),
-        exported=False,
     ),
     Row("lstm_concat", _lstm(attention="concat", k_att=2), exported=False),
     Row(
