@@ -34,7 +34,7 @@ def main(folder, coordinator, processes, process):
 
 
 def trained(process=0, processes=1):
-    """Losses, weights and the state of optimizers, by name."""
+    """Losses, weights and the state of optimizers."""
     found = {}
     for name, make in SYSTEMS.items():
         model = small_systems.compiled(make, optimizer=sgd)
@@ -48,8 +48,9 @@ def trained(process=0, processes=1):
         for key, values in history.items():
             found[f"{name} {key}"] = np.array(values)
         state = [*model.weights, *model.optimizer.variables]
+        # By number: Keras counts on in names, in each process for itself.
         for i, v in enumerate(state):
-            found[f"{name} {i} {v.path}"] = keras.ops.convert_to_numpy(v)
+            found[f"{name} {i}"] = keras.ops.convert_to_numpy(v)
     return found
 
 
