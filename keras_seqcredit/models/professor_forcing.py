@@ -395,12 +395,13 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         """
         judge = self.discriminator
         given = {} if mask is None else {"mask": mask}
-        if "training" in inspect.signature(judge.call).parameters:
+        takes = inspect.signature(judge.call).parameters
+        if "training" in takes:
             given["training"] = True
         batch = behaviors.shape[0]
         if (
             batch
-            and isinstance(judge, BehaviorDiscriminator)
+            and "constant_rows" in takes
             and not self.match_teacher
             # Devices that share a batch have other rows first.
             and keras.distribution.distribution() is None
