@@ -1,4 +1,4 @@
-"""A Markov chain that learns images, and fills in what is missing of them.
+r"""A Markov chain that learns images, and fills in what is missing of them.
 
 Trains `VariationalWalkback` with a small U-Net on handwritten digits of 8 x 8
 pixels, and a denoising diffusion model (DDPM) of the same network for the same
@@ -7,8 +7,8 @@ time. MNIST or CIFAR-10 take the place of the digits.
     python examples/walkback_images.py
     python examples/walkback_images.py --data mnist --data-dir folder_of_mnist
     python examples/walkback_images.py --data mnist --data-dir folder_of_mnist \
-        --network mlp --no-step-conditioning --learned-scale --scale 0.009 \
-        --num-steps 5 --temperature-factor 1.5 --batch-size 100
+        --network mlp --no-step-conditioning --scale 0.009 --num-steps 5 \
+        --temperature-factor 1.5 --batch-size 100 --learning-rate 3e-4
     python examples/walkback_images.py --data cifar10 --data-dir folder_of_it
 
 The third has the settings of the paper's release for MNIST. Without

@@ -80,11 +80,6 @@ def same_noise(monkeypatch):
     return {"head": MeanHead}
 
 
-def sgd(rate, **kwargs):
-    """Not Adam, whose steps have the sign of gradients that are rounded."""
-    return keras.optimizers.SGD(rate / 10, momentum=0.9, **kwargs)
-
-
 def trained(make, **kwargs):
     model = small_systems.compiled(make, **kwargs)
     history = fitted(model, make)
@@ -122,9 +117,9 @@ def test_data_parallel_trains_as_one_device(name, same_noise):
     kwargs = {}
     if name in ("autoregressive", "professor_forcing"):
         kwargs = same_noise
-    one = trained(make, optimizer=sgd, **kwargs)
+    one = trained(make, optimizer=small_systems.sgd, **kwargs)
     with data_parallel():
-        several = trained(make, optimizer=sgd, **kwargs)
+        several = trained(make, optimizer=small_systems.sgd, **kwargs)
     for found, expected in zip(several, one, strict=True):
         assert_same(found, expected)
     if name == "professor_forcing":  # Its gates were open and shut.
@@ -166,7 +161,7 @@ def test_every_layer_trains_as_on_one_device(normalizing):
         keras.utils.set_random_seed(0)
         model = model_of_all(normalizing)
         y = np.zeros((len(x), model.output.shape[1]), "float32")
-        model.compile(sgd(0.1), "mse")
+        model.compile(small_systems.sgd(0.1), "mse")
         history = model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
         state = [*model.weights, *model.optimizer.variables]
         return history.history, {
@@ -263,7 +258,7 @@ def test_says_that_xla_has_no_replicas():
     "make", small_systems.CLASSIFIERS, ids=lambda make: make.__name__
 )
 def test_model_parallel_trains_as_one_device(make):
-    one = trained(make, optimizer=sgd)
+    one = trained(make, optimizer=small_systems.sgd)
     mesh = keras.distribution.DeviceMesh(
         (2, 4),
         ("batch", "model"),
@@ -276,7 +271,7 @@ def test_model_parallel_trains_as_one_device(make):
         layout_map=layout, batch_dim_name="batch"
     )
     with distribution(parallel):
-        several = trained(make, optimizer=sgd)
+        several = trained(make, optimizer=small_systems.sgd)
         model = small_systems.compiled(make)
     for found, expected in zip(several, one, strict=True):
         assert_same(found, expected)

@@ -111,6 +111,11 @@ def compiled(make, optimizer=keras.optimizers.Adam, **kwargs):
     return model
 
 
+def sgd(rate, **kwargs):
+    """Not Adam, whose steps have the sign of gradients that are rounded."""
+    return keras.optimizers.SGD(rate / 10, momentum=0.9, **kwargs)
+
+
 def data(make, examples=32):
     """Arrays for `fit`."""
     rng = np.random.default_rng(0)

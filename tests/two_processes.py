@@ -37,7 +37,7 @@ def trained(process=0, processes=1):
     """Losses, weights and the state of optimizers."""
     found = {}
     for name, make in SYSTEMS.items():
-        model = small_systems.compiled(make, optimizer=sgd)
+        model = small_systems.compiled(make, optimizer=small_systems.sgd)
         history = model.fit(
             *(part(a, process, processes) for a in small_systems.data(make)),
             batch_size=BATCH_SIZE // processes,
@@ -59,11 +59,6 @@ def part(array, process, processes):
     rows = BATCH_SIZE // processes
     batches = array.reshape(-1, processes, rows, *array.shape[1:])
     return batches[:, process].reshape(-1, *array.shape[1:])
-
-
-def sgd(rate, **kwargs):
-    """Not Adam, whose steps have the sign of gradients that are rounded."""
-    return keras.optimizers.SGD(rate / 10, momentum=0.9, **kwargs)
 
 
 if __name__ == "__main__":

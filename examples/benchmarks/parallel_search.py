@@ -137,7 +137,11 @@ def main() -> None:
         path,
         {
             "machine": describe_machine(),
-            "settings": vars(settings),
+            "settings": {
+                name: value
+                for name, value in vars(settings).items()
+                if name != "output"
+            },
             "workers": found,
         },
     )

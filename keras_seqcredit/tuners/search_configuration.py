@@ -33,7 +33,7 @@ def check_configuration(tuner: Any, is_reloaded: bool = False) -> None:
     before = json.loads(path.read_text(encoding="utf-8"))
     now = _describe(tuner)
     changed = [
-        f"{name} {_text(before[name])} became {_text(now[name])}"
+        f"{name} {_text(name, before[name])} became {_text(name, now[name])}"
         for name in now
         # Earlier versions have kept less.
         if name in before and before[name] != now[name]
@@ -98,10 +98,10 @@ def _changed(before: list[Any], now: list[Any]) -> list[str]:
     return sorted({found["config"]["name"] for found in different})
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, list) or not isinstance(value[:1], list):
+def _text(name: str, value: Any) -> str:
+    if name != "objective":
         return str(value)
-    return " and ".join(f"{name} ({direction})" for name, direction in value)
+    return " and ".join(f"{part} ({direction})" for part, direction in value)
 
 
 def _write(path: pathlib.Path, configuration: dict[str, Any]) -> None:

@@ -177,6 +177,7 @@ def test_another_tuner_is_refused(make_tuner, points, tmp_path, monkeypatch):
     [
         ({"epochs": 7}, "epochs 2 became 7"),
         ({"max_parameters": 10**6}, "max_parameters None became 1000000"),
+        ({"batch_sizes": (4, 8)}, r"batch_sizes \[8\] became \[4, 8\]"),
     ],
 )
 def test_a_space_of_other_arguments_is_refused(
@@ -191,7 +192,8 @@ def test_a_space_of_other_arguments_is_refused(
     assert [path.read_bytes() for path in kept] == before
     # The folder of an earlier version has less to compare.
     configuration = json.loads(path.read_text())
-    del configuration["epochs"], configuration["max_parameters"]
+    for name in other:
+        del configuration[name]
     path.write_text(json.dumps(configuration))
     search(make_tuner(small(**other)), points)
 
