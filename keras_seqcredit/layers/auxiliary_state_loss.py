@@ -104,7 +104,9 @@ class AuxiliaryStateLoss(keras.layers.Layer):
                 name="network",
             )
         if not self._network.built:
-            self._network.build(latent_shape)
+            # Of any batch and time: a `Sequential` keeps what it is built on.
+            free = (None,) * (len(latent_shape) - 1)
+            self._network.build((*free, latent_shape[-1]))
         found = self._network.compute_output_shape(latent_shape)[-1]
         if found != outputs:
             raise ValueError(

@@ -21,6 +21,7 @@ from keras_seqcredit.layers.sab_lstm import SABLSTM
 from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.stochastic_arguments import check_arguments
+from keras_seqcredit.layers.stochastic_arguments import check_network
 from keras_seqcredit.layers.stochastic_arguments import check_states
 from keras_seqcredit.layers.stochastic_arguments import check_targets
 from keras_seqcredit.layers.stochastic_step import StochasticStep
@@ -93,7 +94,9 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         cell: `"lstm"`, `"gru"`, or a Keras RNN cell of `units` units.
         hidden_units: Positive integer, of the networks. Defaults to `units`.
         backward: A Keras RNN layer, such as `keras.layers.GRU(64)`, to run
-            backward over the targets. Defaults to an LSTM of `units` units.
+            backward over the targets. A copy is used, which starts anew in
+            each call and holds its state at padding. Defaults to an LSTM of
+            `units` units.
         posterior: What the posterior knows beside the state: `"backward"`, the
             state of the backward network; `"target"`, the step's target, as a
             variational RNN; `"input"`, the step's input.
@@ -106,10 +109,14 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         num_classes: Integer of at least 2, for categorical latents.
         latent_to_cell: `"input"`, or `"layer_norm"` for an LSTM with layer
             normalisation that the latent modulates.
-        prior_network: A Keras layer `h -> parameters`. Defaults to a
-            `ClippedMLP`.
-        posterior_network: A Keras layer `[h; b] -> parameters`.
-        auxiliary_network: A Keras layer `z -> parameters` of the state `b`.
+        prior_network: A Keras layer `(batch, h) -> (batch, parameters)`.
+            Defaults to a `ClippedMLP`. As it may run inside the loop, it has
+            neither random numbers nor weights that are not trained by
+            gradients: no dropout, no batch normalisation.
+        posterior_network: A Keras layer `[h; b] -> parameters`, in the same
+            way.
+        auxiliary_network: A Keras layer `z -> parameters` of the state `b`, of
+            any kind: it runs after the loop.
         k_trunc: Positive integer or None, steps between cuts of the gradient
             of the state.
         return_sequences: Boolean, whether to return all states.
@@ -282,9 +289,14 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         layer = self.backward or SABLSTM(
             self.units, k_top=0, dtype=self.dtype_policy
         )
-        # A copy, as in `keras.layers.Bidirectional`.
+        # A copy, as in `keras.layers.Bidirectional`. It starts anew, and holds
+        # its state at padding.
+        config = layer.get_config()
+        for name in ("stateful", "zero_output_for_mask"):
+            if name in config:
+                config[name] = False
         config = {
-            **layer.get_config(),
+            **config,
             "name": "backward",
             "go_backwards": True,
             "return_sequences": True,
@@ -378,6 +390,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
     def _build_network(self, name, network, features) -> None:
         if not network.built:
             network.build((None, features))
+        check_network(name, network)
         found = network.compute_output_shape((None, features))[-1]
         if found != self.latents.parameters:
             raise ValueError(
@@ -496,7 +509,9 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             ),
             self.jit_compile in (True, "auto"),
         )
-        return self._after(outputs.states, first, evidence, mask, shifted)
+        return self._after(
+            outputs.states, first, evidence, mask, shifted, training
+        )
 
     def _evidence(self, sequences, targets, mask, shifted):
         """What the posterior sees at each step, `(batch, time, features)`."""
@@ -513,7 +528,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         last = ops.zeros_like(targets[:, :1])
         return ops.concatenate([targets[:, 1:], last], axis=1)
 
-    def _after(self, states, first, evidence, mask, shifted):
+    def _after(self, states, first, evidence, mask, shifted, training):
         """Prior, divergence and auxiliary cost, batched over time."""
         hidden, latents, parameters = (
             _batch_first(x) for x in (states[0], *states[-2:])
@@ -523,7 +538,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             steps = ops.arange(ops.shape(before)[1])
             cut = (steps % self.k_trunc == 0) & (steps > 0)
             before = ops.where(cut[:, None], ops.stop_gradient(before), before)
-        prior = self._prior(before)
+        prior = self._prior_of(before, training)
         posterior, auxiliary = None, ops.zeros(ops.shape(hidden)[:2], "float32")
         kl = ops.zeros((*ops.shape(hidden)[:2], self.latent_dim), "float32")
         if evidence is not None:
@@ -545,6 +560,12 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             hidden, before, final, latents, posterior, prior, evidence, kl,
             auxiliary,
         )  # fmt: skip
+
+    def _prior_of(self, before, training):
+        # As rows, which is what the network sees inside the loop, too.
+        rows = ops.reshape(before, (-1, self.units))
+        prior = ops.cast(self._prior(rows, training=training), before.dtype)
+        return ops.reshape(prior, (*ops.shape(before)[:2], prior.shape[-1]))
 
     def _step_and_inputs(self, known, noise, training):
         """A step of the recurrence, and what each is given; time is first."""

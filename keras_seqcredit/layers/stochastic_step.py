@@ -1,5 +1,6 @@
 """One step of a stochastic recurrence, as a pure function of its weights."""
 
+import keras
 from keras import ops
 
 from keras_seqcredit import backend
@@ -20,7 +21,7 @@ class StochasticStep:
         latent: one of `layers.latents`.
         features: size of `x`.
         evidence: size of the evidence, 0 for none.
-        training: whether the cell uses dropout.
+        training: whether the cell and the layers train.
     """
 
     linear = None
@@ -29,8 +30,8 @@ class StochasticStep:
         self, cell, network, projection, latent, features, evidence, training
     ):
         self._cell = CellFunction(cell, training)
-        self._network = _PureLayer(network)
-        self._projection = _PureLayer(projection)
+        self._network = _PureLayer(network, training)
+        self._projection = _PureLayer(projection, training)
         self._latent = latent
         self._features = features
         self._evidence = evidence
@@ -85,17 +86,20 @@ class StochasticStep:
 class _PureLayer:
     """A layer, or None for the identity, called with given weights."""
 
-    def __init__(self, layer):
+    def __init__(self, layer, training):
         self._layer = layer
-        variables = layer.trainable_variables if layer else []
-        others = layer.non_trainable_variables if layer else []
-        self.operands = tuple(backend.read(v) for v in variables)
-        self.constants = tuple(backend.read(v) for v in others)
+        self._training = training
+        self._trainable = layer.trainable_variables if layer else []
+        self._others = layer.non_trainable_variables if layer else []
+        self.operands = tuple(backend.read(v) for v in self._trainable)
+        self.constants = tuple(backend.read(v) for v in self._others)
 
     def __call__(self, weights, constants, inputs):
         if self._layer is None:
             return inputs
-        outputs, _ = self._layer.stateless_call(
-            list(weights), list(constants), inputs
-        )
-        return outputs
+        mapping = list(zip(self._trainable, weights, strict=True))
+        mapping += zip(self._others, constants, strict=True)
+        # Said, not left to the context: the backward scan calls it outside.
+        with keras.StatelessScope(state_mapping=mapping):
+            outputs = self._layer(inputs, training=self._training)
+        return ops.cast(outputs, inputs.dtype)

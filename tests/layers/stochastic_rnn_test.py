@@ -37,11 +37,30 @@ CASES = [
     {"latent_to_cell": "layer_norm", "mask": "right"},
     {"latent": "categorical", "num_classes": 3, "mask": "holes"},
     {"go_backwards": True, "mask": "right"},
+    {"auxiliary": None, "mask": "left"},
+    {"networks": True, "mask": "holes"},
 ]
 
 
 def name_of(case):
     return "-".join(f"{k}={v}" for k, v in case.items()) or "default"
+
+
+def make_network(name, outputs):
+    """The function of a `ClippedMLP`, as a network of one's own."""
+    return keras.Sequential(
+        [
+            keras.layers.Dense(
+                UNITS,
+                lambda x: ops.clip(ops.leaky_relu(x, 1 / 3), -3, 3),
+                name="hidden",
+            ),
+            keras.layers.Dense(
+                outputs, lambda x: ops.clip(x, -8, 8), name="projection"
+            ),
+        ],
+        name=name,
+    )
 
 
 class Problem:
@@ -53,8 +72,16 @@ class Problem:
         mask = case.pop("mask", None)
         self.mask = None if mask is None else np.array(MASKS[mask], bool)
         self.with_targets = case.pop("targets", False)
+        networks = {}
+        if case.pop("networks", False):
+            networks = {
+                "prior_network": make_network("prior", 2 * LATENT),
+                "posterior_network": make_network("posterior", 2 * LATENT),
+                "auxiliary_network": make_network("network", 2 * UNITS),
+            }
         self.case = case
-        self.layer = StochasticRNN(UNITS, LATENT, dtype=dtype, **case)
+        arguments = {**case, **networks}
+        self.layer = StochasticRNN(UNITS, LATENT, dtype=dtype, **arguments)
         targets = (BATCH, TIME, TARGETS)
         self.layer.build(
             (BATCH, TIME, FEATURES), targets if self.with_targets else None
@@ -229,7 +256,7 @@ def test_only_the_posterior_and_the_cell_are_in_the_loop(monkeypatch):
         monkeypatch.setattr(part, "call", spy)
     layer(make_inputs())
     # All steps at once, and one step at a time.
-    assert seen["_prior"] == [(BATCH, TIME, UNITS)]
+    assert seen["_prior"] == [(BATCH * TIME, UNITS)]
     assert seen["_auxiliary"] == [(BATCH, TIME, LATENT)]
     assert set(seen["_posterior"]) == {(BATCH, 2 * UNITS)}
 
@@ -449,3 +476,91 @@ def test_a_network_of_the_wrong_size():
     )
     with pytest.raises(ValueError, match="`prior_network` to have 6 outputs"):
         layer(make_inputs())
+
+
+def make_dense(units, *more):
+    """A network of one's own, of layers that Keras saves."""
+    return keras.Sequential(
+        [keras.layers.Dense(5, "tanh"), *more, keras.layers.Dense(units)]
+    )
+
+
+def make_fitted(dtype=None, **networks):
+    layer = StochasticRNN(
+        UNITS, LATENT, auxiliary_weight=0.1, seed=1, dtype=dtype, **networks
+    )
+    model = keras.Sequential([keras.Input((None, FEATURES)), layer])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.5), "mse")
+    model.fit(make_inputs(), np.zeros((BATCH, UNITS)), verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("make", [keras.layers.Dense, make_dense])
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_networks_of_another_precision(make, dtype):
+    model = make_fitted(
+        dtype,
+        prior_network=make(2 * LATENT),
+        posterior_network=make(2 * LATENT),
+        auxiliary_network=make(2 * UNITS),
+    )
+    (layer,) = model.layers
+    momentum = model.optimizer.variables[-len(layer.trainable_variables) :]
+    for variable in momentum:
+        value = as_numpy(variable)
+        assert np.isfinite(value).all(), variable.path
+        assert np.abs(value).max() > 0, variable.path
+    found = layer(make_inputs(), sample_from="prior")
+    assert np.isfinite(as_numpy(ops.cast(found, "float32"))).all()
+
+
+def test_networks_are_saved(tmp_path):
+    model = make_fitted(
+        prior_network=make_dense(2 * LATENT),
+        # What is not trained is no state that training changes.
+        posterior_network=keras.layers.Dense(2 * LATENT, trainable=False),
+        auxiliary_network=make_dense(2 * UNITS, keras.layers.Dropout(0.5)),
+    )
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    inputs = make_inputs()
+    np.testing.assert_array_equal(loaded(inputs), model(inputs))
+    other = np.concatenate([inputs, inputs], axis=1)[:2]
+    np.testing.assert_array_equal(loaded(other), model(other))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        lambda: keras.layers.Dropout(0.5),
+        lambda: keras.layers.BatchNormalization(),
+    ],
+    ids=["Dropout", "BatchNormalization"],
+)
+@pytest.mark.parametrize("name", ["prior_network", "posterior_network"])
+def test_networks_with_state_cannot_be_in_the_loop(name, more):
+    layer = StochasticRNN(
+        UNITS, LATENT, **{name: make_dense(2 * LATENT, more())}
+    )
+    with pytest.raises(ValueError, match=f"`{name}` runs .* without state"):
+        layer.build((BATCH, TIME, FEATURES))
+
+
+def test_a_backward_network_starts_anew_and_holds_its_state_at_padding():
+    found = []
+    for changed in (False, True):
+        backward = keras.layers.GRU(
+            3, stateful=changed, zero_output_for_mask=changed, use_cudnn=False
+        )
+        layer = StochasticRNN(UNITS, LATENT, backward=backward)
+        layer.latents.noise = lambda shape, seed: ops.zeros((*shape, LATENT))
+        layer.build((BATCH, TIME, FEATURES))
+        random = np.random.default_rng(0)
+        for variable in layer.trainable_variables:
+            variable.assign(random.normal(size=variable.shape))
+        mask = np.array(MASKS["holes"], bool)
+        layer.infer(make_inputs(), mask=mask)
+        again = layer.infer(make_inputs(), mask=mask)
+        found.append((again.kl, again.auxiliary, again.hidden))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
