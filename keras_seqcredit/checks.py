@@ -3,7 +3,10 @@
 Each raises a ValueError that says what was expected and what was received.
 """
 
+import math
+import numbers
 import operator
+from collections.abc import Callable
 from typing import Any
 
 _KINDS = {0: "a non-negative integer", 1: "a positive integer"}
@@ -26,6 +29,22 @@ def check_integer(
             f"Expected `{name}` to be {kind}{also}. Received: {name}={value!r}"
         )
     return integer
+
+
+def check_number(
+    name: str,
+    value: Any,
+    expected: str = "a positive number",
+    fits: Callable[[float], bool] = lambda value: value > 0,
+) -> Any:
+    """Returns a finite real number that fits, as one of Python's own."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_real and math.isfinite(value) and fits(value)):
+        raise ValueError(
+            f"Expected `{name}` to be {expected}. Received: {name}={value!r}"
+        )
+    # NumPy's are not for JSON.
+    return value if type(value) in (int, float) else float(value)
 
 
 def check_choice(name: str, value: Any, choices: tuple) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.transition import Transition
 from keras_seqcredit.registration import public
@@ -92,30 +93,21 @@ class GaussianTransition(Transition):
         **kwargs: Any,
     ) -> None:
         super().__init__(network, num_steps, **kwargs)
-        if not _is_number(alpha) or not 0 <= alpha <= 1:
-            raise ValueError(
-                "Expected `alpha` to be a number in [0, 1]. "
-                f"Received: alpha={alpha!r}"
-            )
-        if scale != "learned" and not (_is_number(scale) and 0 < scale):
-            raise ValueError(
-                "Expected `scale` to be 'learned' or a positive number. "
-                f"Received: scale={scale!r}"
-            )
-        if not (_is_number(min_scale) and 0 < min_scale):
-            raise ValueError(
-                "Expected `min_scale` to be a positive number. "
-                f"Received: min_scale={min_scale!r}"
-            )
-        if not (_is_number(max_scale) and min_scale < max_scale < math.inf):
-            raise ValueError(
-                "Expected `max_scale` to be a number above `min_scale`. "
-                f"Received: max_scale={max_scale!r}, min_scale={min_scale}"
-            )
-        self.alpha = alpha
+        self.alpha = check_number(
+            "alpha", alpha, "a number in [0, 1]", lambda x: 0 <= x <= 1
+        )
         self.scale = scale
-        self.min_scale = min_scale
-        self.max_scale = max_scale
+        if scale != "learned":
+            self.scale = check_number(
+                "scale", scale, "'learned' or a positive number"
+            )
+        self.min_scale = check_number("min_scale", min_scale)
+        self.max_scale = check_number(
+            "max_scale",
+            max_scale,
+            f"a number above `min_scale={min_scale}`",
+            lambda x: x > min_scale,
+        )
 
     @property
     def outputs_per_feature(self) -> int:
@@ -171,7 +163,3 @@ class GaussianTransition(Transition):
         if self.scale == "learned":
             return ", means and as many scales, for scale='learned'"
         return f", means, for scale={self.scale}"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.registration import public
 
 
@@ -62,19 +63,11 @@ class StepNormalization(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_integer("num_steps", num_steps)
-        if not 0 <= momentum < 1:
-            raise ValueError(
-                "Expected `momentum` to be a number in [0, 1). "
-                f"Received: momentum={momentum!r}"
-            )
-        if not epsilon > 0:
-            raise ValueError(
-                "Expected `epsilon` to be a positive number. "
-                f"Received: epsilon={epsilon!r}"
-            )
         self.num_steps = num_steps
-        self.momentum = momentum
-        self.epsilon = epsilon
+        self.momentum = check_number(
+            "momentum", momentum, "a number in [0, 1)", lambda x: 0 <= x < 1
+        )
+        self.epsilon = check_number("epsilon", epsilon)
 
     def build(self, inputs_shape, steps_shape=None):
         del steps_shape

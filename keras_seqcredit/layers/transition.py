@@ -49,8 +49,9 @@ class Transition(keras.layers.Layer):
         (float64 under that of float64).
 
     Raises:
-        ValueError: if an argument is wrong, or if the network's outputs do not
-            have the expected shape.
+        ValueError: if an argument is wrong, or if the network cannot be called
+            on states (and steps), or its outputs do not have the expected
+            shape.
         ImportError: if TensorFlow Probability is missing.
 
     Example:
@@ -109,19 +110,35 @@ class Transition(keras.layers.Layer):
 
     def build(self, inputs_shape, steps_shape=None):
         del steps_shape
-        given: Any = tuple(inputs_shape)
-        if self.num_steps is not None:
-            given = [given, given[:1]]
-        if not self.network.built:
-            self.network.build(given)
         expected = (*inputs_shape[:-1], self._outputs(inputs_shape))
-        found = self.network.compute_output_shape(given)
-        if not fits(tuple(found), expected):
+        found = self._outputs_of_network(tuple(inputs_shape))
+        if not fits(found, expected):
             raise ValueError(
                 f"Expected a network whose outputs for states of shape "
                 f"{tuple(inputs_shape)} have shape {expected}"
-                f"{self._reason()}. Received: outputs of shape {tuple(found)}"
+                f"{self._reason()}. Received: outputs of shape {found}"
             )
+
+    def _outputs_of_network(self, shape):
+        """The shape of the outputs, from a symbolic call, which builds it too.
+
+        A layer that only has `call` can say it in no other way.
+        """
+        given: Any = keras.KerasTensor(shape, self.parameter_dtype)
+        kind = f"states of shape {shape}, for an operator without `num_steps`"
+        if self.num_steps is not None:
+            given = [given, keras.KerasTensor(shape[:1], "int32")]
+            kind = f"a list of states of shape {shape} and of their steps"
+            kind += f", for num_steps={self.num_steps}"
+        try:
+            outputs = self.network(given)
+        except Exception as error:
+            raise ValueError(
+                f"Expected a network that can be called on {kind}. "
+                f"Received: {self.network}, where this failed with: {error}"
+            ) from error
+        shapes = [tuple(x.shape) for x in keras.tree.flatten(outputs)]
+        return shapes[0] if len(shapes) == 1 else tuple(shapes)
 
     def call(self, inputs, steps=None, training=False):
         del training  # Keras hands it on to the layers of the network.
@@ -218,9 +235,17 @@ class Transition(keras.layers.Layer):
         axes = tuple(range(1, len(states.shape)))
         return ops.where(ops.all(possible, axis=axes), log_prob, math.nan)
 
-    def mean(self, parameters: Tensor) -> Tensor:
-        """Mean of the next state."""
-        return self.distribution(parameters).mean()
+    def mean(self, parameters: Tensor, temperature: Any = 1.0) -> Tensor:
+        """Mean of the next state.
+
+        Args:
+            parameters: What the layer returns.
+            temperature: As that of `distribution`.
+
+        Returns:
+            Tensor of the shape of the states.
+        """
+        return self.distribution(parameters, temperature).mean()
 
     def is_possible(self, states: Any) -> Any:
         """Where states, of any library, can occur; `None` if they all can."""

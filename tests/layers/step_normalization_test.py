@@ -80,6 +80,7 @@ def test_round_trip_and_dtypes():
         ({"num_steps": 0}, "`num_steps` to be a positive integer"),
         ({"num_steps": 2, "momentum": 1.0}, r"in \[0, 1\). Received: moment"),
         ({"num_steps": 2, "epsilon": 0}, "`epsilon` to be a positive number"),
+        ({"num_steps": 2, "momentum": "0.9"}, "Received: momentum='0.9'"),
     ],
 )
 def test_bad_arguments(arguments, message):

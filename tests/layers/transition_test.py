@@ -76,6 +76,8 @@ def test_bernoulli_by_hand():
         np.testing.assert_allclose(found, expected, rtol=1e-4)
         found = transition.sample(logits, np.abs(NOISE), temperature)
         np.testing.assert_array_equal(found, np.abs(NOISE) < p)
+        found = transition.mean(logits, temperature)
+        np.testing.assert_allclose(found, p, rtol=1e-4)
     after[1, 0] = 0.5
     found = to_numpy(transition.log_prob(logits, after))
     np.testing.assert_array_equal(np.isnan(found), [False, True, False])
@@ -226,13 +228,77 @@ def test_what_a_subclass_leaves_out_is_named():
         ({"scale": -1.0}, "Received: scale=-1.0"),
         ({"scale": "fixed"}, "Received: scale='fixed'"),
         ({"min_scale": 0.0}, "`min_scale` to be a positive number"),
-        ({"max_scale": 0.01}, "above `min_scale`. Received: max_scale=0.01"),
+        ({"alpha": True}, "Received: alpha=True"),
+        ({"scale": float("inf")}, "positive number. Received: scale=inf"),
+        ({"scale": [0.5]}, r"positive number. Received: scale=\[0.5\]"),
+        ({"max_scale": 0.01}, "above `min_scale=0.01`. Received: max_scale="),
+        ({"max_scale": float("inf")}, "Received: max_scale=inf"),
         ({"num_steps": 0}, "`num_steps` to be a positive integer"),
     ],
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         GaussianTransition(keras.layers.Dense(4), **arguments)
+
+
+def test_numbers_of_numpy_are_numbers():
+    transition = GaussianTransition(
+        keras.layers.Dense(2),
+        alpha=np.float32(0.25),
+        scale=np.float32(0.5),
+        max_scale=np.int64(2),
+    )
+    config = transition.get_config()
+    found = [config[name] for name in ("alpha", "scale", "max_scale")]
+    assert found == [0.25, 0.5, 2]
+    assert type(config["scale"]) is float
+    assert GaussianTransition.from_config(config).get_config() == config
+
+
+class OnlyCall(keras.Layer):
+    """What Keras cannot tell the shape of but by calling it."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(4)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+class ModelOfOnlyCall(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(4)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+@pytest.mark.parametrize("network", [OnlyCall, ModelOfOnlyCall])
+def test_a_network_that_only_has_call(network):
+    transition = GaussianTransition(network())
+    transition.build((None, 2))
+    assert len(transition.trainable_variables) == 2
+    assert transition(STATES).shape == (3, 4)
+    with pytest.raises(ValueError, match=r"Received: outputs of shape \(None"):
+        GaussianTransition(network(), scale=1.0).build((None, 2))
+
+
+@pytest.mark.parametrize(
+    ("network", "num_steps", "message"),
+    [
+        (transition_mlp(2, (4,), num_steps=3), None, "without `num_steps`"),
+        (transition_mlp(2, (4,)), 3, "of their steps, for num_steps=3"),
+        (keras.layers.Dense(4), 3, "of their steps, for num_steps=3"),
+    ],
+)
+def test_a_network_that_does_not_see_what_it_is_given(
+    network, num_steps, message
+):
+    transition = GaussianTransition(network, num_steps=num_steps)
+    with pytest.raises(ValueError, match=f"{message}. Received: <"):
+        transition.build((None, 2))
 
 
 def test_a_network_that_is_none():
