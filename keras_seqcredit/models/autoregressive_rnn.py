@@ -15,6 +15,7 @@ from keras_seqcredit.models.autoregressive_sampling import (
     AutoregressiveSampling,
 )
 from keras_seqcredit.models.config_of_objects import ConfigOfObjects
+from keras_seqcredit.models.example_weights import example_weights
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.sequence_model import each_step
 from keras_seqcredit.models.sequence_model import joined
@@ -360,6 +361,7 @@ class AutoregressiveRNN(
         added = self._added_losses()
         nll = ops.sum(nats, axis=1)
         weight = ops.ones_like(nll)
+        sample_weight = example_weights(sample_weight)
         if sample_weight is not None:
             weight = ops.cast(sample_weight, nll.dtype)
         steps = weight[:, None] * ops.ones_like(nats)

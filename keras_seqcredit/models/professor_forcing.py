@@ -16,6 +16,7 @@ from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.autoregressive_rnn import twice
 from keras_seqcredit.models.config_of_objects import ConfigOfObjects
+from keras_seqcredit.models.example_weights import example_weights
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
@@ -335,6 +336,7 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
     def _train(self, data):
         """One update of both nets; each is run forward and back once."""
         inputs, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        sample_weight = example_weights(sample_weight)
         variables = self.generator.trainable_variables
 
         def run(*weights):
@@ -522,6 +524,7 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         """The loss of `evaluate`."""
         del x, y
         runs = y_pred
+        sample_weight = example_weights(sample_weight)
         loss = _weighted(ops.sum(runs.nats, axis=1), sample_weight)
         if self.matching == "mse":
             match = self._distance(runs)

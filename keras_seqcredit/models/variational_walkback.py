@@ -13,6 +13,7 @@ from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.transition import Transition
+from keras_seqcredit.models.example_weights import example_weights
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.walkback_sampling import WalkbackSampling
@@ -425,6 +426,7 @@ class VariationalWalkback(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         del x, y
+        sample_weight = example_weights(sample_weight)
         loss = self._loss(-ops.sum(y_pred["reverse"], axis=1), sample_weight)
         self._observe(y_pred, sample_weight, training)
         return loss
@@ -492,6 +494,7 @@ class VariationalWalkback(
         if not self.built:  # No `__call__` has done it.
             self.build(x.shape)
         first, schedule = self._start(x)
+        weight = example_weights(weight)
         if weight is None:
             weight = ops.ones(ops.shape(first)[:1])
         # With new weights after each step there is nothing to hand on.

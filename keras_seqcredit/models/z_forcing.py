@@ -10,6 +10,7 @@ from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.models.config_of_objects import ConfigOfObjects
+from keras_seqcredit.models.example_weights import example_weights
 from keras_seqcredit.models.latent_sampling import LatentSampling
 from keras_seqcredit.models.sequence_model import joined
 from keras_seqcredit.models.sequence_model import past_of
@@ -65,7 +66,8 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
         posterior mean is from the prior's, in its standard deviations.
 
     `fit` and `evaluate` report `loss` and, in nats a sequence, `nll`, `kl`,
-    `auxiliary`, `backward_nll` and `elbo`, and the number of `active_units`.
+    `auxiliary`, `backward_nll` and `elbo`, and, of Gaussian latents, the
+    number of `active_units`. `sample_weight` weights sequences.
     A loss that is not finite ends `fit` with the batch it came from.
 
     Raises:
@@ -151,6 +153,14 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
                     f"Expected a `StochasticRNN` with `{name}=False`. "
                     f"Received: {name}=True"
                 )
+        if self.stochastic_rnn.auxiliary is None and not schedules.is_zero(
+            self.auxiliary_weight
+        ):
+            raise ValueError(
+                "`auxiliary_weight` is of the auxiliary cost. Expected a "
+                "`StochasticRNN` with an `auxiliary`. Received: "
+                f"auxiliary=None, auxiliary_weight={self.auxiliary_weight}"
+            )
         backward = self.stochastic_rnn.posterior == "backward"
         for name in ("auxiliary_weight", "backward_weight"):
             if not backward and not schedules.is_zero(getattr(self, name)):
@@ -270,6 +280,7 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
         del x, y
         added = self._added_losses()
         weight = ops.ones_like(y_pred["nll"][:, 0])
+        sample_weight = example_weights(sample_weight)
         if sample_weight is not None:
             weight = ops.cast(sample_weight, "float32")
         kl = y_pred["kl"]
@@ -289,7 +300,8 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
         for name, values in sums.items():
             self._terms[name].update_state(values, sample_weight)
         if self._active_units is not None:
-            self._active_units.update_state(y_pred["shift"], y_pred["mask"])
+            steps = weight[:, None] * y_pred["mask"]
+            self._active_units.update_state(y_pred["shift"], steps)
         if training:
             self.updates.assign_add(1)
         return self._of_replica(ops.mean(weight * cost) + added)

@@ -354,6 +354,29 @@ def test_a_posterior_without_a_backward_network():
     assert model(make_sequences())["kl"].shape == (BATCH, TIME, LATENT)
 
 
+def test_an_auxiliary_weight_without_an_auxiliary_cost():
+    rnn = StochasticRNN(UNITS, LATENT, auxiliary=None)
+    with pytest.raises(ValueError, match="with an `auxiliary`.*auxiliary=None"):
+        ZForcing(rnn, GaussianHead(FEATURES), auxiliary_weight=0.1)
+    terms = ZForcing(rnn, GaussianHead(FEATURES))(make_sequences())
+    assert (ops.convert_to_numpy(terms["auxiliary"]) == 0).all()
+
+
+def test_sequences_of_weight_0_have_no_active_units():
+    model = make_model()
+    silence(model)
+    model.compile("sgd", **QUICKLY)
+    sequences = make_sequences()
+    # A mean that would count as not finite, too.
+    sequences[-2:] = np.nan
+    weights = np.array([1, 2, 1, 1, 0, 0], "float32")
+    model.evaluate(sequences, sample_weight=weights, verbose=0)
+    found = ops.convert_to_numpy(model._active_units.variances())
+    shift = ops.convert_to_numpy(model(sequences[:4])["shift"])
+    repeated = np.repeat(shift, [1, 2, 1, 1], axis=0).reshape(-1, LATENT)
+    np.testing.assert_allclose(found, repeated.var(axis=0), rtol=1e-4)
+
+
 @pytest.mark.parametrize("argument", ["go_backwards", "stateful"])
 def test_a_recurrence_that_cannot_generate(argument):
     rnn = StochasticRNN(UNITS, LATENT, **{argument: True})
