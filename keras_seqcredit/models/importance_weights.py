@@ -14,7 +14,8 @@ def log_mean(weights: np.ndarray, return_error: bool) -> Any:
         return_error: Boolean.
 
     Returns:
-        Float32 `(n,)`, or a pair of those, the second by the delta method.
+        Float32 `(n,)`, or a pair of those, the second by the delta method;
+        NaN of one sample, which says nothing of its error.
     """
     top = weights.max(axis=0)
     ratios = np.exp(weights - top)
@@ -22,5 +23,7 @@ def log_mean(weights: np.ndarray, return_error: bool) -> Any:
     value = (top + np.log(mean)).astype("float32")
     if not return_error:
         return value
-    deviation = ratios.std(axis=0) / math.sqrt(len(weights))
+    if len(weights) == 1:
+        return value, np.full_like(value, math.nan)
+    deviation = ratios.std(axis=0, ddof=1) / math.sqrt(len(weights))
     return value, (deviation / mean).astype("float32")

@@ -223,7 +223,8 @@ class WalkbackSampling(CompiledMethods):
 
         Returns:
             Float32 array `(n,)`, nats; with `return_error` a pair of those,
-            the second the standard error by the delta method.
+            the second the standard error by the delta method, NaN of one
+            sample.
         """
         weights = self._log_weights(x, num_samples, batch_size)
         return log_mean(weights, return_error)
