@@ -17,11 +17,17 @@ class FiniteLoss(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        loss = float((logs or {}).get("loss", 0.0))
-        if not math.isfinite(loss):
+        # A net beside the model's own has a loss of another name.
+        losses = {
+            name: float(value)
+            for name, value in (logs or {}).items()
+            if name.endswith("loss")
+        }
+        if not all(map(math.isfinite, losses.values())):
+            found = ", ".join(f"{k}={loss}" for k, loss in losses.items())
             raise ValueError(
                 f"The loss of batch {batch} (counted from 0) of epoch "
                 f"{self._epoch + 1} is not finite. Expected finite data and a "
                 "learning rate at which training is stable. Received: "
-                f"loss={loss}"
+                f"{found}"
             )

@@ -24,6 +24,9 @@ from keras_seqcredit.types import Tensor
 # Where exp of a logit, or of its opposite, is still a float32.
 _LARGEST_LOGIT = 60.0
 
+# Metrics of training alone.
+_GATES = ("discriminator_open", "generator_open")
+
 
 class Runs(NamedTuple):
     """What a generator does on data and on its own samples.
@@ -79,8 +82,8 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         discriminator_accuracy_range: Pair of floats in `[0, 1]`, see above.
         matching: `"adversarial"`, or `"mse"` for the squared distance of free
             states to those on data, without a discriminator.
-        free_running_steps: Positive integer, steps of the free run, or None for
-            as many as the data have.
+        free_running_steps: Integer of at least 2, steps of the free run, or
+            None for as many as the data have.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -97,6 +100,11 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
     `adversarial_loss` and, for `fit`, the shares of steps in which the
     `discriminator_open` and the `generator_open` gate let a gradient pass. A
     loss that is not finite ends `fit` with the batch it came from.
+
+    `loss` is `nll` and what layers of the generator add, such as regularizers;
+    the adversarial term is left out, as it tells how far the discriminator is.
+    With `matching="mse"` it is in. Regularizers of the discriminator count in
+    its gradient only.
 
     Raises:
         ValueError: if an argument or the data do not fit.
@@ -156,13 +164,9 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
             self.discriminator = BehaviorDiscriminator(dtype="float32")
         names = ["nll", "free_running_gap", "adversarial_loss"]
         if matching == "adversarial":
-            names += [
-                "discriminator_loss",
-                "discriminator_accuracy",
-                "discriminator_open",
-                "generator_open",
-            ]
+            names += ["discriminator_loss", "discriminator_accuracy", *_GATES]
         self._terms = {name: keras.metrics.Mean(name=name) for name in names}
+        self._evaluates = False
         self.updates: Any = None
 
     def _check(self) -> None:
@@ -173,7 +177,7 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
             )
         check_choice("matching", self.matching, ("adversarial", "mse"))
         check_integer(
-            "free_running_steps", self.free_running_steps, optional=True
+            "free_running_steps", self.free_running_steps, 2, optional=True
         )
         if self.matching == "mse" and (
             self.discriminator is not None or self.match_teacher
@@ -206,12 +210,7 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         shape = inputs_shape
         if isinstance(shape, dict):
             shape = shape["sequences"]
-        if shape[1] is not None and shape[1] < 2:
-            raise ValueError(
-                "A run differs from a free one from its second step on. "
-                "Expected sequences of at least 2 steps. Received: "
-                f"shape={tuple(shape)}"
-            )
+        _check_steps(shape)
         features = self.generator.units + self.generator.head.num_parameters
         if self.discriminator is not None:
             # Called as a user would, so that it checks its input.
@@ -301,6 +300,7 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
     def call(self, inputs, mask=None, training=False) -> Runs:
         generator = self.generator
         sequences, conditions, mask = generator._unpack(inputs, mask)
+        _check_steps(sequences.shape)
         steps = self.free_running_steps
         cut = slice(None, steps)
         own_mask = None if mask is None else mask[:, cut]
@@ -344,13 +344,13 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
             mapping += zip(variables, weights, strict=True)
             with keras.StatelessScope(mapping, collect_losses=True) as scope:
                 runs = self(inputs, training=True)
+                added = self._added_losses()
             others = self.non_trainable_variables
             after = [scope.get_current_value(v) for v in others]
-            extra = sum(map(ops.sum, scope.losses), 0.0)
             nll = _weighted(ops.sum(runs.nats, axis=1), sample_weight)
             match = self._distance(runs) if self.matching == "mse" else 0.0
             weight = self.adversarial_weight(backend.read(self.updates))
-            loss = nll + weight * match + extra
+            loss = nll + weight * match + added
             return (loss, runs.behaviors), (runs, after, match)
 
         weights = [backend.read(v) for v in variables]
@@ -367,7 +367,9 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         else:
             into_behaviors, gradients = ops.zeros_like(behaviors), []
             is_open = True
-            self._terms["adversarial_loss"].update_state(match)
+            self._terms["adversarial_loss"].update_state(
+                match, _num_rows(runs.nats)
+            )
         scale = self.optimizer.scale_loss(ops.ones_like(loss))
         scale = self._of_replica(scale)
         into_generator = pull_back((scale, scale * into_behaviors))
@@ -410,29 +412,32 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         ):
             given["constant_rows"] = batch // 2
 
+        adds_losses = False
+
         def discriminate(behaviors, *weights):
+            nonlocal adds_losses
             others = [backend.read(v) for v in judge.non_trainable_variables]
-            return judge.stateless_call(
-                list(weights), others, behaviors, **given
+            logits, after, losses = judge.stateless_call(
+                list(weights), others, behaviors, return_losses=True, **given
             )
+            adds_losses = bool(losses)
+            added = sum(map(ops.sum, losses), ops.zeros(()))
+            return (logits, ops.cast(added, "float32")), after
 
         weights = [backend.read(v) for v in judge.trainable_variables]
-        logits, pull_back, after = backend.vjp(
+        (logits, added), pull_back, after = backend.vjp(
             discriminate, behaviors, *weights, has_aux=True
         )
-        for variable, value in zip(
-            judge.non_trainable_variables, after, strict=True
-        ):
-            variable.assign(value)
         on_data, free = ops.split(logits, 2)
         share = 1.0 / ops.cast(ops.shape(free)[0], "float32")
         own = share * ops.concatenate(
             [-ops.sigmoid(-on_data), ops.sigmoid(free)]
         )
-        if isinstance(judge, BehaviorDiscriminator):
+        one = ops.ones_like(added)
+        if isinstance(judge, BehaviorDiscriminator) and not adds_losses:
             # A row of the gradient is linear in what comes back to its logit,
             # so that one way back serves the losses of both nets.
-            into_behaviors, *gradients = pull_back(own)
+            into_behaviors, *gradients = pull_back((own, one))
             ratio = -ops.exp(
                 ops.clip(
                     ops.concatenate([on_data, -free]),
@@ -442,18 +447,25 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
             )
             into_behaviors = ratio[:, None, None] * into_behaviors
         else:
-            _, *gradients = pull_back(own)
+            _, *gradients = pull_back((own, one))
             _, pull_back, _ = backend.vjp(
                 discriminate, behaviors, *weights, has_aux=True
             )
-            into_behaviors, *_ = pull_back(
-                share
-                * ops.concatenate([ops.sigmoid(on_data), -ops.sigmoid(-free)])
+            mistaken = share * ops.concatenate(
+                [ops.sigmoid(on_data), -ops.sigmoid(-free)]
             )
+            into_behaviors, *_ = pull_back((mistaken, ops.zeros_like(added)))
         low, high = self.discriminator_accuracy_range
         accuracy = backend.replica_mean(self._measure(on_data, free))
         listens = ops.cast(accuracy > low, "float32")
         learns = accuracy < high
+        weights_of = set(map(id, judge.non_trainable_weights))
+        for variable, value in zip(
+            judge.non_trainable_variables, after, strict=True
+        ):
+            if id(variable) in weights_of:  # Not the state of a seed.
+                value = ops.where(learns, value, backend.read(variable))
+            variable.assign(value)
         self._terms["generator_open"].update_state(listens)
         self._terms["discriminator_open"].update_state(
             ops.cast(learns, "float32")
@@ -477,9 +489,10 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         if self.match_teacher:
             mistaken = mistaken + ops.mean(ops.softplus(on_data))
         loss = ops.mean(ops.softplus(-on_data)) + ops.mean(ops.softplus(free))
-        self._terms["discriminator_accuracy"].update_state(accuracy)
-        self._terms["discriminator_loss"].update_state(loss)
-        self._terms["adversarial_loss"].update_state(mistaken)
+        rows = _num_rows(free)
+        self._terms["discriminator_accuracy"].update_state(accuracy, rows)
+        self._terms["discriminator_loss"].update_state(loss, rows)
+        self._terms["adversarial_loss"].update_state(mistaken, rows)
         return accuracy
 
     def _update(self, gradients, is_open) -> None:
@@ -507,16 +520,25 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         return ops.mean(ops.sum(square, axis=(1, 2)))
 
     def _report(self, loss, runs, sample_weight) -> None:
-        self._loss_tracker.update_state(loss)
+        rows = _num_rows(runs.nats)
+        if loss is not None:
+            self._loss_tracker.update_state(loss, rows)
         nll = ops.sum(runs.nats, axis=1)
         self._terms["nll"].update_state(nll, sample_weight)
         on_data, free = ops.split(ops.cast(runs.hidden, "float32"), 2)
         mask = runs.mask
         if mask is not None:
             mask = mask[: ops.shape(on_data)[0]]
+        # It compares rows: one alone says nothing.
         self._terms["free_running_gap"].update_state(
-            mean_discrepancy(on_data, free, mask)
+            mean_discrepancy(on_data, free, mask), ops.where(rows > 1, rows, 0)
         )
+
+    @property
+    def losses(self) -> list:
+        """Those of the generator; the discriminator's are in its gradient."""
+        # Keras on JAX hands on here what was added in `call`.
+        return self._losses_override or self.generator.losses
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=False
@@ -524,20 +546,37 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         """The loss of `evaluate`."""
         del x, y
         runs = y_pred
+        added = self._added_losses()
         sample_weight = example_weights(sample_weight)
         loss = _weighted(ops.sum(runs.nats, axis=1), sample_weight)
         if self.matching == "mse":
             match = self._distance(runs)
-            self._terms["adversarial_loss"].update_state(match)
+            self._terms["adversarial_loss"].update_state(
+                match, _num_rows(runs.nats)
+            )
         else:
             given = {} if runs.mask is None else {"mask": runs.mask}
             logits = self.discriminator(runs.behaviors, **given)
             self._measure(*ops.split(logits, 2))
             match = 0.0
         weight = self.adversarial_weight(self.updates.value)
-        loss = loss + weight * match
-        self._report(loss, runs, sample_weight)
-        return self._of_replica(loss)
+        # Keras tracks the loss itself.
+        self._report(None, runs, sample_weight)
+        return self._of_replica(loss + weight * match + added)
+
+    def evaluate(self, *args, **kwargs):
+        """As `keras.Model.evaluate`; no gate is asked, none is reported."""
+        self._evaluates = True
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self._evaluates = False
+
+    def get_metrics_result(self):
+        found = super().get_metrics_result()
+        if self._evaluates:
+            return {k: x for k, x in found.items() if k not in _GATES}
+        return found
 
     def generate(self, *args, **kwargs):
         """See `AutoregressiveRNN.generate`."""
@@ -555,6 +594,18 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
             "matching": self.matching,
             "free_running_steps": self.free_running_steps,
         }
+
+
+def _num_rows(x):
+    return ops.cast(ops.shape(x)[0], "float32")
+
+
+def _check_steps(shape) -> None:
+    if shape[1] is not None and shape[1] < 2:
+        raise ValueError(
+            "A run differs from a free one from its second step on. Expected "
+            f"sequences of at least 2 steps. Received: shape={tuple(shape)}"
+        )
 
 
 def _weighted(values, sample_weight):

@@ -51,6 +51,23 @@ class MeanLogit(keras.layers.Layer):
         return shape[:1]
 
 
+class NormalizedLogit(MeanLogit):
+    """One with moments and random numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = keras.layers.BatchNormalization(momentum=0.5)
+        self.dropout = keras.layers.Dropout(0.5, seed=1)
+
+    def build(self, shape):
+        super().build(shape)
+        self.norm.build(shape)
+
+    def call(self, behaviors, mask=None, training=False):
+        behaviors = self.norm(behaviors, training=training)
+        return super().call(self.dropout(behaviors, training=training))
+
+
 def values(variables):
     return [ops.convert_to_numpy(v.value) for v in variables]
 
@@ -121,6 +138,63 @@ def test_closed_gates_change_nothing():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("high", [0.0, 1.0])
+def test_moments_of_the_discriminator_move_as_its_weights(high):
+    model = make_model(
+        NormalizedLogit(), discriminator_accuracy_range=(0.0, high)
+    )
+    model.build((BATCH, TIME, FEATURES))
+    judge = model.discriminator
+    moments = judge.norm.non_trainable_variables
+    seed = [judge.dropout.seed_generator.state]
+    before = values(moments), values(seed)
+    fit(model, adam(0.1), adam(0.1))
+    assert all(moved(before[0], moments)) == (high > 0)
+    assert any(moved(before[0], moments)) == (high > 0)
+    assert moved(before[1], seed) == [True]
+
+
+@pytest.mark.parametrize("discriminator", [None, MeanLogit])
+def test_regularizers_count(discriminator):
+    found = []
+    for size in (0.0, 0.5):
+        keras.utils.set_random_seed(0)
+        model = make_model(discriminator and discriminator())
+        model.build((BATCH, TIME, FEATURES))
+        kernels = [
+            model.generator.core.cell.kernel,
+            model.discriminator.trainable_variables[0],
+        ]
+        for kernel in kernels:
+            kernel.regularizer = keras.regularizers.L2(size)
+        before = values(kernels)
+        fit(model, *[keras.optimizers.SGD(0.1) for _ in kernels])
+        found.append(values(kernels))
+    # Each in the gradient of its own net.
+    for old, without, regularized in zip(before, *found, strict=True):
+        np.testing.assert_allclose(
+            without - regularized, 0.1 * 2 * size * old, rtol=1e-3, atol=1e-6
+        )
+    # The generator's in the loss.
+    penalty = size * np.sum(values(kernels)[0] ** 2)
+    logs = model.evaluate(make_sequences(), verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(logs["nll"] + penalty, rel=1e-5)
+    logs = model.fit(make_sequences(), verbose=0).history
+    expected = logs["nll"][0] + penalty
+    assert logs["loss"] == pytest.approx([expected], rel=1e-5)
+
+
+def test_added_losses_count():
+    embedding = keras.layers.Dense(3, activity_regularizer="l2")
+    generator = make_generator(embedding=embedding)
+    model = ProfessorForcing(generator, matching="mse", adversarial_weight=0.0)
+    model.compile("sgd", **QUICKLY)
+    fitted = model.fit(make_sequences(), verbose=0).history
+    assert fitted["loss"][0] > fitted["nll"][0] + 1e-4
+    found = model.evaluate(make_sequences(), verbose=0, return_dict=True)
+    assert found["loss"] > found["nll"] + 1e-4
+
+
 def naive_gradients(model, own, sequences, mask=None):
     """Of both nets, by two runs and a pass of the discriminator for each."""
     generator, judge = model.generator, model.discriminator
@@ -182,15 +256,29 @@ def naive_gradients(model, own, sequences, mask=None):
         ({"discriminator": MeanLogit, "match_teacher": True}, False),
         ({"free_running_steps": 3}, True),
         ({"matching": "mse"}, True),
+        ({"logit": -40.0, "match_teacher": True}, False),
+        ({"logit": 40.0, "match_teacher": True}, False),
     ],
-    ids=["default", "jit", "match_teacher", "another", "short", "mse"],
+    ids=[
+        "default",
+        "jit",
+        "match_teacher",
+        "another",
+        "short",
+        "mse",
+        "sure",
+        "sure_of_data",
+    ],
 )
 def test_gradients_are_those_of_separate_passes(arguments, masked, request):
     arguments = dict(arguments)
     if "discriminator" in arguments:
         arguments["discriminator"] = arguments["discriminator"]()
+    logit = arguments.pop("logit", None)
     model = make_model(**arguments)
     model.build((BATCH, TIME, FEATURES))
+    if logit is not None:
+        model.discriminator._logit.bias.assign([logit])
     sequences = make_sequences()
     mask = np.arange(TIME) < np.array([[5], [2], [4], [5]]) if masked else None
     data = {"sequences": sequences, "mask": mask} if masked else sequences
@@ -285,11 +373,40 @@ def test_metrics():
     model.compile("adam", **QUICKLY)
     history = model.fit(make_sequences(), verbose=0).history
     found = model.evaluate(make_sequences(), verbose=0, return_dict=True)
-    assert set(history) == set(found)
+    gates = {"discriminator_open", "generator_open"}
+    assert set(history) == set(found) | gates
+    assert not gates & set(found)
     expected = -model.log_likelihood(make_sequences()).mean()
     assert found["nll"] == pytest.approx(expected, rel=1e-5)
     assert found["loss"] == pytest.approx(expected, rel=1e-5)
     assert 0 <= found["discriminator_accuracy"] <= 1
+    both = model.fit(
+        make_sequences(), validation_data=(make_sequences(), None), verbose=0
+    ).history
+    assert set(both) == set(history) | {f"val_{name}" for name in found}
+
+
+def test_metrics_are_means_over_sequences():
+    model = make_model()
+    sequences = make_sequences(BATCH + 1)
+    sequences[-1] *= 3
+    # Of one row alone nothing is known of the gap.
+    fit(model, *map(adam, (0.0, 0.0)), sequences[:BATCH])
+    model.generator.seed_generator.state.assign([3, 3])
+    arguments = {"batch_size": BATCH, "verbose": 0, "return_dict": True}
+    first = model.evaluate(sequences[:BATCH], **arguments)
+    model.generator.seed_generator.state.assign([3, 3])
+    found = model.evaluate(sequences, **arguments)
+    gap = first["free_running_gap"]
+    assert found["free_running_gap"] == pytest.approx(gap, rel=1e-4)
+    nats = -model.log_likelihood(sequences).mean()
+    history = model.fit(sequences, batch_size=BATCH, verbose=0).history
+    for logs in (found, {name: x[0] for name, x in history.items()}):
+        assert logs["nll"] == pytest.approx(nats, rel=1e-5)
+        assert logs["loss"] == pytest.approx(nats, rel=1e-5)
+        # A mean over ten behaviors, not over two batches.
+        tenths = 10 * logs["discriminator_accuracy"]
+        assert tenths == pytest.approx(round(tenths), abs=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
@@ -313,7 +430,7 @@ def test_bad_arguments():
         ({"discriminator_accuracy_range": (0.9, 0.5)}, "the lower one first"),
         ({"discriminator_accuracy_range": (0.5, 2)}, "two numbers in"),
         ({"matching": "kl"}, "`matching` to be one of"),
-        ({"free_running_steps": 0}, "`free_running_steps` to be a positive"),
+        ({"free_running_steps": 1}, "to be an integer of at least 2 or None"),
         ({"matching": "mse", "match_teacher": True}, "nothing is told apart"),
         ({"adversarial_weight": "much"}, "a weight to be a finite number"),
     ]:
@@ -323,6 +440,10 @@ def test_bad_arguments():
         ProfessorForcing(keras.layers.LSTM(3))
     with pytest.raises(ValueError, match="at least 2 steps"):
         make_model()(make_sequences(time=1))
+    model = make_model()
+    model.build((None, None, FEATURES))
+    with pytest.raises(ValueError, match="at least 2 steps"):
+        fit(model, "sgd", "sgd", make_sequences(time=1))
     built = layers.BehaviorDiscriminator(4)
     built.build((None, None, 3))
     with pytest.raises(ValueError, match="expected axis -1 .* value 3"):
@@ -345,3 +466,17 @@ def test_nan_is_reported_with_its_batch():
     sequences[5] = np.nan
     with pytest.raises(ValueError, match="batch 1 .* of epoch 1 is not finite"):
         fit(model, "sgd", "sgd", sequences)
+
+
+def test_a_discriminator_that_is_not_finite_is_reported():
+    model = make_model()
+    with pytest.raises(
+        ValueError, match="not finite.* discriminator_loss=(nan|inf)"
+    ):
+        fit(
+            model,
+            keras.optimizers.SGD(0.0),
+            keras.optimizers.SGD(1e30),
+            make_sequences(16),
+            epochs=2,
+        )
