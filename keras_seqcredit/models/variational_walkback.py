@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
@@ -48,13 +49,13 @@ class VariationalWalkback(
     the same loop where it can, which spares a pass of the network for each
     step, see `steps_per_call`. With `online=True` the weights are updated after
     each step instead, which the next step then uses; the optimizer counts each
-    of these updates.
+    of these updates, and each has the whole loss of the weights' regularizers.
 
     Args:
-        transition: A `Transition`.
+        transition: A `Transition`, its network without activity regularizers.
         num_steps: Positive integer, steps of the walk on which the temperature
-            rises, `K`; or `"auto"`, so many that the last temperature spans
-            the data: see `adapt`.
+            rises, `K`; or `"auto"`, so many that the walk spans the data: see
+            `adapt`.
         extra_steps: Non-negative integer, steps before those, at the initial
             temperature. Defaults to `0`.
         temperature_factor: Positive float. Defaults to `2.0`.
@@ -96,7 +97,8 @@ class VariationalWalkback(
     that a step from the data at the last temperature would be accepted by the
     rule of Metropolis and Hastings, were `p*` the target. Near 1 the hottest
     operator leaves `p*` as it is, and `p*` covers the data. A loss that is not
-    finite ends `fit` with the batch it came from.
+    finite ends `fit` with the batch it came from. `sample_weight` weights
+    points, in the moments of `p*` too.
 
     Raises:
         ValueError: if an argument or the data do not fit.
@@ -144,11 +146,17 @@ class VariationalWalkback(
         self.transition = transition
         self.num_steps: Any = num_steps
         self.extra_steps = extra_steps
-        self.temperature_factor = temperature_factor
-        self.initial_temperature = initial_temperature
+        self.temperature_factor = check_number(
+            "temperature_factor", temperature_factor
+        )
+        self.initial_temperature = check_number(
+            "initial_temperature", initial_temperature
+        )
         self.online = online
         self.dequantize = dequantize
-        self.momentum = momentum
+        self.momentum = check_number(
+            "momentum", momentum, "a number in [0, 1)", lambda x: 0 <= x < 1
+        )
         self.steps_per_call: Any = steps_per_call
         self.seed = seed
         self._check()
@@ -172,18 +180,6 @@ class VariationalWalkback(
         check_integer("extra_steps", self.extra_steps, minimum=0)
         if self.steps_per_call != AUTO:
             check_integer("steps_per_call", self.steps_per_call, optional=True)
-        for name in ("temperature_factor", "initial_temperature"):
-            value = getattr(self, name)
-            if not (value > 0 and math.isfinite(value)):
-                raise ValueError(
-                    f"Expected `{name}` to be a positive number. "
-                    f"Received: {name}={value!r}"
-                )
-        if not 0 <= self.momentum < 1:
-            raise ValueError(
-                "Expected `momentum` to be a number in [0, 1). "
-                f"Received: momentum={self.momentum!r}"
-            )
         variance = self.transition.smallest_variance
         if self.dequantize and variance is None:
             raise ValueError(
@@ -191,8 +187,7 @@ class VariationalWalkback(
                 f"Received: {type(self.transition).__name__}"
             )
         if self.num_steps != AUTO:
-            check_integer("num_steps", self.num_steps)
-            self._check_conditioning()
+            self._check_steps(check_integer("num_steps", self.num_steps))
         elif variance is None or self.temperature_factor <= 1:
             raise ValueError(
                 "Expected an operator with a smallest variance and a "
@@ -201,29 +196,44 @@ class VariationalWalkback(
                 f"temperature_factor={self.temperature_factor}"
             )
 
-    def _check_conditioning(self) -> None:
+    def _check_steps(self, num_steps) -> None:
+        """Whether there can be so many, for the operator and in float32."""
         known = self.transition.num_steps
-        if known is not None and known < self.total_steps:
+        total = self.extra_steps + num_steps
+        if known is not None and known < total:
             raise ValueError(
                 "Expected an operator with `num_steps` of at least "
-                f"{self.total_steps}, `extra_steps + num_steps` of the walk. "
+                f"{total}, `extra_steps + num_steps` of the walk. "
                 f"Received: an operator with num_steps={known}"
+            )
+        # Logarithms do not overflow.
+        first = math.log10(self.initial_temperature)
+        last = first + (num_steps - 1) * math.log10(self.temperature_factor)
+        if min(first, last) < -37 or max(first, last) > 38:
+            raise ValueError(
+                "Expected temperatures between 1e-37 and 1e38, as float32 has "
+                f"them. Received: 1e{first:.3g} to 1e{last:.3g}, for "
+                f"initial_temperature={self.initial_temperature}, "
+                f"temperature_factor={self.temperature_factor}, "
+                f"num_steps={num_steps}"
             )
 
     def adapt(self, data: Any) -> None:
         """Chooses the number of steps for `num_steps="auto"`.
 
-        `K = log(v_max / v_min) / log(temperature_factor)`, rounded up, with
-        `v_max` the largest variance of a feature of the data and `v_min` the
-        smallest variance of the operator: the last step is as wide as the
-        data. `num_steps` is that number from then on, also in the saved model.
+        `K = log(v_max / (initial_temperature * v_min)) /
+        log(temperature_factor)`, rounded up and at least 1, with `v_max` the
+        largest variance of a feature of the data and `v_min` the smallest
+        variance of the operator: one step more would be as wide as the data.
+        `num_steps` is that number from then on, also in the saved model.
 
         Args:
             data: Array `(n, ..., features)`.
 
         Raises:
-            ValueError: if the number of steps is not left open, or if the data
-                have no variance.
+            ValueError: if the number of steps is not left open, if the data
+                have no variance but that of rounding, or if so many steps
+                cannot be; `num_steps` is left open then.
         """
         if self.num_steps != AUTO:
             raise ValueError(
@@ -232,7 +242,9 @@ class VariationalWalkback(
             )
         data = self._as_data(data)
         data = np.asarray(data, "float64") / (256 if self.dequantize else 1)
-        largest = data.var(axis=0).max()
+        rounding = np.finfo("float32").eps * np.abs(data).max(axis=0)
+        varies = np.ptp(data, axis=0) > rounding
+        largest = np.where(varies, data.var(axis=0), 0.0).max()
         if not largest > 0:
             raise ValueError(
                 "Expected data whose features vary for `num_steps='auto'`. "
@@ -244,8 +256,9 @@ class VariationalWalkback(
             / self.transition.smallest_variance
         )
         steps = math.log(ratio) / math.log(self.temperature_factor)
-        self.num_steps = max(1, math.ceil(steps))
-        self._check_conditioning()
+        num_steps = max(1, math.ceil(steps))
+        self._check_steps(num_steps)
+        self.num_steps = num_steps
 
     @property
     def total_steps(self) -> int:  # type: ignore[override]
@@ -261,8 +274,9 @@ class VariationalWalkback(
     def temperatures(self) -> np.ndarray:  # type: ignore[override]
         """Temperature of each step away from the data, `(total_steps,)`."""
         rises = np.maximum(np.arange(self.total_steps) - self.extra_steps, 0)
-        found = self.initial_temperature * self.temperature_factor**rises
-        return found.astype("float32")
+        # Not of integers, whose powers overflow.
+        found = float(self.temperature_factor) ** rises
+        return (self.initial_temperature * found).astype("float32")
 
     def build(self, inputs_shape) -> None:
         event = tuple(inputs_shape[1:])
@@ -274,6 +288,7 @@ class VariationalWalkback(
         if not self.transition.built:
             self.transition.build((None, *event))
             self.transition.built = True
+        self._check_regularizers()
         for name, initial in (("mean", "zeros"), ("variance", "ones")):
             variable = self.add_weight(
                 shape=event,
@@ -293,8 +308,22 @@ class VariationalWalkback(
         )
         self.built = True
 
+    def _check_regularizers(self) -> None:
+        """Those of activity would count each call of the network.
+
+        A walk calls it more often than it scores a step, and in a loop.
+        """
+        for layer in self.transition._flatten_layers():
+            regularizer = getattr(layer, "activity_regularizer", None)
+            if regularizer is not None:
+                raise ValueError(
+                    "Expected a network without activity regularizers; those "
+                    "of weights may be there. Received: a layer "
+                    f"{layer.name!r} with activity_regularizer={regularizer}"
+                )
+
     def call(self, inputs, training=False):
-        first, schedule = self._start(inputs)
+        first, schedule = self._start(inputs, self._keys(self.seed_generator))
         _, (states, forward) = backend.scan(
             lambda state, given: self._twice(self._advance(state, *given)),
             first,
@@ -308,11 +337,14 @@ class VariationalWalkback(
         sizes = _step_size(before, states, axis=2)
         return self._walked(first, states[-1], forward, reverse, sizes)
 
-    def _start(self, inputs):
-        """The data as states, and what each step of the walk is given."""
-        keys = GivenKey.draw(
-            self.seed_generator, self.total_steps + 1, self.seed_generator
+    def _keys(self, generator):
+        """Those of the steps of a walk, and one for the data."""
+        return GivenKey.draw(
+            generator, self.total_steps + 1, self.seed_generator
         )
+
+    def _start(self, inputs, keys):
+        """The data as states, and what each step of the walk is given."""
         steps = ops.arange(self.total_steps, dtype="int32")
         temperatures = ops.convert_to_tensor(self.temperatures)
         first = self._to_states(inputs, keys[-1])
@@ -451,17 +483,28 @@ class VariationalWalkback(
         if not training:
             return
         last = ops.cast(walked["last"], "float32")
+        weight = ops.ones(ops.shape(last)[:1])
+        if sample_weight is not None:
+            weight = ops.cast(sample_weight, "float32")
+        total = backend.replica_mean(ops.sum(weight))
+        weight = ops.reshape(weight, (-1,) + (1,) * (len(last.shape) - 1))
+
+        def average(values):
+            found = backend.replica_mean(ops.sum(weight * values, axis=0))
+            return ops.divide_no_nan(found, total)
+
         count = ops.cast(self.updates.value, "float32")
         rate = ops.maximum(1 / (count + 1), 1 - self.momentum)
-        mean = backend.replica_mean(ops.mean(last, axis=0))
-        variance = ops.mean(ops.square(last - mean), axis=0)
-        variance = backend.replica_mean(variance)
+        # A batch without weight says nothing.
+        rate = ops.where(total > 0, rate, 0.0)
+        mean = average(last)
+        variance = average(ops.square(last - mean))
         gap = mean - self.prior_mean.value
         variance = variance - self.prior_variance.value
         variance = variance + (1 - rate) * ops.square(gap)
         self.prior_mean.assign_add(rate * gap)
         self.prior_variance.assign_add(rate * variance)
-        self.updates.assign_add(1)
+        self.updates.assign_add(ops.cast(total > 0, "int32"))
 
     def train_step(self, *arguments):
         if self.online or self._shares_passes():
@@ -493,7 +536,7 @@ class VariationalWalkback(
         x, _, weight = keras.utils.unpack_x_y_sample_weight(data)
         if not self.built:  # No `__call__` has done it.
             self.build(x.shape)
-        first, schedule = self._start(x)
+        first, schedule = self._start(x, self._keys(self.seed_generator))
         weight = example_weights(weight)
         if weight is None:
             weight = ops.ones(ops.shape(first)[:1])
@@ -530,14 +573,52 @@ class VariationalWalkback(
         )
         return self.get_metrics_result()
 
-    def fit(self, x=None, *args, **kwargs):
-        """As `keras.Model.fit`; checks arrays, and a loss that is not finite
-        raises.
+    def fit(self, x=None, *args, validation_data=None, **kwargs):
+        """As `keras.Model.fit`; checks arrays and the first batch of data
+        sets, and a loss that is not finite raises.
         """  # noqa: D205
         _ = self.total_steps  # Raises if it is not known.
-        if hasattr(x, "shape"):
-            x = self._as_data(x)
-        return super().fit(x, *args, **kwargs)
+        x = self._checked(x)
+        if validation_data is not None:
+            inputs, *_ = keras.utils.unpack_x_y_sample_weight(validation_data)
+            self._checked(inputs, "data for validation")
+        return super().fit(x, *args, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """As `keras.Model.evaluate`; checks data as `fit` does."""
+        # `fit`, which has checked it, validates so after each epoch.
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x = self._checked(x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def train_on_batch(self, x, *args, **kwargs):
+        """As `keras.Model.train_on_batch`; checks the data."""
+        return super().train_on_batch(self._checked(x), *args, **kwargs)
+
+    def test_on_batch(self, x, *args, **kwargs):
+        """As `keras.Model.test_on_batch`; checks the data."""
+        return super().test_on_batch(self._checked(x), *args, **kwargs)
+
+    def _checked(self, data, name="data"):
+        """An array that is one of data; of a data set the first batch is."""
+        if hasattr(data, "shape"):
+            return self._as_data(data, name)
+        # No batch is drawn for an operator that takes any.
+        if self._is_choosy():
+            batch: Any = None
+            if isinstance(data, keras.utils.PyDataset):
+                batch = data[0]
+            elif hasattr(data, "element_spec") and hasattr(data, "take"):
+                batch = next(iter(data.take(1)), None)
+            inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
+            if inputs is not None:
+                self._as_data(inputs, f"{name}, the first batch,")
+        return data
+
+    def _is_choosy(self) -> bool:
+        """Whether there are finite numbers that data may not be."""
+        possible = self.transition.is_possible(np.zeros(1))
+        return self.dequantize or possible is not None
 
     def _as_data(self, x, name="data"):
         """An array, checked as far as the model knows what it must be."""

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.models.compiled_methods import CompiledMethods
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.importance_weights import log_mean
@@ -30,6 +31,7 @@ class WalkbackSampling(CompiledMethods):
     _advance: Any
     _reverse: Any
     _prior: Any
+    _keys: Any
     _start: Any
     _volume: Any
 
@@ -101,11 +103,7 @@ class WalkbackSampling(CompiledMethods):
             check_integer("num_steps", num_steps)
             if temperature is None:
                 temperature = self.initial_temperature
-            if not temperature > 0:
-                raise ValueError(
-                    "Expected `temperature` to be a positive number. "
-                    f"Received: temperature={temperature!r}"
-                )
+            check_number("temperature", temperature)
             schedule = (
                 np.full(num_steps, temperature, "float32"),
                 np.zeros(num_steps, "int32"),
@@ -159,6 +157,8 @@ class WalkbackSampling(CompiledMethods):
     def denoise(self, x: Any, num_steps: int = 1) -> np.ndarray:
         """The mean of the operator at given points, at the first step.
 
+        At the initial temperature, which only that of binary data depends on.
+
         Args:
             x: Array `(n, ..., features)`.
             num_steps: Positive integer, how often the mean takes the place of
@@ -176,14 +176,20 @@ class WalkbackSampling(CompiledMethods):
 
         def run(states):
             for _ in range(num_steps):
-                states = self.transition.mean(self.transition(states))
+                states = self.transition.mean(
+                    self.transition(states), self.initial_temperature
+                )
             return states
 
         run = self._compiled(("denoise", num_steps), run)
         return self._to_data(run(states))
 
     def log_likelihood_bound(
-        self, x: Any, num_samples: int = 1, batch_size: int = 32
+        self,
+        x: Any,
+        num_samples: int = 1,
+        batch_size: int = 32,
+        seed: Any = None,
     ) -> np.ndarray:
         """The lower bound that a walk from each point gives.
 
@@ -194,12 +200,19 @@ class WalkbackSampling(CompiledMethods):
             x: Array `(n, ..., features)`.
             num_samples: Positive integer, walks from each point.
             batch_size: Positive integer.
+            seed: See `sample`.
 
         Returns:
             Float32 array `(n,)`, nats.
+
+        Raises:
+            ValueError: if an argument is wrong.
         """
-        weights = self._log_weights(x, num_samples, batch_size)
-        return weights.mean(axis=0).astype("float32")
+        found = [
+            weights.mean(axis=0).astype("float32")
+            for weights in self._log_weights(x, num_samples, batch_size, seed)
+        ]
+        return np.concatenate(found)
 
     def log_likelihood(
         self,
@@ -207,45 +220,55 @@ class WalkbackSampling(CompiledMethods):
         num_samples: int = 50,
         batch_size: int = 32,
         return_error: bool = False,
+        seed: Any = None,
     ) -> Any:
         """Importance-weighted log-likelihood.
 
         `log 1/K sum_k p(x, walk_k) / q(walk_k | x)` with `K` walks from each
         point, a lower bound that rises to the log-likelihood with `K`. Walks
-        are made `batch_size` points at a time and none is kept: memory does
-        not grow with `K` nor with the number of steps.
+        are made from `batch_size` points at a time, and of each walk from
+        these one number is kept: memory does not grow with the number of
+        points nor with that of steps.
 
         Args:
             x: Array `(n, ..., features)`.
             num_samples: Positive integer, `K`.
             batch_size: Positive integer.
             return_error: Boolean, whether to return the Monte-Carlo error too.
+            seed: See `sample`.
 
         Returns:
             Float32 array `(n,)`, nats; with `return_error` a pair of those,
             the second the standard error by the delta method, NaN of one
             sample.
         """
-        weights = self._log_weights(x, num_samples, batch_size)
-        return log_mean(weights, return_error)
+        found = [
+            log_mean(weights, return_error)
+            for weights in self._log_weights(x, num_samples, batch_size, seed)
+        ]
+        if not return_error:
+            return np.concatenate(found)
+        return tuple(map(np.concatenate, zip(*found, strict=True)))
 
-    def _log_weights(self, x, num_samples, batch_size):
-        """Float64 `(num_samples, n)`."""
+    def _log_weights(self, x, num_samples, batch_size, seed):
+        """Float64 `(num_samples, batch)` of each batch of points."""
         check_integer("num_samples", num_samples)
         check_integer("batch_size", batch_size)
         self._check_built()
         x = self._as_data(x)
+        generator = self._generator(seed)
         run = self._compiled(("log_weight",), self._log_weight)
-        found = np.empty((num_samples, len(x)))
-        for i in range(0, len(x), batch_size):
+        for i in range(0, max(len(x), 1), batch_size):
             batch = ops.convert_to_tensor(x[i : i + batch_size])
-            for row in found[:, i : i + batch_size]:
-                row[:] = ops.convert_to_numpy(run(batch))
-        return found
+            found = np.empty((num_samples, len(batch)))
+            for row in found if len(batch) else ():
+                keys = self._keys(generator)
+                row[:] = ops.convert_to_numpy(run(batch, keys))
+            yield found
 
-    def _log_weight(self, inputs):
+    def _log_weight(self, inputs, keys):
         """Of one walk from each point, `(batch,)`."""
-        first, schedule = self._start(inputs)
+        first, schedule = self._start(inputs, keys)
 
         def body(carry, given):
             before, weight = carry

@@ -171,7 +171,6 @@ def test_passes_are_shared_where_that_is_the_same(monkeypatch):
         keras.layers.Dropout(0.5),
         keras.layers.BatchNormalization(),
         dense(kernel_regularizer="l2"),
-        dense(activity_regularizer="l2"),
         Other(2),
     ):
         assert not shares(keras.Sequential([dense(), layer]))
