@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_seqcredit.distributions import tfd
@@ -87,6 +88,23 @@ class CategoricalHead(DistributionHead):
     def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
         logits = parameters / ops.cast(temperature, parameters.dtype)
         return tfd().Categorical(logits)
+
+    def _draw(self, distribution, seed):
+        # One number a step, looked up in the sums of the probabilities; TFP
+        # draws one for each class, which takes a generator most of its time.
+        logits = distribution.logits
+        mass = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+        sums = ops.cumsum(mass, axis=-1)
+        # In (0, 1], so that a class without mass is never the first one.
+        number = 1.0 - keras.random.uniform(
+            ops.shape(mass)[:-1], dtype=mass.dtype, seed=seed
+        )
+        possible = mass > 0
+        total = ops.max(ops.where(possible, sums, 0.0), axis=-1)
+        reached = possible & (sums >= (number * total)[..., None])
+        last = self.num_classes - 1
+        classes = ops.where(reached, ops.arange(last + 1, dtype="int32"), last)
+        return ops.min(classes, axis=-1)
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Probabilities `(batch, ..., num_classes)`: the mean of one-hots."""

@@ -210,13 +210,16 @@ class DistributionHead(keras.layers.Layer):
                 "Expected `temperature` to be a positive number. `mode` is its "
                 f"limit of 0. Received: temperature={temperature!r}"
             )
+        parameters = self._as_parameters(parameters)
+        sample = self._draw(self.distribution(parameters, temperature), seed)
+        return ops.cast(sample, self._target_dtype())
+
+    def _draw(self, distribution, seed):
         # The raw key of a random generator, on either backend.
         key = keras.random.randint((2,), 0, 2**31 - 1, "int32", seed=seed)
         if keras.backend.backend() == "jax":
             key = ops.cast(key, "uint32")
-        parameters = self._as_parameters(parameters)
-        sample = self.distribution(parameters, temperature).sample(seed=key)
-        return ops.cast(sample, self._target_dtype())
+        return distribution.sample(seed=key)
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Mean of the distribution of each step."""
