@@ -8,8 +8,11 @@ References:
       arXiv:2006.11239.
 """
 
+import json
+import pathlib
 import time
 
+import common
 import keras
 import numpy as np
 from keras import ops
@@ -97,17 +100,34 @@ class StopAfter(keras.callbacks.Callback):
 
 
 class Stopwatch(keras.callbacks.Callback):
-    """Seconds of all training batches but the first, which compiles."""
+    """Seconds of training batches but the first ones, which compile.
 
-    def __init__(self):
+    Kept in a file, so that a run that goes on, or had ended, knows them.
+    """
+
+    def __init__(self, path):
         super().__init__()
+        self.path = pathlib.Path(path)
         self.seconds = 0.0
         self.steps = 0
+        self.compiled = False
+        if self.path.exists():
+            kept = json.loads(self.path.read_text(encoding="utf-8"))
+            self.seconds, self.steps = kept["seconds"], kept["steps"]
 
     def on_train_batch_begin(self, batch, logs=None):
         self._start = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.steps > 0:
+        if self.compiled:
             self.seconds += time.perf_counter() - self._start
-        self.steps += 1
+            self.steps += 1
+        self.compiled = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        kept = {"seconds": self.seconds, "steps": self.steps}
+        common.write_json(self.path, kept)
+
+    def seconds_of(self, steps):
+        """Of so many steps, at the mean of those that were timed."""
+        return self.seconds * steps / max(self.steps, 1)

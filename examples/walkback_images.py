@@ -41,6 +41,7 @@ from keras_seqcredit import models  # noqa: E402
 
 FILTERS = {"digits": [16, 32], "mnist": [16, 32], "cifar10": [32, 64]}
 SHOWN = 64
+STOPWATCH = "training_time.json"
 
 
 def parse_arguments(argv=None):
@@ -180,7 +181,7 @@ def train(arguments, x, test):
     updates = arguments.epochs * (len(x) // arguments.batch_size)
     model = build_model(arguments, x.shape[1:], updates)
     model.build(x.shape)
-    watch = diffusion.Stopwatch()
+    watch = diffusion.Stopwatch(arguments.logdir / STOPWATCH)
     print(f"{len(x)} images, {model.count_params():,} parameters")
     model.fit(
         x,
@@ -191,12 +192,14 @@ def train(arguments, x, test):
         callbacks=[
             *common.tensorboard(arguments.logdir),
             watch,
-            callbacks.ExactResume(arguments.logdir / "backup"),
+            # Kept: a run that is killed later on does not train again.
+            callbacks.ExactResume(
+                arguments.logdir / "backup", delete_checkpoint=False
+            ),
         ],
     )
     model.save(arguments.logdir / "model.keras")
-    # An interrupted run has timed a part of its steps only.
-    return model, watch.seconds * updates / max(watch.steps - 1, 1)
+    return model, watch.seconds_of(updates)
 
 
 def train_ddpm(arguments, x, seconds):
@@ -255,6 +258,7 @@ def main():
     }
     if not arguments.resume:
         shutil.rmtree(arguments.logdir / "backup", ignore_errors=True)
+        (arguments.logdir / STOPWATCH).unlink(missing_ok=True)
     common.check_settings(arguments.logdir, settings, arguments.resume)
     x, test = load_images(arguments)
     model, seconds = train(arguments, x, test)

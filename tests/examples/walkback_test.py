@@ -101,3 +101,22 @@ def test_images(tmp_path):
     assert "bits a dimension" in printed
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"samples.png", "inpainting.png", "model.keras"} <= names
+
+
+@only_on("tensorflow")
+def test_images_that_are_trained_are_not_trained_again(tmp_path):
+    flags = ["--network=mlp", "--units=8", "--epochs=2", "--num-steps=2"]
+    flags += ["--ddpm", "--ddpm-steps=4", "--batch-size=32"]
+    before, printed = run("walkback_images.py", tmp_path, *flags)
+    assert "Epoch 2/2" in printed
+    result = before["result"]
+    assert set(result["distance_to_test"]) == {"data", "Walkback", "DDPM"}
+    assert result["training_seconds"] > 0
+    assert result["ddpm_updates"] > 1
+    # As if it had been killed before the end.
+    (tmp_path / "run" / "result.json").unlink()
+    after, printed = run("walkback_images.py", tmp_path, *flags)
+    assert "Epoch" not in printed
+    for name in ("training_seconds", "log_likelihood"):
+        assert after["result"][name] == result[name]
+    assert after["result"]["ddpm_updates"] > 1
