@@ -141,10 +141,11 @@ class AutoregressiveRNN(
                 f"shape={tuple(inputs_shape)}, embedding={self.embedding}"
             )
         batch, time, self.frame_size = frames
-        features = self.frame_size
+        self.condition_size = 0
         if conditions is not None:
             conditions = self._build_part(self.condition_network, conditions)
-            features += conditions[-1]
+            self.condition_size = conditions[-1]
+        features = self.frame_size + self.condition_size
         self._build_part(self.core, (batch, time, features))
         self._build_part(self.head, (batch, time, self.units))
         self.updates = self.add_weight(
@@ -386,6 +387,15 @@ def _as_core(core, dtype) -> SparseAttentiveRNN:
     """A layer that runs over sequences, and step by step."""
     if isinstance(core, (list, tuple)):
         core = keras.layers.StackedRNNCells(core)
+    if isinstance(core, keras.layers.RNN) and (
+        core.go_backwards or core.stateful
+    ):
+        raise ValueError(
+            "A generator runs forward, and each sequence from its start. "
+            "Expected a `core` with `go_backwards=False` and "
+            f"`stateful=False`. Received: core={core}, "
+            f"go_backwards={core.go_backwards}, stateful={core.stateful}"
+        )
     if isinstance(core, SparseAttentiveRNN):
         config = {
             **core.get_config(),
@@ -394,12 +404,6 @@ def _as_core(core, dtype) -> SparseAttentiveRNN:
             "return_memory": False,
             "return_attention": False,
         }
-        if config["go_backwards"] or config["stateful"]:
-            raise ValueError(
-                "A generator runs forward, and each sequence from its start. "
-                "Expected a `core` with `go_backwards=False` and "
-                f"`stateful=False`. Received: core={core}"
-            )
         return type(core).from_config(config)
     if isinstance(core, keras.layers.RNN):
         core = core.cell

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import fits
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.sequence_model import SequenceModel
 from keras_seqcredit.models.sequence_model import each_step
@@ -23,6 +24,8 @@ class AutoregressiveSampling(SequenceModel):
     """
 
     # What the model has.
+    condition_network: Any
+    condition_size: int
     head: Any
     _behavior: Any
     _conditions: Any
@@ -49,12 +52,13 @@ class AutoregressiveSampling(SequenceModel):
                 conditions each, if given.
             prompt: `(batch, steps, features)` or integers `(batch, steps)`,
                 what the sequences begin with.
-            conditions: As in training, for a batch.
+            conditions: As in training, for a batch; those of each step for
+                `length` of them.
             temperature: Positive float; see `DistributionHead`.
             top_k: Positive integer or None, draw among so many of the most
                 likely classes; for a `CategoricalHead`.
-            stop: Integer or None, the class that ends a sequence; what comes
-                after it is filled with it.
+            stop: Integer or None, the class that ends a sequence where it is
+                drawn after the prompt; what comes after it is filled with it.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
                 where None.
 
@@ -122,19 +126,12 @@ class AutoregressiveSampling(SequenceModel):
         check_integer("length", length)
         check_integer("num_samples", num_samples)
         check_integer("chunk_size", chunk_size)
-        check_integer("top_k", top_k, optional=True)
         if not temperature > 0:
             raise ValueError(
                 "Expected `temperature` to be a positive number. Received: "
                 f"temperature={temperature!r}"
             )
-        for name, value in [("top_k", top_k), ("stop", stop)]:
-            if value is not None and not self.head.gives_integers:
-                raise ValueError(
-                    f"`{name}` is of classes. Expected a model with a "
-                    f"`CategoricalHead`. Received: {name}={value}, "
-                    f"head={self.head}"
-                )
+        self._check_classes(top_k, stop)
         self._check_built()
         prompt = self._checked_prompt(prompt, length)
         given = [x for x in (prompt, conditions) if x is not None]
@@ -143,8 +140,13 @@ class AutoregressiveSampling(SequenceModel):
                 "Expected one condition for each prompt. Received: "
                 f"{len(prompt)} prompts, {len(conditions)} conditions"
             )
+        if conditions is not None:
+            conditions = np.asarray(conditions)
+        self._check_conditions(
+            None if conditions is None else conditions.shape, length
+        )
         prompt, conditions = (
-            None if x is None else np.repeat(np.asarray(x), num_samples, axis=0)
+            None if x is None else np.repeat(x, num_samples, axis=0)
             for x in (prompt, conditions)
         )
         total = (len(given[0]) if given else 1) * num_samples
@@ -159,6 +161,48 @@ class AutoregressiveSampling(SequenceModel):
             length, total, prompt, conditions, temperature, top_k, stop, keys,
             chunk_size,
         )  # fmt: skip
+
+    def _check_classes(self, top_k, stop):
+        check_integer("top_k", top_k, optional=True)
+        for name, value in [("top_k", top_k), ("stop", stop)]:
+            # Other heads have events of several numbers.
+            if value is not None and self.head.event_size is not None:
+                raise ValueError(
+                    f"`{name}` is of classes. Expected a model with a "
+                    f"`CategoricalHead`. Received: {name}={value}, "
+                    f"head={self.head}"
+                )
+        if stop is None:
+            return
+        possible = self.head.is_possible(ops.convert_to_tensor(float(stop)))
+        if not possible:
+            raise ValueError(
+                f"Expected `stop` to be a class that {self.head.name} can "
+                f"draw, a {type(self.head).__name__} with "
+                f"{self.head.num_parameters} parameters. Received: stop={stop}"
+            )
+
+    def _check_conditions(self, shape, length):
+        """Of conditions, or None; they are as those that the model has seen."""
+        found = shape
+        if shape is not None and self.condition_network is not None:
+            found = self.condition_network.compute_output_shape(shape)
+        size = self.condition_size
+        if found is None and not size:
+            return
+        if not size:
+            expected = "no conditions, as the model was built without"
+        else:
+            expected = (
+                f"conditions of {size} features, after the "
+                "`condition_network` if there is one: (batch, features), or "
+                f"for each of {length} steps (batch, steps, features)"
+            )
+            if found is not None and (
+                fits(found, (None, size)) or fits(found, (None, length, size))
+            ):
+                return
+        raise ValueError(f"Expected {expected}. Received: shape={shape}")
 
     def _checked_prompt(self, prompt, length):
         if prompt is None:
@@ -229,7 +273,10 @@ class AutoregressiveSampling(SequenceModel):
             samples = np.moveaxis(ops.convert_to_numpy(samples), 0, 1)
             samples = samples[:, : length - first]
             if stop is not None:
-                at_end = np.cumsum(samples == stop, axis=1) > 0
+                is_stop = samples == stop
+                if prompt is not None:  # What it holds ends nothing.
+                    is_stop[:, : max(0, prompt.shape[1] - first)] = False
+                at_end = np.cumsum(is_stop, axis=1) > 0
                 samples = np.where(at_end | ended[:, None], stop, samples)
                 ended |= at_end[:, -1]
             yield samples

@@ -142,19 +142,15 @@ def _autoregressive(
 ):
     """`draw(seed, prompt=None, conditions=None)` of an `AutoregressiveRNN`."""
     _check(model, specs, length, num_samples, temperature)
-    check_integer("top_k", top_k, optional=True)
-    for name, value in [("top_k", top_k), ("stop", stop)]:
-        if value is not None and not model.head.gives_integers:
-            raise ValueError(
-                f"`{name}` is of classes. Expected a model with a "
-                f"`CategoricalHead`. Received: {name}={value}, "
-                f"head={model.head}"
-            )
+    model._check_classes(top_k, stop)
+    given = specs.get("conditions")
+    model._check_conditions(None if given is None else given.shape, length)
 
     def draw(seed, prompt=None, conditions=None):
         keys = _keys(model, _state(model, seed, 0), length)
         xs = {"key": keys}
         total = _total(num_samples, prompt, conditions)
+        steps = 0
         if prompt is not None:
             prompt = ops.repeat(prompt[:, :length], num_samples, axis=0)
             steps = ops.shape(prompt)[1]
@@ -170,7 +166,8 @@ def _autoregressive(
         samples = time_first(samples)
         if stop is None:
             return samples
-        ended = ops.cumsum(ops.cast(samples == stop, "int32"), axis=1) > 0
+        is_stop = (samples == stop) & (ops.arange(length) >= steps)
+        ended = ops.cumsum(ops.cast(is_stop, "int32"), axis=1) > 0
         return ops.where(ended, stop, samples)
 
     return draw

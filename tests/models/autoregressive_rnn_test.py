@@ -176,6 +176,34 @@ def test_generation_ends_at_the_symbol_of_the_end():
     assert len(chunks) < 4
 
 
+def test_the_prompt_ends_nothing():
+    model = word_model()
+    model(make_words())
+    # The end is in the prompt, on both sides of a look for it, and after it.
+    prompt = np.full((3, 70), 2)
+    arguments = {"prompt": prompt, "num_samples": 2, "seed": 0}
+    plain = model.generate(200, **arguments)
+    ended = model.generate(200, **arguments, stop=2)
+    np.testing.assert_array_equal(ended[:, :70], 2)
+    assert len(set(np.argmax(plain[:, 70:] == 2, axis=1))) > 1
+    for with_stop, without in zip(ended, plain, strict=True):
+        end = 70 + np.argmax(without[70:] == 2) + 1
+        np.testing.assert_array_equal(with_stop[:end], without[:end])
+        assert (with_stop[end:] == 2).all()
+
+
+def test_the_prompt_is_read():
+    model, probabilities = markov_chain()
+    best = probabilities.argmax(axis=1)
+    prompt = np.stack([np.zeros(CLASSES, "int"), np.arange(CLASSES)], axis=1)
+    cold = {"temperature": 1e-3, "seed": 0}
+    found = model.generate(3, prompt=prompt, **cold)
+    np.testing.assert_array_equal(found[:, 2], best)
+    found = model.forecast(prompt, 2, 3, **cold)
+    np.testing.assert_array_equal(found[:, :, 0], np.tile(best, (3, 1)).T)
+    np.testing.assert_array_equal(found[:, :, 1], best[found[:, :, 0]])
+
+
 def test_few_classes_and_a_low_temperature():
     model, probabilities = markov_chain()
     samples = model.generate(30, num_samples=50, top_k=2, seed=0)
@@ -204,6 +232,37 @@ def test_forecasts_and_conditions():
     assert (found[~same] != other[~same]).all()
 
 
+def follower():
+    """A model whose draws are its conditions, but for a little noise."""
+    cell = keras.layers.SimpleRNNCell(
+        FEATURES, activation="linear", recurrent_initializer="zeros"
+    )
+    model = AutoregressiveRNN(cell, layers.GaussianHead(FEATURES), seed=1)
+    shape = (None, None, FEATURES)
+    model.build({"sequences": shape, "conditions": shape})
+    # What it reads: the step before, and the conditions of this one.
+    cell = model.core.cell
+    cell.kernel.assign(np.vstack([np.zeros((2, 2)), np.eye(2)]))
+    model.head.projection.kernel.assign(np.eye(2, 4))
+    model.head.projection.bias.assign([0, 0, -20, -20])
+    return model
+
+
+def test_each_step_is_drawn_by_its_own_conditions():
+    model = follower()
+    conditions = make_sequences(2, 9)
+    expected = np.repeat(conditions, 3, axis=0)
+    given = {"num_samples": 3, "conditions": conditions, "temperature": 1e-6}
+    close = {"atol": 1e-3}
+    found = model.generate(9, **given)
+    np.testing.assert_allclose(found, expected, **close)
+    chunks = list(model.stream(9, chunk_size=4, **given))
+    np.testing.assert_allclose(np.concatenate(chunks, 1), expected, **close)
+    found = model.forecast(np.zeros((2, 4, FEATURES)), 5, **given)
+    expected = np.repeat(conditions[:, None, 4:], 3, axis=1)
+    np.testing.assert_allclose(found, expected, **close)
+
+
 @pytest.mark.parametrize("core", ["gru", "sab"])
 def test_own_samples_are_read_as_a_loop_would(core):
     model = vector_model(core)
@@ -229,6 +288,66 @@ def test_own_samples_are_read_as_a_loop_would(core):
     )
     # The first step reads the start, whatever the data are.
     assert np.abs(same_noise).max() < 5
+
+
+def test_rows_of_a_free_run_do_not_mix():
+    model = vector_model("sab")
+    conditions = make_sequences()
+    model({"sequences": make_sequences(), "conditions": conditions})
+    other = conditions.copy()
+    other[1] += 1
+    runs = []
+    for given in (conditions, other):
+        model.seed_generator.state.assign([7, 7])
+        own = model._sampled(make_sequences(), ops.convert_to_tensor(given))
+        runs.append(ops.convert_to_numpy(own))
+    same = (runs[0] == runs[1]).all(axis=(1, 2))
+    np.testing.assert_array_equal(same, [True, False, True, True])
+
+
+def test_padding_changes_nothing_of_scheduled_sampling():
+    model = vector_model(sampling_probability=0.5)
+    sequences = make_sequences()
+    model(sequences)
+    mask = np.arange(TIME) < np.array([[6], [2], [4], [6]])
+    variables = model.trainable_variables
+    weights = [ops.convert_to_numpy(v.value) for v in variables]
+    seed = model.seed_generator.state
+    found = []
+    for padding in (0.0, np.nan):
+        padded = np.where(mask[..., None], sequences, np.float32(padding))
+        data = {"sequences": padded, "mask": mask}
+
+        def loss(weights, data=data):
+            mapping = list(zip(variables, weights, strict=True))
+            mapping += [(model.updates, ops.zeros((), "int32"))]
+            mapping += [(seed, ops.cast([7, 7], seed.dtype))]
+            with keras.StatelessScope(state_mapping=mapping):
+                parameters = model(data, training=True)
+                nats = model.head.log_prob(
+                    parameters, data["sequences"], data["mask"]
+                )
+            return -ops.sum(nats)
+
+        found.append(value_and_gradients(loss, weights, FASTEST))
+    (value, gradients), (again, others) = found
+    assert np.isfinite(value) and value == again
+    for a, b in zip(gradients, others, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.isfinite(a).all() and np.abs(a).max() > 0
+
+
+@pytest.mark.parametrize("updates", [0, 5, 10])
+def test_coins_fall_as_scheduled(updates):
+    schedule = LinearSchedule(0.1, 0.9, 10)
+    model = vector_model(sampling_probability=schedule)
+    model(make_sequences())
+    model.updates.assign(updates)
+    coins = ops.convert_to_numpy(model._coins(np.zeros((100, 100))))
+    expected = float(schedule(updates))
+    assert expected == pytest.approx(0.1 + 0.08 * updates)
+    # Five standard deviations of the mean are below 0.025.
+    assert coins.mean() == pytest.approx(expected, abs=0.025)
 
 
 def test_gradient_of_scheduled_sampling_is_that_of_a_loop():
@@ -364,6 +483,9 @@ def test_nan_is_reported_with_its_batch():
         ({"prompt": np.zeros((2, 0), "int")}, "1 to `length` steps.* zeros"),
         ({"prompt": np.zeros((2, 9), "int")}, "1 to `length` steps"),
         ({"prompt": np.zeros((2, 2, 2))}, r"prompt \(batch, steps\)"),
+        ({"stop": CLASSES}, "`stop` to be a class .*5 parameters.*stop=5"),
+        ({"stop": -1}, "`stop` to be a class"),
+        ({"conditions": np.eye(3)}, "no conditions.*Received: shape=.3, 3"),
     ],
 )
 def test_bad_generation(arguments, message):
@@ -373,6 +495,25 @@ def test_bad_generation(arguments, message):
     model.build((None, TIME))
     with pytest.raises(ValueError, match=message):
         model.generate(**{"length": 4, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        (None, "conditions of 3 features.* each of 4 steps.*shape=None"),
+        (np.zeros((2, 4)), r"conditions of 3 features.*shape=\(2, 4\)"),
+        (np.zeros((2, 3, 3)), r"each of 4 steps.*shape=\(2, 3, 3\)"),
+        (np.zeros((2, 5, 3)), r"each of 4 steps.*shape=\(2, 5, 3\)"),
+    ],
+)
+def test_bad_conditions(conditions, message):
+    model = vector_model()
+    data = {"sequences": make_sequences(2), "conditions": np.zeros((2, 3))}
+    model(data)
+    with pytest.raises(ValueError, match=message):
+        model.generate(4, conditions=conditions)
+    with pytest.raises(ValueError, match=message):
+        model.forecast(make_sequences(2, 3), 1, conditions=conditions)
 
 
 def test_bad_arguments():
@@ -385,6 +526,9 @@ def test_bad_arguments():
             AutoregressiveRNN(core, head)
     with pytest.raises(ValueError, match="Received: core=<SABLSTM"):
         AutoregressiveRNN(layers.SABLSTM(3, go_backwards=True), head)
+    for arguments in ({"go_backwards": True}, {"stateful": True}):
+        with pytest.raises(ValueError, match=next(iter(arguments)) + "=True"):
+            AutoregressiveRNN(keras.layers.GRU(3, **arguments), head)
     with pytest.raises(ValueError, match=r"`embedding` that makes such"):
         AutoregressiveRNN(CORES["gru"](), head)(np.zeros((2, 3)))
     model = vector_model()

@@ -42,7 +42,9 @@ def text():
     model = models.ProfessorForcing(generator, layers.BehaviorDiscriminator(3))
     model.build({"sequences": (None, STEPS), "conditions": (None, 3)})
     given = {"prompt": WORDS, "conditions": CONDITIONS}
-    return model, given, {"temperature": 0.8, "stop": 0, **top_k}
+    # The end is in the prompt, too, where it ends nothing.
+    stop = int(WORDS[0, 0])
+    return model, given, {"temperature": 0.8, "stop": stop, **top_k}
 
 
 def latents():
@@ -146,6 +148,9 @@ def spec_of(*shape, dtype="float32"):
         (frames, {"length": 4, "temperature": 0}, "temperature=0"),
         (frames, {"length": 4, "top_k": 2}, "CategoricalHead"),
         (frames, {"length": 4, "prompt": FRAMES}, "keras.InputSpec"),
+        (frames, {"length": 4, "conditions": spec(CONDITIONS)}, "without"),
+        (lambda: text()[0], {"length": 4}, "conditions of 2 features"),
+        (lambda: text()[0], {"length": 4, "stop": CLASSES}, "to be a class"),
         (frames, spec_of(2, 5, FEATURES), "1 to 4 steps"),
         (frames, spec_of(2, 3, FEATURES + 1), "steps, 2"),
         (frames, spec_of(2, 3), "steps, 2"),
