@@ -385,6 +385,17 @@ def get(identifier: Any) -> Schedule:
     return schedule
 
 
+def get_weight(name: str, identifier: Any) -> Schedule:
+    """As `get`, of the weight of a cost: a constant is not negative."""
+    schedule = get(identifier)
+    if isinstance(schedule, ConstantSchedule) and schedule.value < 0:
+        raise ValueError(
+            f"Expected `{name}` to be a non-negative number or a schedule. "
+            f"Received: {name}={schedule.value}"
+        )
+    return schedule
+
+
 def is_zero(schedule: Schedule) -> bool:
     """Whether a weight is 0 at every step, so that its term can be left out."""
     return isinstance(schedule, ConstantSchedule) and schedule.value == 0

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seqcredit import schedules
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.distributions import tfd
@@ -25,9 +26,9 @@ class AuxiliaryStateLoss(keras.layers.Layer):
 
     Args:
         kind: `"gaussian"` or `"l2"`.
-        weight: Non-negative float; `weight` times the mean cost of the valid
-            steps is added to the model's losses. 0 adds nothing: use what is
-            returned.
+        weight: Non-negative float or a schedule; `weight` times the mean cost
+            of the valid steps is added to the model's losses. 0 adds nothing:
+            use what is returned.
         hidden_units: Positive integer, of the default network. Defaults to
             the units of the state.
         network: A Keras layer `z -> (..., 2 * units)`, or `(..., units)` for
@@ -40,6 +41,7 @@ class AuxiliaryStateLoss(keras.layers.Layer):
         latent: `(batch, time, features)`.
         state: `(batch, time, units)`, what to predict.
         mask: Boolean `(batch, time)`. A padded step costs 0.
+        training: Boolean, whether a schedule moves on.
 
     Returns:
         The cost of each step, float32 `(batch, time)`, in nats.
@@ -68,7 +70,7 @@ class AuxiliaryStateLoss(keras.layers.Layer):
     def __init__(
         self,
         kind: str = "gaussian",
-        weight: float = 1.0,
+        weight=1.0,
         hidden_units: int | None = None,
         network=None,
         bounded: bool = True,
@@ -76,15 +78,10 @@ class AuxiliaryStateLoss(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_choice("kind", kind, ("gaussian", "l2"))
-        if not weight >= 0:
-            raise ValueError(
-                "Expected `weight` to be a non-negative number. "
-                f"Received: weight={weight!r}"
-            )
         check_integer("hidden_units", hidden_units, optional=True)
         # Passed args.
         self.kind = kind
-        self.weight = weight
+        self.weight = schedules.get_weight("weight", weight)
         self.hidden_units = hidden_units
         self.network = network
         self.bounded = bounded
@@ -92,6 +89,7 @@ class AuxiliaryStateLoss(keras.layers.Layer):
         # Other args.
         self.supports_masking = True
         self._network: Any = network
+        self.updates: Any = None
 
     def build(self, latent_shape, state_shape):
         units = state_shape[-1]
@@ -114,8 +112,16 @@ class AuxiliaryStateLoss(keras.layers.Layer):
                 f"{units} units and kind={self.kind!r}. Received: {found} "
                 "outputs"
             )
+        if not isinstance(self.weight, schedules.ConstantSchedule):
+            self.updates = self.add_weight(
+                shape=(),
+                dtype="int32",
+                initializer="zeros",
+                trainable=False,
+                name="updates",
+            )
 
-    def call(self, latent, state, mask=None, latent_mask=None):
+    def call(self, latent, state, mask=None, training=False, latent_mask=None):
         mask = latent_mask if mask is None else mask
         parameters = ops.cast(self._network(latent), "float32")
         state = ops.stop_gradient(ops.cast(state, "float32"))
@@ -127,14 +133,17 @@ class AuxiliaryStateLoss(keras.layers.Layer):
         cost = self._cost(parameters, state)
         if mask is not None:
             cost = ops.where(mask, cost, 0.0)
-        if self.weight:
+        if not schedules.is_zero(self.weight):
             steps = (
                 ops.sum(ops.ones_like(cost))
                 if mask is None
                 else ops.sum(ops.cast(mask, "float32"))
             )
             total = ops.sum(cost) / ops.maximum(steps, 1.0)
-            self.add_loss(self.weight * total)
+            updates = 0 if self.updates is None else self.updates.value
+            self.add_loss(self.weight(updates) * total)
+            if training and self.updates is not None:
+                self.updates.assign_add(1)
         return cost
 
     def _cost(self, parameters, state):
@@ -148,7 +157,9 @@ class AuxiliaryStateLoss(keras.layers.Layer):
             return ops.sum(ops.square(state - mean), axis=-1)
         return -ops.sum(tfd().Normal(mean, scale).log_prob(state), axis=-1)
 
-    def compute_output_spec(self, latent, state, mask=None, latent_mask=None):
+    def compute_output_spec(
+        self, latent, state, mask=None, training=False, latent_mask=None
+    ):
         return keras.KerasTensor(latent.shape[:-1], dtype="float32")
 
     def compute_mask(self, latent, mask=None):
@@ -156,15 +167,13 @@ class AuxiliaryStateLoss(keras.layers.Layer):
 
     def get_config(self):
         config = super().get_config()
-        network = None
-        if self.network is not None:
-            network = keras.saving.serialize_keras_object(self.network)
+        serialized = keras.saving.serialize_keras_object
         return {
             **config,
             "kind": self.kind,
-            "weight": self.weight,
+            "weight": serialized(self.weight),
             "hidden_units": self.hidden_units,
-            "network": network,
+            "network": serialized(self.network),
             "bounded": self.bounded,
         }
 

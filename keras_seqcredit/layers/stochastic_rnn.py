@@ -219,8 +219,10 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         self.backward = backward
         self.posterior = posterior
         self.auxiliary = auxiliary
-        self.kl_weight = schedules.get(kl_weight)
-        self.auxiliary_weight = schedules.get(auxiliary_weight)
+        self.kl_weight = schedules.get_weight("kl_weight", kl_weight)
+        self.auxiliary_weight = schedules.get_weight(
+            "auxiliary_weight", auxiliary_weight
+        )
         self.condition_auxiliary_on_state = condition_auxiliary_on_state
         self.latent = latent
         self.num_classes = num_classes

@@ -8,6 +8,7 @@ from keras import ops
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.compiled_methods import CompiledMethods
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
+from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.ops.sequence import previous_valid
 
 
@@ -44,23 +45,32 @@ class SequenceModel(FittedOnInputs, CompiledMethods):
             mask = ops.cast(mask, "bool")
         return sequences, conditions, mask
 
-    def _in_batches(self, name, function, x, batch_size):
-        """Applies a compiled function to batches of arrays."""
+    def _in_batches(self, name, function, x, batch_size, generator=None):
+        """Applies a compiled function to batches of arrays.
+
+        With a generator it is given a key, too, which is drawn for each batch.
+        """
         check_integer("batch_size", batch_size)
         self._check_built()
         arrays = x if isinstance(x, dict) else {"sequences": x}
         arrays = {key: np.asarray(value) for key, value in arrays.items()}
         run = self._compiled((name,), function)
+        starts = range(0, len(arrays["sequences"]), batch_size)
+        keys: Any = [()] * len(starts)
+        if generator is not None:
+            drawn = GivenKey.draw(generator, len(starts), self.seed_generator)
+            keys = [(key,) for key in drawn]
         found = [
             ops.convert_to_numpy(
                 run(
                     {
-                        key: ops.convert_to_tensor(value[i : i + batch_size])
-                        for key, value in arrays.items()
-                    }
+                        name: ops.convert_to_tensor(value[i : i + batch_size])
+                        for name, value in arrays.items()
+                    },
+                    *key,
                 )
             )
-            for i in range(0, len(arrays["sequences"]), batch_size)
+            for i, key in zip(starts, keys, strict=True)
         ]
         return np.concatenate(found)
 

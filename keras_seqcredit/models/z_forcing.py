@@ -123,9 +123,13 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
         self.stochastic_rnn = stochastic_rnn
         self.head = head
         self.embedding = embedding
-        self.kl_weight = schedules.get(kl_weight)
-        self.auxiliary_weight = schedules.get(auxiliary_weight)
-        self.backward_weight = schedules.get(backward_weight)
+        self.kl_weight = schedules.get_weight("kl_weight", kl_weight)
+        self.auxiliary_weight = schedules.get_weight(
+            "auxiliary_weight", auxiliary_weight
+        )
+        self.backward_weight = schedules.get_weight(
+            "backward_weight", backward_weight
+        )
         self.free_bits = free_bits
         self.seed = seed
         self._check()
@@ -143,6 +147,7 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
         self._active_units: Any = None
         if stochastic_rnn.latent == "gaussian":
             self._active_units = ActiveUnits(stochastic_rnn.latent_dim)
+        self.condition_features = 0
         self.updates: Any = None
 
     def _check(self) -> None:
@@ -195,6 +200,7 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
                 "`embedding` that makes such of them. Received: "
                 f"shape={tuple(inputs_shape)}, embedding={self.embedding}"
             )
+        self.condition_features = conditions
         batch, time, features = frames
         inputs = (batch, time, features + conditions)
         if not self.stochastic_rnn.built:

@@ -435,6 +435,8 @@ def test_straight_through_gradient_is_that_of_the_probabilities():
         ({"cell": keras.layers.GRUCell(3)}, "units=4.*state_size=3"),
         ({"posterior": "future"}, "`posterior` to be one of"),
         ({"kl_weight": "warm"}, "a weight to be a finite number.*'warm'"),
+        ({"kl_weight": -1}, "`kl_weight` to be a non-negative.*-1"),
+        ({"auxiliary_weight": -0.1}, "`auxiliary_weight` to be a non-neg"),
         ({"latent": "categorical"}, "`num_classes` to be an integer of at"),
         ({"num_classes": 3}, "`num_classes` is for"),
         ({"posterior": "input", "auxiliary_weight": 0.1}, "auxiliary cost"),

@@ -287,6 +287,195 @@ def test_conditions():
         model({"sequences": make_sequences(), "condition": np.eye(BATCH, 3)})
 
 
+def conditioned(time=None):
+    """A model with conditions that matter, of a sequence or of each step."""
+    model = make_model()
+    shape = (BATCH, 3) if time is None else (BATCH, time, 3)
+    random = np.random.default_rng(1)
+    data = {
+        "sequences": make_sequences(),
+        "conditions": random.normal(size=shape).astype("float32"),
+    }
+    model(data)
+    for variable in model.trainable_variables:
+        variable.assign(0.7 * random.normal(size=variable.shape))
+    return model, data
+
+
+@pytest.mark.parametrize("time", [None, TIME])
+def test_conditions_count_in_all_that_is_made_of_latents(time):
+    model, data = conditioned(time)
+    latents = model.encode(data, seed=3)
+    other = {**data, "conditions": -data["conditions"]}
+    assert np.abs(latents - model.encode(other, seed=3)).max() > 1e-2
+    steps = model.decode(latents, data["conditions"])
+    assert steps.shape == (BATCH, TIME, FEATURES)
+    assert np.abs(steps - model.decode(latents, -data["conditions"])).min() > 0
+    drawn = [
+        model.generate(TIME, conditions=sign * data["conditions"], seed=3)
+        for sign in (1, 1, -1)
+    ]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.abs(drawn[0] - drawn[2]).min() > 0
+
+
+@pytest.mark.parametrize("time", [None, TIME])
+def test_the_ends_of_an_interpolation_are_the_two_themselves(time):
+    model, data = conditioned(time)
+    ends = {name: values[:2] for name, values in data.items()}
+    between = model.interpolate(
+        *ends["sequences"], 5, conditions=ends["conditions"], seed=3
+    )
+    expected = model.decode(model.encode(ends, seed=3), ends["conditions"])
+    np.testing.assert_allclose(between[[0, -1]], expected, rtol=1e-4, atol=1e-5)
+    middle = 0.5 * model.encode(ends, seed=3).sum(axis=0, keepdims=True)
+    conditions = 0.5 * ends["conditions"].sum(axis=0, keepdims=True)
+    expected = model.decode(middle, conditions)
+    np.testing.assert_allclose(between[[2]], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_conditions_and_prompts_of_the_wrong_shape():
+    model, data = conditioned()
+    latents = np.zeros((2, TIME, LATENT))
+    given = {"length": TIME, "conditions": np.zeros((2, 3))}
+    a, b = data["sequences"][:2]
+    for run, message in [
+        (lambda: model.generate(TIME), "with conditions.*shape=None"),
+        (
+            lambda: model.generate(TIME, conditions=np.eye(2)),
+            r"of shape \(2, 3\) or \(2, 5, 3\).* shape=\(2, 2\)",
+        ),
+        (
+            lambda: model.generate(TIME, conditions=np.zeros((2, 4, 3))),
+            r"\(2, 5, 3\). Received: shape=\(2, 4, 3\)",
+        ),
+        (
+            lambda: model.generate(**given, prompt=np.zeros((2, 3, 1))),
+            r"'steps', 2\).*shape=\(2, 3, 1\)",
+        ),
+        (
+            lambda: model.generate(**given, prompt=np.zeros((2, 3))),
+            r"'steps', 2\).*shape=\(2, 3\)",
+        ),
+        (lambda: model.decode(latents), "with conditions.*shape=None"),
+        (
+            lambda: model.decode(latents[..., :2], np.zeros((2, 3))),
+            r"'time', 3\).*shape=\(2, 5, 2\)",
+        ),
+        (lambda: model.interpolate(a, b), "with conditions.*shape=None"),
+        (
+            lambda: model.interpolate(a, b, conditions=np.eye(3)),
+            r"\(2, 3\) or.*shape=\(3, 3\)",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            run()
+    assert "_compiled_functions" not in vars(model)
+    model = make_model()
+    model(make_sequences())
+    with pytest.raises(ValueError, match=r"without conditions.*\(2, 3\)"):
+        model.generate(TIME, conditions=np.zeros((2, 3)))
+
+
+def test_prompts_and_samples_are_the_steps_of_the_recurrence():
+    """`generate` by a loop over `step`, without noise but in the head."""
+    model, data = conditioned()
+    silence(model)
+    rnn, start, rows = model.stochastic_rnn, 2, 3
+    prompt, conditions = (
+        data[name][:rows] for name in ("sequences", "conditions")
+    )
+    prompt = prompt[:, :start]
+    # What the head draws is its mean: here, too, the noise is known.
+    model.head.sample = lambda parameters, *unused: model.head.mean(parameters)
+    found = model.generate(TIME, prompt=prompt, conditions=conditions)
+    np.testing.assert_array_equal(found[:, :start], prompt)
+    # The latents of a prompt are those of its posterior.
+    past = np.concatenate([np.zeros((rows, 1, FEATURES)), prompt[:, :-1]], 1)
+    repeated = np.repeat(conditions[:, None], start, axis=1)
+    inferred = rnn.infer(
+        np.concatenate([past, repeated], -1).astype("float32"), targets=prompt
+    )
+    frame, state = prompt[:, -1], inferred.states
+    for t in range(start, TIME):
+        inputs = ops.concatenate([frame, conditions], axis=-1)
+        output, state = rnn.step(inputs, state, np.zeros((rows, LATENT)))
+        frame = ops.convert_to_numpy(model.head.mean(model.head(output)))
+        np.testing.assert_allclose(found[:, t], frame, rtol=1e-4, atol=1e-5)
+    assert np.abs(found[:, start:]).min() > 0
+
+
+def test_a_seed_repeats_what_is_drawn_of_the_posterior():
+    model = make_model()
+    sequences = make_sequences()
+    model(sequences)
+    for run in (
+        lambda seed: model.log_likelihood(sequences, 3, 4, seed=seed),
+        lambda seed: model.encode(sequences, 4, seed=seed),
+    ):
+        first, again = run(5), run(5)
+        np.testing.assert_array_equal(first, again)
+        # Other noise in each batch and of another seed.
+        for other in (run(6), run(None), run(None)):
+            assert (np.abs(first - other).max(axis=-1) > 0).any()
+        generator = keras.random.SeedGenerator(5)
+        np.testing.assert_array_equal(run(generator), first)
+        assert (run(generator) != first).any()
+
+
+def test_memory_does_not_grow_with_samples(monkeypatch):
+    model = make_model()
+    sequences = make_sequences()
+    model(sequences)
+    seen = []
+    infer = model._infer
+
+    def spy(sequences, *args, **kwargs):
+        seen.append(sequences.shape[0])
+        return infer(sequences, *args, **kwargs)
+
+    monkeypatch.setattr(model, "_infer", spy)
+    found = model.log_likelihood(sequences, num_samples=20, batch_size=4)
+    assert found.shape == (BATCH,)
+    assert set(seen) == {4, 2}
+
+
+@pytest.mark.parametrize("condition", [False, True])
+def test_categorical_latents(condition):
+    rnn = StochasticRNN(
+        UNITS,
+        LATENT,
+        latent="categorical",
+        num_classes=4,
+        condition_auxiliary_on_state=condition,
+        seed=1,
+    )
+    model = ZForcing(rnn, GaussianHead(FEATURES), auxiliary_weight=0.1, seed=2)
+    model.compile(keras.optimizers.Adam(1e-2), **QUICKLY)
+    sequences = make_sequences()
+    history = model.fit(sequences, epochs=2, batch_size=3, verbose=0).history
+    assert "active_units" not in history
+    logs = model.evaluate(sequences, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(
+        logs["nll"] + logs["kl"] + 0.1 * logs["auxiliary"], rel=1e-5
+    )
+    assert 0 < logs["kl"] < TIME * LATENT * np.log(4)
+    latents = model.encode(sequences)
+    assert latents.shape == (BATCH, TIME, 4 * LATENT)
+    sums = latents.reshape(BATCH, TIME, LATENT, 4).sum(-1)
+    np.testing.assert_allclose(sums, 1, rtol=1e-5)
+    for samples in (
+        model.generate(TIME, num_samples=3),
+        model.interpolate(sequences[0], sequences[1], steps=3),
+    ):
+        assert samples.shape == (3, TIME, FEATURES)
+        assert np.isfinite(samples).all()
+    # More samples, a higher bound, of which the ELBO is the lowest.
+    bounds = [model.log_likelihood(sequences, k).mean() for k in (1, 50)]
+    assert bounds[0] < bounds[1]
+    assert logs["elbo"] < bounds[1] + 0.1
+
+
 def test_log_likelihood_is_exact_where_it_is_known():
     # With posterior = prior and latents that the state ignores, every sample
     # has the same weight, which is the likelihood itself.
@@ -338,6 +527,9 @@ def test_nan_is_reported_with_its_batch(in_list, tmp_path):
     ("arguments", "message"),
     [
         ({"kl_weight": "high"}, "a weight to be a finite number"),
+        ({"kl_weight": -1}, "`kl_weight` to be a non-negative.*-1"),
+        ({"auxiliary_weight": -0.1}, "`auxiliary_weight` to be a non-neg"),
+        ({"backward_weight": -2.0}, "`backward_weight` to be a non-negative"),
         ({"free_bits": 0.5}, "`free_bits` to be a `FreeBits`"),
     ],
 )
