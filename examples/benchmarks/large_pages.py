@@ -1,0 +1,144 @@
+"""Times training steps on a processor, with small pages of memory and large.
+
+A step on JAX asks the system for its memory, some hundred megabytes, and hands
+it back; each page of it costs a fault. Linux gives pages of 2 MB in place of
+4 kB to programs whose allocator asks for them: glibc's does with
+`GLIBC_TUNABLES=glibc.malloc.hugetlb=1` in the environment.
+
+Each system's step is that of its own benchmark. Ways take turns, each turn a
+process; figures are medians over turns of the turns' medians.
+
+    KERAS_BACKEND=jax python -m examples.benchmarks.large_pages
+
+Prints a table in Markdown and writes JSON to `--output`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+
+from examples.benchmarks.measuring import summary
+
+SYSTEMS = (
+    "keras.layers.LSTM",
+    "SABLSTM, concat",
+    "ZForcing",
+    "VariationalWalkback, points",
+    "ProfessorForcing",
+)
+VARIABLE, LARGE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
+WAYS = {"small": "", "large": LARGE}
+
+
+def make_step(system: str):
+    """A function that trains one step."""
+    if system == "ZForcing":
+        from examples.benchmarks import z_forcing
+
+        return z_forcing.make_step("z_forcing")
+    if system == "ProfessorForcing":
+        from examples.benchmarks import professor_forcing
+
+        return professor_forcing.make_step("professor_forcing")
+    if system == "VariationalWalkback, points":
+        from examples.benchmarks import variational_walkback
+
+        return variational_walkback.training_step("default", "points")
+    from examples.benchmarks import sparse_attentive_backtracking as sab
+
+    model = sab.make_model("lstm" if "keras" in system else "concat")
+    x, y = sab.make_batch(220)
+    return lambda: float(model.train_on_batch(x, y))
+
+
+def measure(system: str, repeats: int) -> dict:
+    """Seconds and page faults of a step, medians of `repeats`."""
+    step = make_step(system)
+    step()
+    step()
+    seconds, faults = [], []
+    for _ in range(repeats):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+        faults.append(
+            resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        )
+    middle = repeats // 2
+    return {
+        "seconds": sorted(seconds)[middle],
+        "faults": sorted(faults)[middle],
+    }
+
+
+def measure_apart(system: str, way: str, repeats: int) -> dict:
+    """`measure` in a process of its own."""
+    command = [sys.executable, "-m", __spec__.name, "--measure", system]
+    found = subprocess.run(
+        [*command, "--repeats", str(repeats)],
+        env={**os.environ, VARIABLE: WAYS[way]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(found.stdout.strip().splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--repeats", type=int, default=11, help="steps a turn")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--output", default="runs/benchmarks")
+    parser.add_argument(
+        "--systems", nargs="+", default=SYSTEMS, choices=SYSTEMS
+    )
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(measure(arguments.measure, arguments.repeats)))
+        return
+
+    import keras
+
+    from examples.common import describe_machine
+    from examples.common import write_json
+
+    result: dict = {"machine": describe_machine(), "step": {}}
+    print("| system | small pages, seconds | faults | large | faults | ratio |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for system in arguments.systems:
+        turns: dict = {way: [] for way in WAYS}
+        for _ in range(arguments.turns):
+            for way, found in turns.items():
+                found.append(measure_apart(system, way, arguments.repeats))
+        figures = {
+            way: summary([turn["seconds"] for turn in found])
+            | {
+                "faults": sorted(turn["faults"] for turn in found)[
+                    len(found) // 2
+                ]
+            }
+            for way, found in turns.items()
+        }
+        result["step"][system] = figures
+        cells = [
+            f"{x['median']:.3f} ({x['least']:.3f} to {x['most']:.3f}) "
+            f"| {x['faults']:,}"
+            for x in figures.values()
+        ]
+        ratio = figures["large"]["median"] / figures["small"]["median"]
+        print(f"| {system} | {' | '.join(cells)} | {ratio:.2f} |", flush=True)
+    path = pathlib.Path(arguments.output)
+    path = path / f"large_pages_{keras.backend.backend()}.json"
+    write_json(path, result)
+    print(f"\n{path}")
+
+
+if __name__ == "__main__":
+    main()
