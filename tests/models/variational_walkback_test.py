@@ -72,52 +72,101 @@ def known_keys(monkeypatch):
     monkeypatch.setattr(GivenKey, "draw", staticmethod(draw))
 
 
-@pytest.mark.parametrize("how", COMPILE)
+def known_uniform(shape, seed):
+    return 0.5 + 0.5 * known_noise(shape, seed)
+
+
+def make_operator(kind):
+    """An operator, its weights as the reference has them, and that."""
+    states, steps = keras.Input((2,)), keras.Input((), dtype="int32")
+    learned = kind in ("learned", "conditioned")
+    hidden = keras.layers.Dense(5)
+    rows = keras.layers.Embedding(3, 5)
+    last = keras.layers.Dense(4 if learned else 2)
+    x = hidden(states)
+    if kind == "conditioned":
+        x = x + rows(steps)
+    outputs = last(ops.tanh(x))
+    layers = [hidden, last]
+    if kind == "conditioned":
+        network = keras.Model([states, steps], outputs)
+        operator = GaussianTransition(network, num_steps=3)
+        layers.append(rows)
+    elif kind == "binary":
+        operator = BernoulliTransition(keras.Model(states, outputs))
+    else:
+        operator = GaussianTransition(
+            keras.Model(states, outputs), scale="learned" if learned else 0.6
+        )
+    family = {
+        "binary": reference.Bernoulli(),
+        "fixed": reference.Gaussian(0.6),
+    }.get(kind, reference.Gaussian())
+    operator.noise = known_uniform if kind == "binary" else known_noise
+    weights = [w for layer in layers for w in layer.trainable_weights]
+    return operator, weights, family
+
+
+WALKS = [(False, None), (False, 2), (False, "auto"), (True, None)]
+
+
 @pytest.mark.parametrize(
-    ("online", "steps_per_call"),
-    [(False, None), (False, 2), (False, "auto"), (True, None)],
+    ("kind", "online", "steps_per_call", "how"),
+    [("learned", *walk, how) for walk in WALKS for how in COMPILE]
+    + [
+        (kind, *walk, FASTEST)
+        for kind in ("fixed", "binary", "conditioned")
+        for walk in WALKS[1:]
+    ],
 )
 @pytest.mark.usefixtures("known_keys")
-def test_training_equals_a_naive_loop(online, steps_per_call, how):
+def test_training_equals_a_naive_loop(kind, online, steps_per_call, how):
     rate = 0.02
-    model = make_model(
+    operator, variables, family = make_operator(kind)
+    model = VariationalWalkback(
+        operator,
         2,
         extra_steps=1,
         temperature_factor=1.5,
         online=online,
         momentum=0.9,
         steps_per_call=steps_per_call,
+        seed=1,
     )
     x = make_points()
+    prior_mean = [0.2, -0.3]
+    if kind == "binary":
+        x = (x > 0).astype("float32")
+        prior_mean = [0.2, 0.7]
     model.build(x.shape)
-    model.transition.noise = known_noise
+    assert len(variables) == len(model.trainable_variables)
     random = np.random.default_rng(1)
-    for variable in model.trainable_variables:
+    for variable in variables:
         variable.assign(0.5 * random.normal(size=variable.shape))
-    model.prior_mean.assign([0.2, -0.3])
+    model.prior_mean.assign(prior_mean)
     model.prior_variance.assign([2.0, 3.0])
     model.updates.assign(2)
-    before = [to_numpy(w.value) for w in model.trainable_variables]
+    before = [to_numpy(w.value) for w in variables]
     model.compile(keras.optimizers.SGD(rate), **COMPILE[how])
     logs = model.train_on_batch(x, return_dict=True)
 
     temperatures = [1.0, 1.0, 1.5]
     noise = [
-        to_numpy(known_noise(x.shape, GivenKey(np.array([t, t]))))
+        to_numpy(operator.noise(x.shape, GivenKey(np.array([t, t]))))
         for t in range(3)
     ]
     after, states, forward, reverse = naive_training(
-        before, x, noise, temperatures, online, rate
+        family, before, x, noise, temperatures, online, rate
     )
-    found = [to_numpy(w.value) for w in model.trainable_variables]
+    found = [to_numpy(w.value) for w in variables]
     for a, b, start in zip(found, after, before, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
         assert np.abs(b - start).max() > 1e-3
 
-    prior = np.float32([0.2, -0.3]), np.sqrt(np.float32([2.0, 3.0]))
+    prior = np.float32(prior_mean), np.sqrt(np.float32([2.0, 3.0]))
     last = np.stack(states[-1])
     bound = [
-        reference.log_normal(s, *prior)
+        family.log_prior(s, *prior)
         + sum(step[b] for step in reverse)
         - sum(step[b] for step in forward)
         for b, s in enumerate(last)
@@ -129,7 +178,9 @@ def test_training_equals_a_naive_loop(online, steps_per_call, how):
         "bound": reference.mean(bound),
         "reverse_log_prob": -reference.loss(reverse) / 3,
         "step_size": sizes.mean(),
-        "acceptance": reference.acceptance(weights, x, noise[0], 1.5, prior),
+        "acceptance": reference.acceptance(
+            family, weights, x, noise[0], 1.5, 2, prior
+        ),
     }
     assert logs.keys() == expected.keys()
     for name, value in expected.items():
@@ -209,46 +260,29 @@ def test_convolutions_are_found():
     assert VariationalWalkback(GaussianTransition(network), 2).convolves
 
 
-def naive_training(weights, x, noise, temperatures, online, rate):
+def naive_training(family, weights, x, noise, temperatures, online, rate):
     """Gradient descent on the whole walk, or after each of its steps."""
+
+    def walked(weights, x, piece):
+        return reference.walk(
+            family, weights, x, noise[piece], temperatures[piece], piece.start
+        )
+
+    def update(weights, x, piece):
+        found = walked([ops.convert_to_tensor(w) for w in weights], x, piece)
+        _, gradients = value_and_gradients(
+            lambda w: reference.loss(walked(w, x, piece)[2]), weights, FASTEST
+        )
+        pairs = zip(weights, gradients, strict=True)
+        return [w - rate * g for w, g in pairs], *arrays(found)
+
     if not online:
-        _, gradients = value_and_gradients(
-            lambda w: reference.loss(
-                reference.walk(w, x, noise, temperatures)[2]
-            ),
-            weights,
-            FASTEST,
-        )
-        walked = reference.walk(
-            [ops.convert_to_tensor(w) for w in weights], x, noise, temperatures
-        )
-        after = [w - rate * g for w, g in zip(weights, gradients, strict=True)]
-        return after, *arrays(walked)
+        return update(weights, x, slice(0, len(temperatures)))
     states, forward, reverse = [list(x)], [], []
-    for t, temperature in enumerate(temperatures):
-        s, there, here = arrays(
-            reference.walk(
-                [ops.convert_to_tensor(w) for w in weights],
-                np.stack(states[-1]),
-                noise[t : t + 1],
-                [temperature],
-            )
+    for t in range(len(temperatures)):
+        weights, s, there, here = update(
+            weights, np.stack(states[-1]), slice(t, t + 1)
         )
-        _, gradients = value_and_gradients(
-            lambda w, t=t: reference.loss(
-                reference.walk(
-                    w,
-                    np.stack(states[-1]),
-                    noise[t : t + 1],
-                    temperatures[t : t + 1],
-                )[2]
-            ),
-            weights,
-            FASTEST,
-        )
-        weights = [
-            w - rate * g for w, g in zip(weights, gradients, strict=True)
-        ]
         states.append(s[1])
         forward += there
         reverse += here
