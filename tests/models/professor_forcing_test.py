@@ -109,12 +109,20 @@ def test_each_net_moves_by_its_own_optimizer():
             assert any(moved(old, net.trainable_variables)) == (rate > 0)
 
 
-def test_closed_gates_change_nothing():
+MODES = [
+    {"run_eagerly": True},
+    {"jit_compile": False},
+    {"jit_compile": True},
+]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=["eager", "graph", "jit"])
+def test_closed_gates_change_nothing(mode):
     # Its accuracy is never below 0, and never above 1.
     model = make_model(discriminator_accuracy_range=(0.0, 0.0))
     model.build((BATCH, TIME, FEATURES))
     first, second = adam(0.1), adam(0.1)
-    model.compile(first, second, **QUICKLY)
+    model.compile(first, second, **mode)
     model.optimizer.build(model.trainable_variables)
     kept = [*model.discriminator.trainable_variables, *second.variables]
     before = values(kept)
@@ -132,7 +140,7 @@ def test_closed_gates_change_nothing():
     ]:
         keras.utils.set_random_seed(0)
         model = make_model(**arguments)
-        fit(model, keras.optimizers.SGD(0.1), adam(0.1))
+        fit(model, keras.optimizers.SGD(0.1), adam(0.1), compiled=mode)
         found.append(values(model.generator.trainable_variables))
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -256,6 +264,7 @@ def naive_gradients(model, own, sequences, mask=None):
         ({"discriminator": MeanLogit, "match_teacher": True}, False),
         ({"free_running_steps": 3}, True),
         ({"matching": "mse"}, True),
+        ({"match_teacher": True, "adversarial_weight": 3.0}, True),
         ({"logit": -40.0, "match_teacher": True}, False),
         ({"logit": 40.0, "match_teacher": True}, False),
     ],
@@ -266,6 +275,7 @@ def naive_gradients(model, own, sequences, mask=None):
         "another",
         "short",
         "mse",
+        "jit_match_teacher",
         "sure",
         "sure_of_data",
     ],
@@ -311,6 +321,33 @@ def test_gradients_are_those_of_separate_passes(arguments, masked, request):
         new = values(net.trainable_variables)
         for a, b, gradient in zip(old, new, gradients, strict=True):
             np.testing.assert_allclose(a - b, gradient, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("updates", [0, 2, 7])
+def test_the_weight_is_that_of_its_schedule(updates):
+    schedule = LinearSchedule(0.5, 3.0, 4)
+    found = []
+    for weight in (schedule, float(schedule(updates))):
+        keras.utils.set_random_seed(0)
+        model = make_model(adversarial_weight=weight)
+        model.build((BATCH, TIME, FEATURES))
+        model.updates.assign(updates)
+        fit(model, keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+        assert int(model.updates.value) == updates + 1
+        found.append(values(model.generator.trainable_variables))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_one_optimizer_is_copied():
+    model = make_model()
+    model.compile(keras.optimizers.Adam(0.03, beta_1=0.5))
+    first, second = model._optimizers
+    assert first is not second
+    assert first.get_config() == second.get_config()
+    model.compile("adam")
+    first, second = model._optimizers
+    assert first is not second and type(first) is type(second)
 
 
 def test_the_adversarial_gradient_reaches_the_recurrence():
@@ -386,6 +423,70 @@ def test_metrics():
     assert set(both) == set(history) | {f"val_{name}" for name in found}
 
 
+def softplus(x):
+    return np.logaddexp(0, x)
+
+
+def gap_of(on_data, free, mask):
+    """`mean_discrepancy`, a pair of rows after the other."""
+    batch, time = mask.shape
+    total = count = 0
+    for t in range(time):
+        pairs = [
+            (i, i - 1) for i in range(batch) if mask[i, t] and mask[i - 1, t]
+        ]
+        if not pairs:
+            continue
+        a, b = on_data[:, t], free[:, t]
+        width = np.mean([np.sum((a[i] - a[j]) ** 2) for i, j in pairs])
+        size = np.mean([np.sum(a[i] ** 2) for i, _ in pairs])
+        width = max(width, 1e-6 * size) + 1e-12
+
+        def kernel(x, y, width=width):
+            return np.exp(-np.sum((x - y) ** 2) / (2 * width))
+
+        for i, j in pairs:
+            total += kernel(a[i], a[j]) + kernel(b[i], b[j])
+            total -= kernel(a[i], b[j]) + kernel(b[i], a[j])
+            count += 1
+    return total / count
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_metrics_are_those_of_their_definition(training):
+    model = make_model(match_teacher=True)
+    mask = np.arange(TIME) < np.array([[5], [2], [4], [5]])
+    data = {"sequences": make_sequences(), "mask": mask}
+    model.build({"sequences": (BATCH, TIME, FEATURES), "mask": (BATCH, TIME)})
+    model.generator.seed_generator.state.assign([3, 3])
+    runs = model(data)
+    judge = model.discriminator
+    logits = ops.convert_to_numpy(judge(runs.behaviors, mask=runs.mask))
+    # So that some rows are on the wrong side.
+    middle = np.median(logits)
+    judge._logit.bias.assign([-middle])
+    logits = logits.astype("float64") - middle
+    on_data, free = np.split(logits, 2)
+    hidden = ops.convert_to_numpy(runs.hidden).astype("float64")
+    expected = {
+        "nll": ops.convert_to_numpy(runs.nats)[mask].sum() / BATCH,
+        "discriminator_loss": (softplus(-on_data) + softplus(free)).mean(),
+        "discriminator_accuracy": np.append(on_data > 0, free <= 0).mean(),
+        "adversarial_loss": (softplus(-free) + softplus(on_data)).mean(),
+        "free_running_gap": gap_of(*np.split(hidden, 2), mask),
+    }
+    assert 0 < expected["discriminator_accuracy"] < 1
+    model.generator.seed_generator.state.assign([3, 3])
+    model.compile(*map(keras.optimizers.SGD, (0.0, 0.0)), run_eagerly=True)
+    if training:
+        history = model.fit(data, shuffle=False, verbose=0).history
+        found = {name: x[0] for name, x in history.items()}
+    else:
+        found = model.evaluate(data, verbose=0, return_dict=True)
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+
+
 def test_metrics_are_means_over_sequences():
     model = make_model()
     sequences = make_sequences(BATCH + 1)
@@ -410,13 +511,33 @@ def test_metrics_are_means_over_sequences():
 
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision(dtype):
+def test_half_precision(dtype, tmp_path):
     keras.config.set_dtype_policy(dtype)
     try:
         model = make_model(layers.BehaviorDiscriminator(4, dtype="float32"))
-        model.compile("adam", **QUICKLY)
-        losses = model.fit(make_sequences(), epochs=2, verbose=0).history
-        assert np.isfinite(losses["loss"]).all()
+        model.build((BATCH, TIME, FEATURES))
+        nets = model.generator, model.discriminator
+        before = [values(net.trainable_variables) for net in nets]
+        optimizers = adam(0.01), adam(0.01)
+        model.compile(*optimizers, **QUICKLY)
+        history = model.fit(make_sequences(), epochs=2, verbose=0).history
+        assert all(np.isfinite(x).all() for x in history.values())
+        for net, old in zip(nets, before, strict=True):
+            assert all(moved(old, net.trainable_variables))
+        for optimizer in optimizers:  # No step was left out.
+            assert int(optimizer.iterations.value) == 2
+        path = tmp_path / "model.keras"
+        model.save(path)
+        loaded = keras.saving.load_model(path)
+        for a, b in zip(model.weights, loaded.weights, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(*values([a, b]))
+        for one in (model, loaded):
+            one.generator.seed_generator.state.assign([3, 3])
+        losses = [
+            one.evaluate(make_sequences(), verbose=0) for one in (model, loaded)
+        ]
+        assert losses[0] == losses[1]
         if dtype == "mixed_float16":
             with pytest.raises(ValueError, match="vanishes in float16"):
                 make_model(layers.BehaviorDiscriminator(4))
@@ -458,6 +579,66 @@ def test_bad_arguments():
         model.compile(one, one)
     with pytest.raises(ValueError, match=r"Received: \['loss'\]"):
         model.compile("adam", loss="mse")
+
+
+HEADS = {
+    "gaussian": lambda: layers.GaussianHead(3),
+    "mixture": lambda: layers.GaussianMixtureHead(3, num_components=2),
+    "bernoulli": lambda: layers.BernoulliHead(3),
+    "categorical": lambda: layers.CategoricalHead(2),
+    "levels": lambda: layers.DiscretizedLogisticMixtureHead(
+        3, num_components=2, num_levels=2
+    ),
+    "pen": lambda: layers.PenStrokeHead(num_components=2),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_every_head_is_trained_and_generates(name):
+    head = HEADS[name]()
+    embedding = None
+    sequences = np.random.default_rng(0).integers(0, 2, (BATCH, TIME, 3))
+    sequences = sequences.astype("int32" if head.gives_integers else "float32")
+    if name == "categorical":
+        sequences = sequences[..., 0]
+        embedding = keras.layers.Embedding(2, 3)
+    generator = AutoregressiveRNN(
+        keras.layers.GRUCell(UNITS),
+        head,
+        embedding,
+        condition_network=keras.layers.Embedding(2, 3),
+        seed=1,
+    )
+    model = ProfessorForcing(
+        generator,
+        layers.BehaviorDiscriminator(4),
+        discriminator_accuracy_range=ALWAYS,
+    )
+    conditions = np.arange(BATCH) % 2
+    data = {"sequences": sequences, "conditions": conditions}
+    model.build({name: x.shape for name, x in data.items()})
+    nets = generator, model.discriminator
+    before = [values(net.trainable_variables) for net in nets]
+    fit(model, adam(0.01), adam(0.01), data)
+    for net, old in zip(nets, before, strict=True):
+        for variable, has_moved in zip(
+            net.trainable_variables,
+            moved(old, net.trainable_variables),
+            strict=True,
+        ):
+            assert has_moved, variable.path
+    given = {"conditions": conditions, "seed": 0}
+    for samples in (
+        model.generate(TIME, **given),
+        generator.forecast(sequences, TIME, 1, **given)[:, 0],
+    ):
+        assert samples.shape == sequences.shape
+        possible = head.is_possible(
+            ops.convert_to_tensor(samples.astype("float32"))
+        )
+        if possible is None:
+            possible = np.isfinite(samples)
+        assert np.all(possible)
 
 
 def test_nan_is_reported_with_its_batch():
