@@ -192,11 +192,20 @@ def test_equals_reference(case):
     assert [i for i, s in enumerate(seen) if not s] == unused
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"mask": "holes", "k_trunc": 2},
+        {"mask": "left", "cell": "gru"},
+        {"mask": "right", "latent_to_cell": "layer_norm"},
+    ],
+    ids=name_of,
+)
 @pytest.mark.parametrize("mode", ["eager", "graph"])
-def test_the_same_without_compilation(mode):
+def test_the_same_without_compilation(mode, case):
     if mode not in (*MODES, "eager"):
         pytest.skip("JAX has no graphs that are not compiled.")
-    problem = Problem({"mask": "holes", "k_trunc": 2, "jit_compile": False})
+    problem = Problem({**case, "jit_compile": False})
     loss = problem.loss(problem.of_layer)
     value, expected = value_and_gradients(loss, problem.arrays, "jit")
     found, gradients = value_and_gradients(loss, problem.arrays, mode)
@@ -340,6 +349,43 @@ def test_a_schedule_moves_on_in_training_and_is_saved(tmp_path):
         assert float(one.layers[0].kl_weight(2)) == 0.5
     # Noise goes on where it was.
     np.testing.assert_array_equal(loaded(inputs), model(inputs))
+
+
+def test_the_loss_of_a_model_has_the_weights_of_the_update(tmp_path):
+    inputs = keras.Input((None, FEATURES))
+    outputs = StochasticRNN(
+        UNITS,
+        LATENT,
+        kl_weight=LinearSchedule(0.0, 1.0, 4),
+        auxiliary_weight=LinearSchedule(0.4, 0.2, 2),
+        name="rnn",
+    )(keras.layers.Masking()(inputs))
+    model = keras.Model(inputs, outputs)
+    # Not trained: the learning rate is 0.
+    model.compile(keras.optimizers.SGD(0.0), "mse", run_eagerly=True)
+    mask = np.array(MASKS["right"], bool)
+    x = make_inputs() * mask[..., None]
+    y = np.random.default_rng(1).normal(size=(BATCH, UNITS))
+    losses, expected = [], []
+    for update in range(6):
+        if update == 3:
+            model.save(tmp_path / "model.keras")
+            model = keras.saving.load_model(tmp_path / "model.keras")
+        layer = model.get_layer("rnn")
+        noise = as_numpy(layer.latents.noise((BATCH, TIME), seed=update))
+        layer.latents.noise = lambda shape, seed, noise=noise: noise
+        history = model.fit(x, y, shuffle=False, verbose=0).history
+        losses += history["loss"]
+        found = layer.infer(x, mask=mask)
+        kl, auxiliary = (
+            as_numpy(cost).sum() / mask.sum()
+            for cost in (found.kl, found.auxiliary)
+        )
+        mse = np.mean((as_numpy(found.hidden)[:, -1] - y) ** 2)
+        weights = min(update / 4, 1), max(0.4 - 0.1 * update, 0.2)
+        expected.append(mse + weights[0] * kl + weights[1] * auxiliary)
+        del layer.latents.noise
+    assert losses == pytest.approx(expected, rel=1e-4)
 
 
 def make_stateful_model(stateful):

@@ -232,6 +232,82 @@ def test_training_improves_and_resumes(tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+def test_the_loss_has_the_weights_of_the_update(tmp_path):
+    model = make_model(
+        kl_weight=LinearSchedule(0.2, 1.0, 4),
+        auxiliary_weight=LinearSchedule(0.4, 0.0, 5),
+        backward_weight=LinearSchedule(0.0, 2.0, 8),
+    )
+    # Not trained: the learning rate is 0.
+    model.compile(keras.optimizers.SGD(0.0), **QUICKLY)
+    data = {"sequences": make_sequences(), "mask": MASK}
+    logs = []
+    for update in range(7):
+        if update == 3:
+            model.save(tmp_path / "model.keras")
+            model = keras.saving.load_model(tmp_path / "model.keras")
+        history = model.fit(data, verbose=0).history
+        logs.append({name: values[0] for name, values in history.items()})
+        # Nothing moves on where nothing is trained.
+        model.evaluate(data, verbose=0)
+    for update, found in enumerate(logs):
+        expected = (
+            found["nll"]
+            + min(0.2 + 0.2 * update, 1) * found["kl"]
+            + max(0.4 - 0.08 * update, 0) * found["auxiliary"]
+            + 0.25 * update * found["backward_nll"]
+        )
+        assert found["loss"] == pytest.approx(expected, rel=1e-4), update
+
+
+def test_free_bits_of_valid_steps():
+    model = make_model()
+    silence(model)
+    data = {"sequences": make_sequences(), "mask": MASK}
+    terms = {k: ops.convert_to_numpy(v) for k, v in model(data).items()}
+    level = terms["kl"][MASK].mean(axis=0)
+    # One dimension is below, the others above.
+    nats = float(np.sort(level)[:2].mean())
+    kl = np.where(level <= nats, nats, terms["kl"]) * MASK[..., None]
+    cost = terms["nll"].sum(axis=1) + 0.5 * kl.sum(axis=(1, 2))
+    free = ZForcing(
+        model.stochastic_rnn,
+        model.head,
+        kl_weight=0.5,
+        free_bits=FreeBits(nats),
+    )
+    free.compile("sgd", **QUICKLY)
+    found = free.evaluate(data, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(cost.mean(), rel=1e-5)
+    # What is reported is the divergence itself.
+    assert found["kl"] == pytest.approx(terms["kl"].sum() / BATCH, rel=1e-5)
+    assert kl.sum() > 1.01 * terms["kl"].sum()
+
+
+def test_training_is_the_same_without_compilation():
+    found = []
+    for compile_arguments in ({"jit_compile": True}, {"run_eagerly": True}):
+        keras.utils.set_random_seed(0)
+        model = make_model(
+            kl_weight=0.5, auxiliary_weight=0.25, backward_weight=2.0
+        )
+        silence(model)
+        model.compile(keras.optimizers.SGD(0.01), **compile_arguments)
+        history = model.fit(
+            {"sequences": make_sequences(), "mask": MASK},
+            batch_size=3,
+            shuffle=False,
+            verbose=0,
+        ).history
+        weights = [v.value for v in model.trainable_variables]
+        found.append((history, [ops.convert_to_numpy(w) for w in weights]))
+    (history, weights), (expected_history, expected) = found
+    for name, values in expected_history.items():
+        assert history[name] == pytest.approx(values, rel=1e-4), name
+    for a, b in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_generation():
     model = make_model()
     with pytest.raises(ValueError, match="has not seen data"):
