@@ -99,12 +99,13 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
     discriminator `discriminator_loss`, `discriminator_accuracy`,
     `adversarial_loss` and, for `fit`, the shares of steps in which the
     `discriminator_open` and the `generator_open` gate let a gradient pass. A
-    loss that is not finite ends `fit` with the batch it came from.
+    loss that is not finite, of either net, ends `fit` with the batch it came
+    from.
 
-    `loss` is `nll` and what layers of the generator add, such as regularizers;
-    the adversarial term is left out, as it tells how far the discriminator is.
-    With `matching="mse"` it is in. Regularizers of the discriminator count in
-    its gradient only.
+    `loss` is `nll` and what layers of the generator add, such as regularizers.
+    The adversarial term is left out: it rises and falls with the discriminator,
+    too. With `matching="mse"` its term is in. Regularizers of the discriminator
+    count in its gradient only.
 
     Raises:
         ValueError: if an argument or the data do not fit.

@@ -49,7 +49,8 @@ class ProfessorForcingHyperModel(TunedModel):
             steps into vectors, or None for steps that are vectors.
         condition_network: Function of hyperparameters that makes a layer which
             turns conditions into vectors, or None.
-        free_running_steps: Positive integer or None, see `ProfessorForcing`.
+        free_running_steps: Integer of at least 2 or None, see
+            `ProfessorForcing`.
         trainings: Tuple, those of the trainings to choose from. Defaults to
             `("adversarial", "mse")`.
         objective: A `keras_tuner.Objective`. Defaults to the least `val_nll`.
@@ -107,7 +108,7 @@ class ProfessorForcingHyperModel(TunedModel):
             "condition_network", condition_network, "a layer", True
         )
         self.free_running_steps = check_integer(
-            "free_running_steps", free_running_steps, optional=True
+            "free_running_steps", free_running_steps, 2, optional=True
         )
         if (
             not isinstance(trainings, (tuple, list))
