@@ -22,6 +22,16 @@ class Distance(FittedOnInputs, keras.Model):
         return ops.mean(y_pred)
 
 
+def test_batches_of_one_execution_are_named_together():
+    model = Distance()
+    model.compile("sgd", steps_per_execution=3)
+    x = np.ones((16, 2), "float32")
+    x[9] = np.nan
+    message = "one of the batches 3 to 5 .* of epoch 1 is not finite"
+    with pytest.raises(ValueError, match=message):
+        model.fit({"x": x}, batch_size=2, shuffle=False, verbose=0)
+
+
 class Batches(keras.utils.PyDataset):
     def __len__(self):
         return 2
