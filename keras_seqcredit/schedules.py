@@ -385,12 +385,20 @@ def get(identifier: Any) -> Schedule:
     return schedule
 
 
-def get_weight(name: str, identifier: Any) -> Schedule:
-    """As `get`, of the weight of a cost: a constant is not negative."""
+def get_weight(
+    name: str, identifier: Any, largest: float = math.inf
+) -> Schedule:
+    """As `get`, where a constant is neither negative nor above `largest`."""
     schedule = get(identifier)
-    if isinstance(schedule, ConstantSchedule) and schedule.value < 0:
+    if (
+        isinstance(schedule, ConstantSchedule)
+        and not 0 <= schedule.value <= largest
+    ):
+        expected = "a non-negative number"
+        if math.isfinite(largest):
+            expected = f"a number from 0 to {largest}"
         raise ValueError(
-            f"Expected `{name}` to be a non-negative number or a schedule. "
+            f"Expected `{name}` to be {expected} or a schedule. "
             f"Received: {name}={schedule.value}"
         )
     return schedule

@@ -119,7 +119,9 @@ class AutoregressiveRNN(
         self.head = head
         self.embedding = embedding
         self.condition_network = condition_network
-        self.sampling_probability = schedules.get(sampling_probability)
+        self.sampling_probability = schedules.get_weight(
+            "sampling_probability", sampling_probability, largest=1
+        )
         self.seed = seed
 
         # Other args.

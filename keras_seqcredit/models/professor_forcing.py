@@ -152,7 +152,9 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         # Passed args.
         self.generator = generator
         self.discriminator = discriminator
-        self.adversarial_weight = schedules.get(adversarial_weight)
+        self.adversarial_weight = schedules.get_weight(
+            "adversarial_weight", adversarial_weight
+        )
         self.match_teacher = match_teacher
         self.discriminator_accuracy_range = tuple(discriminator_accuracy_range)
         self.matching = matching

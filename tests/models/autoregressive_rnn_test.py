@@ -529,6 +529,8 @@ def test_bad_arguments():
     for arguments in ({"go_backwards": True}, {"stateful": True}):
         with pytest.raises(ValueError, match=next(iter(arguments)) + "=True"):
             AutoregressiveRNN(keras.layers.GRU(3, **arguments), head)
+    with pytest.raises(ValueError, match="a number from 0 to 1 or a schedule"):
+        AutoregressiveRNN(CORES["gru"](), head, sampling_probability=1.5)
     with pytest.raises(ValueError, match=r"`embedding` that makes such"):
         AutoregressiveRNN(CORES["gru"](), head)(np.zeros((2, 3)))
     model = vector_model()

@@ -554,6 +554,7 @@ def test_bad_arguments():
         ({"free_running_steps": 1}, "to be an integer of at least 2 or None"),
         ({"matching": "mse", "match_teacher": True}, "nothing is told apart"),
         ({"adversarial_weight": "much"}, "a weight to be a finite number"),
+        ({"adversarial_weight": -1}, "to be a non-negative number or a"),
     ]:
         with pytest.raises(ValueError, match=message):
             ProfessorForcing(generator, **arguments)
