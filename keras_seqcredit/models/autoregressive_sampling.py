@@ -8,7 +8,6 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.checks import fits
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.sequence_model import SequenceModel
 from keras_seqcredit.models.sequence_model import each_step
@@ -24,8 +23,6 @@ class AutoregressiveSampling(SequenceModel):
     """
 
     # What the model has.
-    condition_network: Any
-    condition_size: int
     head: Any
     _behavior: Any
     _conditions: Any
@@ -181,28 +178,6 @@ class AutoregressiveSampling(SequenceModel):
                 f"draw, a {type(self.head).__name__} with "
                 f"{self.head.num_parameters} parameters. Received: stop={stop}"
             )
-
-    def _check_conditions(self, shape, length):
-        """Of conditions, or None; they are as those that the model has seen."""
-        found = shape
-        if shape is not None and self.condition_network is not None:
-            found = self.condition_network.compute_output_shape(shape)
-        size = self.condition_size
-        if found is None and not size:
-            return
-        if not size:
-            expected = "no conditions, as the model was built without"
-        else:
-            expected = (
-                f"conditions of {size} features, after the "
-                "`condition_network` if there is one: (batch, features), or "
-                f"for each of {length} steps (batch, steps, features)"
-            )
-            if found is not None and (
-                fits(found, (None, size)) or fits(found, (None, length, size))
-            ):
-                return
-        raise ValueError(f"Expected {expected}. Received: shape={shape}")
 
     def _checked_prompt(self, prompt, length):
         if prompt is None:

@@ -141,10 +141,8 @@ def _autoregressive(
     stop=None,
 ):
     """`draw(seed, prompt=None, conditions=None)` of an `AutoregressiveRNN`."""
-    _check(model, specs, length, num_samples, temperature)
     model._check_classes(top_k, stop)
-    given = specs.get("conditions")
-    model._check_conditions(None if given is None else given.shape, length)
+    _check(model, specs, length, num_samples, temperature)
 
     def draw(seed, prompt=None, conditions=None):
         keys = _keys(model, _state(model, seed, 0), length)
@@ -260,6 +258,8 @@ def _check(model, specs, length, num_samples, temperature):
                 "Densities on JAX need known shapes. Expected the batch and "
                 f"the steps of `{name}`. Received: shape={spec.shape}"
             )
+    given = specs.get("conditions")
+    model._check_conditions(None if given is None else given.shape, length)
     if "prompt" not in specs:
         return
     size = model.head.event_size

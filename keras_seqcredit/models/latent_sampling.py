@@ -24,7 +24,6 @@ class LatentSampling(SequenceModel):
     # What the model has.
     stochastic_rnn: Any
     head: Any
-    condition_features: Any
     variables: Any
     _infer: Any
     _frames: Any
@@ -110,22 +109,16 @@ class LatentSampling(SequenceModel):
             )
 
     def _as_conditions(self, conditions, batch, time):
-        """An array with as many features as the model was trained with."""
-        features = self.condition_features
-        if conditions is None and not features:
-            return None
-        conditions = None if conditions is None else np.asarray(conditions)
-        shape = None if conditions is None else conditions.shape
-        if not features:
+        """An array of those of a batch, or None."""
+        shape = None
+        if conditions is not None:
+            conditions = np.asarray(conditions)
+            shape = conditions.shape
+        self._check_conditions(shape, time)
+        if shape is not None and shape[0] != batch:
             raise ValueError(
-                "The model was trained without conditions. Expected none. "
-                f"Received: conditions of shape={shape}"
-            )
-        expected = (batch, features), (batch, time, features)
-        if shape not in expected:
-            raise ValueError(
-                "The model was trained with conditions. Expected them of shape "
-                f"{expected[0]} or {expected[1]}. Received: shape={shape}"
+                f"Expected conditions of {batch} sequences. Received: "
+                f"shape={shape}"
             )
         return conditions
 

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import fits
 from keras_seqcredit.models.compiled_methods import CompiledMethods
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 from keras_seqcredit.models.given_key import GivenKey
@@ -23,6 +24,8 @@ class SequenceModel(FittedOnInputs, CompiledMethods):
 
     # What the model has.
     embedding: Any
+    condition_size: int
+    condition_network: Any = None
 
     def _unpack(self, inputs, mask=None):
         """Sequences, conditions and the mask, the last two or None."""
@@ -44,6 +47,34 @@ class SequenceModel(FittedOnInputs, CompiledMethods):
         if mask is not None:
             mask = ops.cast(mask, "bool")
         return sequences, conditions, mask
+
+    def _check_conditions(self, shape, length) -> None:
+        """Whether conditions, or None, are as those of training.
+
+        Args:
+            shape: theirs, where None stands for any size; None without any.
+            length: integer, steps for which they are to be.
+        """
+        found, size = shape, self.condition_size
+        if shape is not None and self.condition_network is not None:
+            found = self.condition_network.compute_output_shape(shape)
+        if found is None and not size:
+            return
+        if not size:
+            expected = "no conditions, as the model was trained without"
+        else:
+            after = ""
+            if self.condition_network is not None:
+                after = " after its `condition_network`"
+            expected = (
+                f"conditions of {size} features{after}, (batch, features) or "
+                f"for each of {length} steps (batch, steps, features)"
+            )
+            if found is not None and (
+                fits(found, (None, size)) or fits(found, (None, length, size))
+            ):
+                return
+        raise ValueError(f"Expected {expected}. Received: shape={shape}")
 
     def _in_batches(self, name, function, x, batch_size, generator=None):
         """Applies a compiled function to batches of arrays.

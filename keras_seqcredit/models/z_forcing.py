@@ -147,7 +147,7 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
         self._active_units: Any = None
         if stochastic_rnn.latent == "gaussian":
             self._active_units = ActiveUnits(stochastic_rnn.latent_dim)
-        self.condition_features = 0
+        self.condition_size = 0
         self.updates: Any = None
 
     def _check(self) -> None:
@@ -200,7 +200,7 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
                 "`embedding` that makes such of them. Received: "
                 f"shape={tuple(inputs_shape)}, embedding={self.embedding}"
             )
-        self.condition_features = conditions
+        self.condition_size = conditions
         batch, time, features = frames
         inputs = (batch, time, features + conditions)
         if not self.stochastic_rnn.built:

@@ -133,6 +133,9 @@ def frames():
     return model
 
 
+WIDE = keras.InputSpec(shape=(2, 9), dtype="float32")
+
+
 def spec_of(*shape, dtype="float32"):
     return {"prompt": keras.InputSpec(shape=shape, dtype=dtype), "length": 4}
 
@@ -157,6 +160,11 @@ def spec_of(*shape, dtype="float32"):
         (frames, {"length": 4, "extra_steps": 1}, "extra_steps"),
         (lambda: latents()[0], spec_of(2, None, FEATURES), "known"),
         (lambda: latents()[0], {"length": 4, "stop": 1}, "stop"),
+        (
+            lambda: latents()[0],
+            {"length": 4, "conditions": WIDE},
+            "shape=(2, 9)",
+        ),
         (lambda: chain()[0], {"length": 4}, "length"),
         (lambda: chain()[0], {"extra_steps": -1}, "extra_steps=-1"),
         (lambda: chain()[0], {"prompt": keras.InputSpec(shape=(2,))}, "prior"),
