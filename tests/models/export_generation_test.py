@@ -158,7 +158,11 @@ def spec_of(*shape, dtype="float32"):
         (frames, spec_of(2, 3, FEATURES + 1), "steps, 2"),
         (frames, spec_of(2, 3), "steps, 2"),
         (frames, {"length": 4, "extra_steps": 1}, "extra_steps"),
-        (lambda: latents()[0], spec_of(2, None, FEATURES), "known"),
+        (
+            lambda: latents()[0],
+            {**spec_of(2, None, FEATURES), "conditions": spec(CONDITIONS)},
+            "known",
+        ),
         (lambda: latents()[0], {"length": 4, "stop": 1}, "stop"),
         (
             lambda: latents()[0],
