@@ -182,9 +182,14 @@ def test_an_interrupted_search_ends(tmp_path, search):
             time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # A shell that starts the tests in the background ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        search("never end", num_workers=1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            search("never end", num_workers=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(notes(tmp_path)) == 3
     assert running(tmp_path) == []
 
