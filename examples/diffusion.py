@@ -99,6 +99,10 @@ class StopAfter(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+# The file of a `Stopwatch` in the folder of a run.
+STOPWATCH = "training_time.json"
+
+
 class Stopwatch(keras.callbacks.Callback):
     """Seconds of training batches but the first ones, which compile.
 

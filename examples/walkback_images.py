@@ -41,7 +41,6 @@ from keras_seqcredit import models  # noqa: E402
 
 FILTERS = {"digits": [16, 32], "mnist": [16, 32], "cifar10": [32, 64]}
 SHOWN = 64
-STOPWATCH = "training_time.json"
 
 
 def parse_arguments(argv=None):
@@ -181,7 +180,7 @@ def train(arguments, x, test):
     updates = arguments.epochs * (len(x) // arguments.batch_size)
     model = build_model(arguments, x.shape[1:], updates)
     model.build(x.shape)
-    watch = diffusion.Stopwatch(arguments.logdir / STOPWATCH)
+    watch = diffusion.Stopwatch(arguments.logdir / diffusion.STOPWATCH)
     print(f"{len(x)} images, {model.count_params():,} parameters")
     model.fit(
         x,
@@ -258,7 +257,7 @@ def main():
     }
     if not arguments.resume:
         shutil.rmtree(arguments.logdir / "backup", ignore_errors=True)
-        (arguments.logdir / STOPWATCH).unlink(missing_ok=True)
+        (arguments.logdir / diffusion.STOPWATCH).unlink(missing_ok=True)
     common.check_settings(arguments.logdir, settings, arguments.resume)
     x, test = load_images(arguments)
     model, seconds = train(arguments, x, test)

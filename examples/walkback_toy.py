@@ -39,7 +39,6 @@ from keras_seqcredit import models  # noqa: E402
 STEPS_PER_EPOCH = 200
 POINTS = 2000  # To draw and to measure.
 LONGER = 10
-STOPWATCH = "training_time.json"
 # How large the chain sees each density, and the least scale of its operator. In
 # large, a step between two components of the mixture is never as wide as their
 # distance: the weights come out right.
@@ -118,7 +117,7 @@ def train(name, arguments, folder):
     x = SETTINGS[name]["size"] * draw_points(name, num, arguments.seed)
     model = build_model(name, arguments)
     model.build(x.shape)
-    watch = diffusion.Stopwatch(folder / STOPWATCH)
+    watch = diffusion.Stopwatch(folder / diffusion.STOPWATCH)
     print(f"\n{name}: {model.count_params():,} parameters")
     model.fit(
         x,
@@ -243,7 +242,7 @@ def run(name, arguments):
     folder.mkdir(parents=True, exist_ok=True)
     if not arguments.resume:
         shutil.rmtree(folder / "backup", ignore_errors=True)
-        (folder / STOPWATCH).unlink(missing_ok=True)
+        (folder / diffusion.STOPWATCH).unlink(missing_ok=True)
     model, seconds = train(name, arguments, folder)
     fresh = draw_points(name, POINTS, seed=54321)
     size = SETTINGS[name]["size"]

@@ -404,6 +404,17 @@ def get_weight(
     return schedule
 
 
+def add_counter(layer: keras.layers.Layer) -> keras.Variable:
+    """A saved weight of a layer that counts updates, for its schedules."""
+    return layer.add_weight(
+        shape=(),
+        dtype="int32",
+        initializer="zeros",
+        trainable=False,
+        name="updates",
+    )
+
+
 def is_zero(schedule: Schedule) -> bool:
     """Whether a weight is 0 at every step, so that its term can be left out."""
     return isinstance(schedule, ConstantSchedule) and schedule.value == 0

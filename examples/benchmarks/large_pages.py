@@ -15,13 +15,11 @@ Prints a table in Markdown and writes JSON to `--output`.
 
 import argparse
 import json
-import os
 import pathlib
 import resource
-import subprocess
-import sys
 import time
 
+from examples.benchmarks.measuring import measured_apart
 from examples.benchmarks.measuring import summary
 
 SYSTEMS = (
@@ -77,19 +75,6 @@ def measure(system: str, repeats: int) -> dict:
     }
 
 
-def measure_apart(system: str, way: str, repeats: int) -> dict:
-    """`measure` in a process of its own."""
-    command = [sys.executable, "-m", __spec__.name, "--measure", system]
-    found = subprocess.run(
-        [*command, "--repeats", str(repeats)],
-        env={**os.environ, VARIABLE: WAYS[way]},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(found.stdout.strip().splitlines()[-1])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=11, help="steps a turn")
@@ -116,7 +101,15 @@ def main() -> None:
         turns: dict = {way: [] for way in WAYS}
         for _ in range(arguments.turns):
             for way, found in turns.items():
-                found.append(measure_apart(system, way, arguments.repeats))
+                found.append(
+                    measured_apart(
+                        __spec__.name,
+                        system,
+                        "--repeats",
+                        arguments.repeats,
+                        environment={VARIABLE: WAYS[way]},
+                    )
+                )
         figures = {
             way: summary([turn["seconds"] for turn in found])
             | {

@@ -61,8 +61,25 @@ def peak_memory(module: str, *arguments) -> dict:
 
     That process is to call `report_peak`.
     """
+    return measured_apart(module, *arguments)
+
+
+def measured_apart(module: str, *arguments, environment=None) -> dict:
+    """The JSON that a process `module --measure arguments` prints last.
+
+    Args:
+        module: its name.
+        *arguments: what follows the flag.
+        environment: variables of the process beside its own, or None.
+    """
     command = [sys.executable, "-m", module, "--measure", *map(str, arguments)]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        command,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return json.loads(found.stdout.strip().splitlines()[-1])
 
 

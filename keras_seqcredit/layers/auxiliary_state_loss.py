@@ -113,13 +113,7 @@ class AuxiliaryStateLoss(keras.layers.Layer):
                 "outputs"
             )
         if not isinstance(self.weight, schedules.ConstantSchedule):
-            self.updates = self.add_weight(
-                shape=(),
-                dtype="int32",
-                initializer="zeros",
-                trainable=False,
-                name="updates",
-            )
+            self.updates = schedules.add_counter(self)
 
     def call(self, latent, state, mask=None, training=False, latent_mask=None):
         mask = latent_mask if mask is None else mask

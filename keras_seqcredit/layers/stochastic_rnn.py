@@ -350,13 +350,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             self._auxiliary.build(latent, (batch, time, evidence))
         weights = (self.kl_weight, self.auxiliary_weight)
         if not all(isinstance(w, schedules.ConstantSchedule) for w in weights):
-            self.updates = self.add_weight(
-                shape=(),
-                dtype="int32",
-                initializer="zeros",
-                trainable=False,
-                name="updates",
-            )
+            self.updates = schedules.add_counter(self)
         if self.stateful:
             self._build_states(batch)
 

@@ -150,13 +150,7 @@ class AutoregressiveRNN(
         features = self.frame_size + self.condition_size
         self._build_part(self.core, (batch, time, features))
         self._build_part(self.head, (batch, time, self.units))
-        self.updates = self.add_weight(
-            shape=(),
-            dtype="int32",
-            initializer="zeros",
-            trainable=False,
-            name="updates",
-        )
+        self.updates = schedules.add_counter(self)
         self.built = True
 
     def _build_part(self, layer, shape):

@@ -225,13 +225,7 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
                     f"{tuple(spec.shape)} into logits (batch,). Received: "
                     f"shape={tuple(found)}"
                 )
-        self.updates = self.add_weight(
-            shape=(),
-            dtype="int32",
-            initializer="zeros",
-            trainable=False,
-            name="updates",
-        )
+        self.updates = schedules.add_counter(self)
         self.built = True
 
     def compile(

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit import schedules
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import fits
@@ -299,13 +300,7 @@ class VariationalWalkback(
                 name=f"prior_{name}",
             )
             setattr(self, f"prior_{name}", variable)
-        self.updates = self.add_weight(
-            shape=(),
-            dtype="int32",
-            initializer="zeros",
-            trainable=False,
-            name="updates",
-        )
+        self.updates = schedules.add_counter(self)
         self.built = True
 
     def _check_regularizers(self) -> None:

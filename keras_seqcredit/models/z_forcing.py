@@ -211,13 +211,7 @@ class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
         if self._backward_head is not None:
             units = self.stochastic_rnn.evidence_units
             self._backward_head.build((batch, time, units))
-        self.updates = self.add_weight(
-            shape=(),
-            dtype="int32",
-            initializer="zeros",
-            trainable=False,
-            name="updates",
-        )
+        self.updates = schedules.add_counter(self)
         self.built = True
 
     def call(self, inputs, mask=None, training=False):
