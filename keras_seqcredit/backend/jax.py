@@ -5,6 +5,10 @@ import functools
 import jax
 import keras
 
+from keras_seqcredit.backend.canonical_convolutions import (
+    canonical_convolutions,
+)
+
 
 def scan(body, carry, xs, length, reverse=False):
     """Loops `body(carry, x) -> (carry, y)` over the leading axis of `xs`."""
@@ -203,12 +207,11 @@ def train_in_steps(model, *arguments):
     (carry, xs, length), state = _scoped(
         model, lambda: model.start_steps(data), state
     )
-    # XLA for processors has only slow code for gradients of convolutions that
-    # are inside a loop.
-    unroll = model.convolves and on_processor()
+    if model.convolves and on_processor():
+        body = canonical_convolutions(body)
     total = () if model.online else [jax.numpy.zeros_like(w) for w in state[0]]
     (carry, state, total), ys = jax.lax.scan(
-        body, (carry, state, total), xs, length, unroll=unroll
+        body, (carry, state, total), xs, length
     )
     logs, state = _scoped(model, lambda: model.end_steps(carry, ys), state)
     if not model.online:

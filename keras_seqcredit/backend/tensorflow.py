@@ -220,7 +220,7 @@ def train_in_steps(model, *arguments):
 
     # Replicas cannot wait for each other inside a loop, and XLA for processors
     # has only slow code for gradients of convolutions that are inside one.
-    slow = model.convolves and on_processor()
+    slow = model.convolves and on_processor() and model.jit_compile
     loop = scan if num_replicas() == 1 and not slow else _unrolled_scan
     total = () if model.online else [tf.zeros_like(read(w)) for w in weights]
     (carry, total), ys = loop(body, (carry, total), xs, length)

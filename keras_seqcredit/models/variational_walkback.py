@@ -72,10 +72,9 @@ class VariationalWalkback(
             the operator, `None` for all, or `"auto"`. The loss is the same, but
             for layers that normalise over the rows of a call. `"auto"` is all
             on an accelerator; on a processor a step is scored as soon as it is
-            taken, by the pass of the network that the next one is drawn from,
-            in the memory of one step. It is all there, too, for an operator
-            that knows its step, if devices share a batch, and for a network
-            with convolutions, which would take long to compile, or with
+            taken, in the memory of one step, by the pass of the network that
+            the next one is drawn from, unless it sees which step it is. It is
+            all there, too, if devices share a batch, and for a network with
             anything but layers of Keras that are the same in training, without
             regularizers. Defaults to `"auto"`.
         seed: Integer or None, of walks and samples.
@@ -502,23 +501,29 @@ class VariationalWalkback(
         self.updates.assign_add(ops.cast(total > 0, "int32"))
 
     def train_step(self, *arguments):
-        if self.online or self._shares_passes():
+        if self.online or self._scores_in_walk():
             return backend.train_in_steps(self, *arguments)
         return super().train_step(*arguments)
 
-    def _shares_passes(self) -> bool:
-        """Whether a step is scored by the pass that the next is drawn from."""
+    def _scores_in_walk(self) -> bool:
+        """Whether to score each step as soon as it is taken."""
         return (
             self.steps_per_call == AUTO
             and backend.on_processor()
-            and self.transition.num_steps is None
-            and not self.convolves
             and backend.num_shares(self) == 1
             and keras.distribution.distribution() is None
             # Nor has it anything that training changes, or random numbers.
             and not self.transition.non_trainable_variables
             and all(map(_is_plain, self.transition.network._flatten_layers()))
         )
+
+    @property
+    def _shares_passes(self) -> bool:
+        """Whether the next step is drawn from the pass that scored one.
+
+        Not with new weights, nor where the network sees which step it is.
+        """
+        return not self.online and self.transition.num_steps is None
 
     @property
     def convolves(self) -> bool:
@@ -535,23 +540,22 @@ class VariationalWalkback(
         weight = example_weights(weight)
         if weight is None:
             weight = ops.ones(ops.shape(first)[:1])
-        # With new weights after each step there is nothing to hand on.
-        known = () if self.online else self.transition(first)
+        known = self.transition(first) if self._shares_passes else ()
         return (first, first, weight, known), schedule, self.total_steps
 
     def step(self, carry, given):
         """One step of the walk, and the loss of its way back."""
         before, first, weight, known = carry
         key, temperature, step = given
-        if self.online:
-            after, forward = self._advance(before, *given)
-        else:
+        if self._shares_passes:
             after, forward = self._draw(known, before, key, temperature)
+        else:
+            after, forward = self._advance(before, *given)
         steps = ops.broadcast_to(step, ops.shape(before)[:1])
         parameters = self._back(before, after, steps, training=True)
         reverse = self.transition.log_prob(parameters, before, temperature)
         loss = self._loss(-reverse, weight)
-        if not self.online:
+        if self._shares_passes:
             known = ops.stop_gradient(parameters)
         size = _step_size(before, after, axis=1)
         carry = after, first, weight, known
