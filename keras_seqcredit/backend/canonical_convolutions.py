@@ -41,11 +41,12 @@ def _evaluate(closed, args):
 
     for equation in closed.jaxpr.eqns:
         primitive, params = equation.primitive, equation.params
-        inputs = map(read, equation.invars)
+        inputs = list(map(read, equation.invars))
         if primitive is primitives.conv_general_dilated_p:
-            outputs = [_convolve(*inputs, params)]
+            x, kernel = inputs
+            outputs = [_convolve(x, kernel, params)]
         elif primitive in _NESTED:
-            outputs = _evaluate(params[_NESTED[primitive]], list(inputs))
+            outputs = _evaluate(params[_NESTED[primitive]], inputs)
         else:
             outputs = primitive.bind(*inputs, **params)
             if not primitive.multiple_results:
