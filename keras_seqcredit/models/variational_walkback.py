@@ -53,7 +53,8 @@ class VariationalWalkback(
     of these updates, and each has the whole loss of the weights' regularizers.
 
     Args:
-        transition: A `Transition`, its network without activity regularizers.
+        transition: A `Transition`, its network without activity regularizers
+            or `add_loss`.
         num_steps: Positive integer, steps of the walk on which the temperature
             rises, `K`; or `"auto"`, so many that the walk spans the data: see
             `adapt`.
@@ -288,7 +289,7 @@ class VariationalWalkback(
         if not self.transition.built:
             self.transition.build((None, *event))
             self.transition.built = True
-        self._check_regularizers()
+        self._check_losses(event)
         for name, initial in (("mean", "zeros"), ("variance", "ones")):
             variable = self.add_weight(
                 shape=event,
@@ -302,10 +303,11 @@ class VariationalWalkback(
         self.updates = schedules.add_counter(self)
         self.built = True
 
-    def _check_regularizers(self) -> None:
-        """Those of activity would count each call of the network.
+    def _check_losses(self, event) -> None:
+        """Losses of a call would count each one, of a regularizer or not.
 
-        A walk calls it more often than it scores a step, and in a loop.
+        A walk calls the network more often than it scores a step, and in a
+        loop.
         """
         for layer in self.transition._flatten_layers():
             regularizer = getattr(layer, "activity_regularizer", None)
@@ -315,6 +317,19 @@ class VariationalWalkback(
                     "of weights may be there. Received: a layer "
                     f"{layer.name!r} with activity_regularizer={regularizer}"
                 )
+        if all(map(_is_of_keras, self.transition.network._flatten_layers())):
+            return
+        step = ops.zeros((1,), "int32")
+        state = ops.zeros((1, *event), self.transition.parameter_dtype)
+        with keras.StatelessScope(collect_losses=True) as scope:
+            self.transition(state, step, training=True)
+        if scope.losses:
+            raise ValueError(
+                "Expected a network whose layers add no losses; regularizers "
+                "of weights may be there. Received: a network "
+                f"{self.transition.network.name!r} with `add_loss`, "
+                f"{len(scope.losses)} times a call"
+            )
 
     def call(self, inputs, training=False):
         first, schedule = self._start(inputs, self._keys(self.seed_generator))
@@ -702,12 +717,14 @@ _NUMBERS = (
 
 
 def _is_plain(layer) -> bool:
-    """Whether a layer without state is the same in training, and adds no loss.
-
-    That of another library may be anything.
-    """
+    """Whether a layer without state is the same in training."""
     regularizers = (v for k, v in vars(layer).items() if "regularizer" in k)
-    return type(layer).__module__.startswith("keras.") and not any(regularizers)
+    return _is_of_keras(layer) and not any(regularizers)
+
+
+def _is_of_keras(layer) -> bool:
+    """Whether it is not of another library, which may do anything."""
+    return type(layer).__module__.startswith("keras.")
 
 
 def _step_size(before, after, axis):

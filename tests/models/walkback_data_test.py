@@ -179,6 +179,30 @@ def test_activity_regularizers_are_refused_before_training(online):
             train(make_points())
 
 
+class MayAdd(keras.layers.Layer):
+    def __init__(self, adds):
+        super().__init__()
+        self.adds = adds
+
+    def call(self, x, training=False):
+        if training and self.adds:
+            self.add_loss(ops.mean(x))
+        return x
+
+
+@pytest.mark.parametrize("adds", [False, True])
+def test_layers_that_add_losses_are_refused_before_training(adds):
+    dense = keras.layers.Dense(2, kernel_regularizer="l2")
+    network = keras.Sequential([dense, MayAdd(adds)])
+    model = VariationalWalkback(GaussianTransition(network, scale=0.5), 2)
+    model.compile("sgd", **QUICKLY)
+    if not adds:
+        model.fit(make_points(), verbose=0)
+        return
+    with pytest.raises(ValueError, match="layers add no losses.*1 times"):
+        model.fit(make_points())
+
+
 # Weights of points.
 
 
