@@ -665,6 +665,9 @@ class VariationalWalkback(
         x = ops.cast(inputs, self.transition.parameter_dtype)
         if not self.dequantize:
             return x
+        # `fit` checks the first batch of a data set, this the others.
+        is_image = (x >= 0) & (x <= 255) & (x == ops.floor(x))
+        x = ops.where(is_image, x, math.nan)
         noise: Any = 0.5
         if key is not None:
             noise = keras.random.uniform(

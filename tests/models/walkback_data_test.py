@@ -179,6 +179,20 @@ def test_activity_regularizers_are_refused_before_training(online):
             train(make_points())
 
 
+@pytest.mark.parametrize("kind", ["binary", "images"])
+def test_wrong_data_of_a_later_batch_end_training_there(kind):
+    if kind == "binary":
+        transition = BernoulliTransition(keras.layers.Dense(2))
+        model = VariationalWalkback(transition, 2)
+    else:
+        model = make_model(2, dequantize=True)
+    model.compile("sgd", **QUICKLY)
+    x = np.ones((3, 2), "float32")
+    x[2, 1] = -1
+    with pytest.raises(ValueError, match="loss of batch 2 .* is not finite"):
+        model.fit(Batches(x), shuffle=False, verbose=0)
+
+
 class MayAdd(keras.layers.Layer):
     def __init__(self, adds):
         super().__init__()
