@@ -23,11 +23,13 @@ def canonical_convolutions(function):
     return call
 
 
-# Functions in functions, and where they have theirs.
+# Functions in functions, and where they have theirs; by names, as older JAX has
+# other objects.
 _NESTED = {
-    primitives.jit_p: "jaxpr",
-    primitives.custom_jvp_call_p: "call_jaxpr",
-    primitives.custom_vjp_call_p: "call_jaxpr",
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
 }
 
 
@@ -45,8 +47,8 @@ def _evaluate(closed, args):
         if primitive is primitives.conv_general_dilated_p:
             x, kernel = inputs
             outputs = [_convolve(x, kernel, params)]
-        elif primitive in _NESTED:
-            outputs = _evaluate(params[_NESTED[primitive]], inputs)
+        elif primitive.name in _NESTED:
+            outputs = _evaluate(params[_NESTED[primitive.name]], inputs)
         else:
             outputs = primitive.bind(*inputs, **params)
             if not primitive.multiple_results:
