@@ -19,6 +19,11 @@ from keras_seqcredit.callbacks import training_state
 from tests import small_systems
 
 NAMES = list(small_systems.SYSTEMS)
+# Each is killed on one backend, and on the other one with random numbers, one
+# with two optimizers, and one that updates itself.
+KILLED = NAMES
+if keras.backend.backend() == "tensorflow":
+    KILLED = ["sparse_attentive", "professor_forcing", "walkback_online"]
 
 
 def run(*arguments):
@@ -36,7 +41,7 @@ def run(*arguments):
 def trainings(tmp_path_factory):
     """Resumed after `kill -9`, and undisturbed."""
     folder = tmp_path_factory.mktemp("killed")
-    names = ",".join(NAMES)
+    names = ",".join(KILLED)
     killed = run("kill", names, folder / "killed")
     assert killed.returncode == -9, killed.stderr
     folders = [folder / "killed", folder / "undisturbed"]
@@ -48,7 +53,7 @@ def trainings(tmp_path_factory):
     ]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", KILLED)
 def test_goes_on_as_if_it_had_not_been_killed(name, trainings):
     resumed, whole = (found[name] for found in trainings)
     assert resumed["started"] == 2

@@ -49,7 +49,7 @@ def script(monkeypatch):
     return importlib.import_module("copying_memory")
 
 
-@only_on("tensorflow")
+@only_on("jax")
 def test_writes_a_result_and_resumes(tmp_path):
     decay = "--decay-epochs=4"
     result, _ = run(tmp_path, "--epochs=2", decay, "--evaluate-sequences=20")

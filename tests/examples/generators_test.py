@@ -79,7 +79,7 @@ def test_ways(run_example, way):
         assert (model.matching, float(weight)) == expected
 
 
-@only_on("tensorflow")
+@only_on("jax")
 def test_waveform(run_example, speech):
     result, logdir = run_example(
         "waveform",
