@@ -81,7 +81,6 @@ def test_figures(toy):
     assert one["total_variation"] == pytest.approx(8 / 9)
 
 
-# On TensorFlow XLA takes a minute to compile its U-Net.
 @only_on("jax")
 def test_images(tmp_path):
     result, printed = run(
