@@ -14,6 +14,7 @@ from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
+from keras_seqcredit.layers.step_normalization import StepNormalization
 from keras_seqcredit.layers.transition import Transition
 from keras_seqcredit.models.example_weights import example_weights
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
@@ -304,10 +305,9 @@ class VariationalWalkback(
         self.built = True
 
     def _check_losses(self, event) -> None:
-        """Losses of a call would count each one, of a regularizer or not.
+        """Losses that a call adds would count every call of the network.
 
-        A walk calls the network more often than it scores a step, and in a
-        loop.
+        A walk calls it more often than it scores a step, and in a loop.
         """
         for layer in self.transition._flatten_layers():
             regularizer = getattr(layer, "activity_regularizer", None)
@@ -317,7 +317,11 @@ class VariationalWalkback(
                     "of weights may be there. Received: a layer "
                     f"{layer.name!r} with activity_regularizer={regularizer}"
                 )
-        if all(map(_is_of_keras, self.transition.network._flatten_layers())):
+        # One call tells, which takes seconds to compile: not without need.
+        if all(
+            _is_of_keras(layer) or isinstance(layer, StepNormalization)
+            for layer in self.transition.network._flatten_layers()
+        ):
             return
         step = ops.zeros((1,), "int32")
         state = ops.zeros((1, *event), self.transition.parameter_dtype)
