@@ -647,7 +647,7 @@ class VariationalWalkback(
                 f"{('batch', *self.prior_mean.shape)}. "
                 f"Received: shape={x.shape}"
             )
-        if self.dequantize and ((x < 0) | (x > 255) | (x % 1 != 0)).any():
+        if self.dequantize and not _is_grey_level(x).all():
             raise ValueError(
                 f"Expected {name} of integers from 0 to 255 for "
                 f"`dequantize=True`. Received: values from {x.min()} to "
@@ -670,8 +670,7 @@ class VariationalWalkback(
         if not self.dequantize:
             return x
         # `fit` checks the first batch of a data set, this the others.
-        is_image = (x >= 0) & (x <= 255) & (x == ops.floor(x))
-        x = ops.where(is_image, x, math.nan)
+        x = ops.where(_is_grey_level(x), x, math.nan)
         noise: Any = 0.5
         if key is not None:
             noise = keras.random.uniform(
@@ -721,6 +720,11 @@ _NUMBERS = (
     "steps_per_call",
     "seed",
 )
+
+
+def _is_grey_level(x):
+    """Where numbers, of any library, are integers from 0 to 255."""
+    return (x >= 0) & (x <= 255) & (x % 1 == 0)
 
 
 def _is_plain(layer) -> bool:

@@ -19,8 +19,8 @@ from keras_seqcredit.callbacks import training_state
 from tests import small_systems
 
 NAMES = list(small_systems.SYSTEMS)
-# Each is killed on one backend, and on the other one with random numbers, one
-# with two optimizers, and one that updates itself.
+# All are killed on JAX. On TensorFlow: one with dropout, one with two
+# optimizers, and one that updates after each step of a walk.
 KILLED = NAMES
 if keras.backend.backend() == "tensorflow":
     KILLED = ["sparse_attentive", "professor_forcing", "walkback_online"]

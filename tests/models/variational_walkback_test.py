@@ -234,7 +234,7 @@ def test_steps_are_scored_in_the_walk_where_that_is_the_same(monkeypatch):
 
 @pytest.mark.parametrize(
     ("how", "knows_step"),
-    [(how, False) for how in sorted({"jit", FASTEST})] + [(FASTEST, True)],
+    [(how, False) for how in COMPILE if how != "eager"] + [(FASTEST, True)],
 )
 @pytest.mark.usefixtures("known_keys")
 def test_a_unet_learns_the_same_in_the_walk_as_after_it(how, knows_step):
@@ -265,6 +265,30 @@ def test_a_unet_learns_the_same_in_the_walk_as_after_it(how, knows_step):
     largest = max(np.abs(b).max() for b in others)
     for a, b in zip(updates, others, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * largest)
+
+
+@pytest.mark.usefixtures("known_keys")
+def test_convolutions_learn_the_same_online_if_they_are_not_known(monkeypatch):
+    def trained(known):
+        if not known:
+            monkeypatch.setattr(VariationalWalkback, "convolves", False)
+        keras.utils.set_random_seed(0)
+        layers = keras.layers.Conv2D(2, 2, padding="same"), keras.layers.ReLU()
+        network = keras.Sequential([keras.Input((3, 3, 1)), *layers])
+        transition = GaussianTransition(network)
+        transition.noise = known_noise
+        model = VariationalWalkback(transition, 3, online=True, seed=1)
+        assert model.convolves == known
+        model.compile(keras.optimizers.SGD(0.05), **COMPILE["jit"])
+        x = np.random.default_rng(0).normal(size=(4, 3, 3, 1))
+        logs = model.train_on_batch(x.astype("float32"), return_dict=True)
+        assert int(model.optimizer.iterations) == 3
+        return logs, [to_numpy(w.value) for w in model.weights]
+
+    (logs, weights), (expected, after) = trained(True), trained(False)
+    assert logs == pytest.approx(expected, rel=1e-4)
+    for a, b in zip(weights, after, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_convolutions_are_found():
