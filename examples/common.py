@@ -128,6 +128,10 @@ def write_json(path: str | os.PathLike[str], result: dict[str, Any]) -> None:
 def _accelerators() -> list[str]:
     import keras
 
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [d.device_kind for d in jax.devices() if d.platform != "cpu"]
     try:
         devices = keras.distribution.list_devices()
     except RuntimeError:

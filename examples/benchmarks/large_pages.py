@@ -38,15 +38,15 @@ def make_step(system: str):
     if system == "ZForcing":
         from examples.benchmarks import z_forcing
 
-        return z_forcing.make_step("z_forcing")
+        return z_forcing.make_steps("z_forcing")
     if system == "ProfessorForcing":
         from examples.benchmarks import professor_forcing
 
-        return professor_forcing.make_step("professor_forcing")
+        return professor_forcing.make_steps("professor_forcing")
     if system == "VariationalWalkback, points":
         from examples.benchmarks import variational_walkback
 
-        return variational_walkback.training_step("default", "points")
+        return variational_walkback.training_steps("default", "points", 1)
     from examples.benchmarks import sparse_attentive_backtracking as sab
 
     model = sab.make_model("lstm" if "keras" in system else "concat")

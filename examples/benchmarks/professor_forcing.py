@@ -1,8 +1,8 @@
 """Times and measures `ProfessorForcing` and generation.
 
-A step is a whole training step under jit: forward, backward and Adam, on a
-batch of 64 sequences of 100 steps of 50 classes, with a GRU of 256 units and
-the default discriminator:
+A step is a whole training step of `fit` under jit: forward, backward and Adam,
+on a batch of 64 sequences of 100 steps of 50 classes, with a GRU of 256 units
+and the default discriminator:
 
 - professor_forcing: the library's;
 - separate: the same losses, a pass for each thing it needs, see
@@ -28,6 +28,7 @@ from examples.benchmarks.measuring import peak_memory
 from examples.benchmarks.measuring import report_peak
 from examples.benchmarks.measuring import table
 from examples.benchmarks.measuring import time_in_turns
+from examples.benchmarks.measuring import training
 
 SECTIONS = ("steps", "generation", "memory")
 NETS = (
@@ -102,8 +103,8 @@ def make_model(net: str, sizes: Sizes = SIZES):
     return kind(generator, BehaviorDiscriminator(sizes.discriminator))
 
 
-def make_step(net: str, sizes: Sizes = SIZES):
-    """A function that trains one step."""
+def make_steps(net: str, steps: int = 1, sizes: Sizes = SIZES):
+    """A function that trains so many steps."""
     import keras
     import numpy as np
 
@@ -117,7 +118,7 @@ def make_step(net: str, sizes: Sizes = SIZES):
         data = (np.pad(data[0][:, :-1], [(0, 0), (1, 0)]), data[0])
         loss["loss"] = keras.losses.SparseCategoricalCrossentropy(True)
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=True, **loss)
-    return lambda: model.train_on_batch(*data)
+    return training(model, data, steps)
 
 
 def make_generations(batch: int, sizes: Sizes = SIZES) -> dict:
@@ -194,6 +195,7 @@ def ratios(figures: dict) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--steps", type=int, default=5, help="of a `fit`")
     parser.add_argument("--output", default="runs/benchmarks")
     parser.add_argument(
         "--sections", nargs="+", default=SECTIONS, choices=SECTIONS
@@ -201,8 +203,7 @@ def main() -> None:
     parser.add_argument("--measure", choices=NETS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        step = make_step(arguments.measure, SIZES)
-        report_peak(lambda: None, step)
+        report_peak(lambda: None, make_steps(arguments.measure))
         return
 
     import keras
@@ -212,8 +213,8 @@ def main() -> None:
 
     result = {"machine": describe_machine(), "sizes": SIZES._asdict()}
     if "steps" in arguments.sections:
-        steps = {net: make_step(net, SIZES) for net in NETS}
-        found = time_in_turns(steps, arguments.repeats)
+        calls = {net: make_steps(net, arguments.steps) for net in NETS}
+        found = time_in_turns(calls, arguments.repeats, arguments.steps)
         result["step"] = found
         title = "A training step of Professor Forcing"
         print(table(title, found, "professor_forcing"))

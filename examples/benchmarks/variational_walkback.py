@@ -1,9 +1,9 @@
 """Times `VariationalWalkback`: training steps and sampling.
 
 Every figure is a median; what is compared takes turns in the same run. A
-training step is the walk, its way back and Adam, on points of a plane (two
-hidden layers of 256, batch 500) or on images of 28 x 28 (a U-Net, batch 100),
-with walks of 30 steps unless said otherwise:
+training step of `fit` is the walk, its way back and Adam, on points of a plane
+(two hidden layers of 256, batch 500) or on images of 28 x 28 (a U-Net, batch
+100), with walks of 30 steps unless said otherwise:
 
 - default: what the library does here. On a processor a step is scored by the
   pass of the network that the next one is drawn from;
@@ -30,6 +30,7 @@ import pathlib
 
 from examples.benchmarks.measuring import table
 from examples.benchmarks.measuring import time_in_turns
+from examples.benchmarks.measuring import training
 
 MODES = ("default", "whole", "one by one", "online", "separate")
 STEPS_PER_CALL = {"whole": None, "one by one": 1}
@@ -70,21 +71,14 @@ def make_model(mode: str, data: str, num_steps: int = NUM_STEPS):
     return model
 
 
-def training_step(mode: str, data: str, num_steps: int = NUM_STEPS):
-    """A call that trains on one batch."""
+def training_steps(mode: str, data: str, steps: int, walk: int = NUM_STEPS):
+    """A call that trains so many steps of one batch, with walks of `walk`."""
     import numpy as np
 
-    model = make_model(mode, data, num_steps)
+    model = make_model(mode, data, walk)
     shape = BATCH[data], *SHAPE[data]
     x = np.random.default_rng(0).normal(size=shape).astype("float32")
-    calls = num_steps if mode == "separate" else 1
-
-    def step():
-        for _ in range(calls):
-            loss = model.train_on_batch(x)
-        return float(np.ravel(loss)[0])  # Metrics come after it.
-
-    return step
+    return training(model, (x,), steps * walk if mode == "separate" else steps)
 
 
 def sampling(num_steps: int, num_points: int):
@@ -98,6 +92,7 @@ def sampling(num_steps: int, num_points: int):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--steps", type=int, default=1, help="of a `fit`")
     parser.add_argument("--output", default="runs/benchmarks")
     parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
     parser.add_argument(
@@ -119,18 +114,21 @@ def main() -> None:
     for data in ("points", "images"):
         if data in arguments.sections:
             calls = {
-                mode: training_step(mode, data) for mode in arguments.modes
+                mode: training_steps(mode, data, arguments.steps)
+                for mode in arguments.modes
             }
             few = repeats if data == "points" else max(3, repeats // 3)
-            result[data] = time_in_turns(calls, few)
+            result[data] = time_in_turns(calls, few, arguments.steps)
             title = f"A training step of {NUM_STEPS} steps, {data}"
             print(table(title, result[data], arguments.modes[0]), flush=True)
     if "length" in arguments.sections:
         calls = {
-            f"{steps} steps": training_step("default", "points", steps)
-            for steps in (10, 30, 90)
+            f"{walk} steps": training_steps(
+                "default", "points", arguments.steps, walk
+            )
+            for walk in (10, 30, 90)
         }
-        result["length"] = time_in_turns(calls, repeats)
+        result["length"] = time_in_turns(calls, repeats, arguments.steps)
         print(table("A training step, points", result["length"], "30 steps"))
     if "sampling" in arguments.sections:
         calls = {

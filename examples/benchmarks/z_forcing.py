@@ -1,7 +1,7 @@
 """Times and measures `ZForcing` against what it replaces.
 
-A step is a whole training step under jit: forward, backward and Adam, on a
-batch of 32 sequences of 40 frames of 200 samples; 512 units, 128 latent
+A step is a whole training step of `fit` under jit: forward, backward and Adam,
+on a batch of 32 sequences of 40 frames of 200 samples; 512 units, 128 latent
 variables, a Gaussian head. `released` computes the same loss with every net
 inside the time loop, as the authors' code does; `lstm` is a language model of
 the same size without latents. Figures are medians; nets take turns.
@@ -18,10 +18,12 @@ from examples.benchmarks.measuring import peak_memory
 from examples.benchmarks.measuring import report_peak
 from examples.benchmarks.measuring import table
 from examples.benchmarks.measuring import time_in_turns
+from examples.benchmarks.measuring import training
 
 BATCH, TIME, FEATURES, UNITS, LATENT = 32, 40, 200, 512, 128
 AUXILIARY_WEIGHT = 0.1
 NETS = ("lstm", "z_forcing", "released")
+SECTIONS = ("steps", "memory")
 
 
 def make_model(net: str):
@@ -58,8 +60,8 @@ def make_model(net: str):
     return model
 
 
-def make_step(net: str):
-    """A function that trains one step."""
+def make_steps(net: str, steps: int = 1):
+    """A function that trains so many steps."""
     import numpy as np
 
     model = make_model(net)
@@ -69,18 +71,21 @@ def make_step(net: str):
     if net == "lstm":
         past = np.pad(frames[:, :-1], [(0, 0), (1, 0), (0, 0)])
         data = (past, frames)
-    return lambda: model.train_on_batch(*data)
+    return training(model, data, steps)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--steps", type=int, default=5, help="of a `fit`")
     parser.add_argument("--output", default="runs/benchmarks")
+    parser.add_argument(
+        "--sections", nargs="+", default=SECTIONS, choices=SECTIONS
+    )
     parser.add_argument("--measure", choices=NETS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        step = make_step(arguments.measure)
-        report_peak(lambda: None, step)
+        report_peak(lambda: None, make_steps(arguments.measure))
         return
 
     import keras
@@ -88,26 +93,30 @@ def main() -> None:
     from examples.common import describe_machine
     from examples.common import write_json
 
-    steps = {net: make_step(net) for net in NETS}
-    result = {
-        "machine": describe_machine(),
-        "step": time_in_turns(steps, arguments.repeats),
-    }
-    print(table("A training step of Z-Forcing", result["step"], "lstm"))
-    median = {net: result["step"][net]["median"] for net in NETS}
-    faster = median["released"] / median["z_forcing"]
-    slower = median["z_forcing"] / median["lstm"]
-    print(f"{faster:.2f} times as fast as released, ", end="")
-    print(f"{slower:.2f} times as slow as lstm.\n")
-    result["times_as_fast_as_released"] = faster
-    result["times_as_slow_as_lstm"] = slower
-    result["memory"] = {}
-    print("### Peak memory of the process\n")
-    print("| net | peak MB | before MB |\n| --- | ---: | ---: |")
-    for net in NETS:
-        found = peak_memory(__spec__.name, net)
-        result["memory"][net] = found
-        print(f"| {net} | {found['peak_mb']:.0f} | {found['idle_mb']:.0f} |")
+    result = {"machine": describe_machine()}
+    if "steps" in arguments.sections:
+        calls = {net: make_steps(net, arguments.steps) for net in NETS}
+        result["step"] = time_in_turns(
+            calls, arguments.repeats, arguments.steps
+        )
+        print(table("A training step of Z-Forcing", result["step"], "lstm"))
+        median = {net: result["step"][net]["median"] for net in NETS}
+        faster = median["released"] / median["z_forcing"]
+        slower = median["z_forcing"] / median["lstm"]
+        print(f"{faster:.2f} times as fast as released, ", end="")
+        print(f"{slower:.2f} times as slow as lstm.\n")
+        result["times_as_fast_as_released"] = faster
+        result["times_as_slow_as_lstm"] = slower
+    if "memory" in arguments.sections:
+        result["memory"] = {}
+        print("### Peak memory of the process\n")
+        print("| net | peak MB | before MB |\n| --- | ---: | ---: |")
+        for net in NETS:
+            found = peak_memory(__spec__.name, net)
+            result["memory"][net] = found
+            print(
+                f"| {net} | {found['peak_mb']:.0f} | {found['idle_mb']:.0f} |"
+            )
     backend = keras.backend.backend()
     path = pathlib.Path(arguments.output) / f"z_forcing_{backend}.json"
     write_json(path, result)

@@ -9,12 +9,23 @@ from keras_seqcredit.backend.canonical_convolutions import (
     canonical_convolutions,
 )
 
+# Turns of a loop that an accelerator is given at once: it takes longer to start
+# the operations of one than to run them. A processor gains nothing.
+_TURNS_AT_ONCE = 4
+
 
 def scan(body, carry, xs, length, reverse=False):
     """Loops `body(carry, x) -> (carry, y)` over the leading axis of `xs`."""
     # A symbolic length, as in an export, is only taken from `xs`.
     known = length if isinstance(length, int) else None
-    return jax.lax.scan(body, carry, xs, length=known, reverse=reverse)
+    return jax.lax.scan(
+        body,
+        carry,
+        xs,
+        length=known,
+        reverse=reverse,
+        unroll=1 if known is None or on_processor() else _TURNS_AT_ONCE,
+    )
 
 
 def vjp(function, *args, has_aux=False):

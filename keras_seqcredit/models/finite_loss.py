@@ -1,6 +1,8 @@
 """Training stops at the first loss that is not finite, and says where."""
 
 import math
+import threading
+from typing import Any
 
 import keras
 
@@ -11,34 +13,53 @@ class FiniteLoss(keras.callbacks.Callback):
     With `steps_per_execution` it names the batches of the execution.
     """
 
+    # Keras waits for each step where a callback is not, and an accelerator for
+    # the next step then. Otherwise batches end in threads, in any order.
+    async_safe = True
+
     def __init__(self) -> None:
         super().__init__()
         self._epoch = 0
-        self._first = 0
+        self._begun: list[int] = []
+        self._ended: dict[int, tuple[int, dict[str, float]]] = {}
+        self._failed = False
+        self._lock = threading.Lock()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         del logs
         self._epoch = epoch
+        self._begun, self._ended, self._failed = [], {}, False
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         del logs
-        self._first = batch
+        with self._lock:
+            self._begun.append(batch)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         # A net beside the model's own has a loss of another name.
         losses = {
             name: float(value)
             for name, value in (logs or {}).items()
             if name.endswith("loss")
         }
-        if not all(map(math.isfinite, losses.values())):
-            found = ", ".join(f"{k}={loss}" for k, loss in losses.items())
-            of = f"batch {batch}"
-            if batch > self._first:
-                of = f"one of the batches {self._first} to {batch}"
-            raise ValueError(
-                f"The loss of {of} (counted from 0) of epoch "
-                f"{self._epoch + 1} is not finite. Expected finite data and a "
-                "learning rate at which training is stable. Received: "
-                f"{found}"
-            )
+        with self._lock:
+            first = max(begun for begun in self._begun if begun <= batch)
+            self._ended[first] = batch, losses
+            while self._begun and self._begun[0] in self._ended:
+                first = self._begun.pop(0)
+                self._check(first, *self._ended.pop(first))
+
+    def _check(self, first: int, last: int, losses: dict[str, float]) -> None:
+        if self._failed or all(map(math.isfinite, losses.values())):
+            return
+        self._failed = True  # The first is named, not those that follow.
+        found = ", ".join(f"{k}={loss}" for k, loss in losses.items())
+        of = f"batch {last}"
+        if last > first:
+            of = f"one of the batches {first} to {last}"
+        raise ValueError(
+            f"The loss of {of} (counted from 0) of epoch "
+            f"{self._epoch + 1} is not finite. Expected finite data and a "
+            "learning rate at which training is stable. Received: "
+            f"{found}"
+        )

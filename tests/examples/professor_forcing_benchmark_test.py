@@ -103,7 +103,7 @@ def test_a_net_that_is_called_step_by_step_is_the_generator():
 def test_the_benchmark_runs(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(benchmark, "SIZES", SIZES)
     # To compile all of them takes half a minute.
-    monkeypatch.setattr(benchmark, "make_step", lambda net, sizes: lambda: net)
+    monkeypatch.setattr(benchmark, "make_steps", lambda *_: lambda: None)
     command = [
         "professor_forcing", "--repeats=1", f"--output={tmp_path}",
         "--sections", "steps", "generation",

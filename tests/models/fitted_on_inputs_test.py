@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 
 X = np.ones((4, 2), "float32")
@@ -30,6 +31,26 @@ def test_batches_of_one_execution_are_named_together():
     message = "one of the batches 3 to 5 .* of epoch 1 is not finite"
     with pytest.raises(ValueError, match=message):
         model.fit({"x": x}, batch_size=2, shuffle=False, verbose=0)
+
+
+def test_the_first_of_batches_that_end_in_any_order_is_named():
+    guard = FiniteLoss()
+    guard.on_epoch_begin(0)
+    for batch in range(4):
+        guard.on_train_batch_begin(batch)
+    guard.on_train_batch_end(2, {"loss": np.nan})
+    guard.on_train_batch_end(1, {"loss": np.inf})
+    with pytest.raises(ValueError, match="batch 1 .* not finite.* loss=inf"):
+        guard.on_train_batch_end(0, {"loss": 1.0})
+    guard.on_train_batch_end(3, {"loss": np.nan})
+
+
+def test_a_fit_does_not_wait_for_each_step():
+    # Keras waits for the losses of a step before it starts the next one, if
+    # there is a callback that it does not take as safe.
+    plain = keras.callbacks.CallbackList([])
+    guarded = keras.callbacks.CallbackList([FiniteLoss()])
+    assert guarded._async_train == plain._async_train
 
 
 class Batches(keras.utils.PyDataset):
