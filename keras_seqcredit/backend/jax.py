@@ -290,6 +290,12 @@ def process_index():
     return jax.process_index()
 
 
+def is_alone(model):
+    """Whether no other process trains the model too."""
+    del model
+    return jax.process_count() == 1
+
+
 def num_shares(model):
     """How many devices share a batch of this process."""
     del model

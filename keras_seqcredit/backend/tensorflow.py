@@ -264,6 +264,11 @@ def process_index():
     return 0  # `MirroredStrategy` is one process.
 
 
+def is_alone(model):
+    """Whether no other process trains the model too."""
+    return model.distribute_strategy.cluster_resolver is None
+
+
 def num_shares(model):
     """How many devices share a batch of this process."""
     return model.distribute_strategy.num_replicas_in_sync

@@ -6,19 +6,24 @@ from typing import Any
 
 import keras
 
+from keras_seqcredit import backend
+
 
 class FiniteLoss(keras.callbacks.Callback):
     """Raises a ValueError that names the epoch and the batch.
 
     With `steps_per_execution` it names the batches of the execution.
+
+    Args:
+        model: The model that is to be trained.
     """
 
-    # Keras waits for each step where a callback is not, and an accelerator for
-    # the next step then. Otherwise batches end in threads, in any order.
-    async_safe = True
-
-    def __init__(self) -> None:
+    def __init__(self, model: keras.Model) -> None:
         super().__init__()
+        # Where it is not, Keras waits for a step before it starts the next one,
+        # and so does an accelerator. Where it is, batches end in threads and in
+        # any order. Processes that train together have to stop together.
+        self.async_safe = backend.is_alone(model)
         self._epoch = 0
         self._begun: list[int] = []
         self._ended: dict[int, tuple[int, dict[str, float]]] = {}

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_seqcredit import backend
 from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 
@@ -34,7 +35,7 @@ def test_batches_of_one_execution_are_named_together():
 
 
 def test_the_first_of_batches_that_end_in_any_order_is_named():
-    guard = FiniteLoss()
+    guard = FiniteLoss(Distance())
     guard.on_epoch_begin(0)
     for batch in range(4):
         guard.on_train_batch_begin(batch)
@@ -45,12 +46,17 @@ def test_the_first_of_batches_that_end_in_any_order_is_named():
     guard.on_train_batch_end(3, {"loss": np.nan})
 
 
-def test_a_fit_does_not_wait_for_each_step():
-    # Keras waits for the losses of a step before it starts the next one, if
-    # there is a callback that it does not take as safe.
-    plain = keras.callbacks.CallbackList([])
-    guarded = keras.callbacks.CallbackList([FiniteLoss()])
-    assert guarded._async_train == plain._async_train
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_fit_waits_for_each_step_only_where_others_train_too(
+    monkeypatch, is_alone
+):
+    # Keras waits for a step before it starts the next one, if there is a
+    # callback that it does not take as safe.
+    if not is_alone:
+        monkeypatch.setattr(backend, "is_alone", lambda model: False)
+    without = keras.callbacks.CallbackList([])  # On TensorFlow it always waits.
+    guarded = keras.callbacks.CallbackList([FiniteLoss(Distance())])
+    assert guarded._async_train == (without._async_train and is_alone)
 
 
 class Batches(keras.utils.PyDataset):
