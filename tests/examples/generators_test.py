@@ -110,7 +110,7 @@ def test_levels_are_those_of_the_mu_law(run_example):
     assert below < 15 / 255 < above
 
 
-@only_on("tensorflow")
+@only_on("jax")
 def test_text(run_example, tmp_path, place, monkeypatch):
     path = tmp_path / "tinyshakespeare.txt.gz"
     path.write_bytes(gzip.compress(b"to be or not to be, " * 40))

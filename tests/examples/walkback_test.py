@@ -102,7 +102,7 @@ def test_images(tmp_path):
     assert {"samples.png", "inpainting.png", "model.keras"} <= names
 
 
-@only_on("tensorflow")
+@only_on("jax")
 def test_images_that_are_trained_are_not_trained_again(tmp_path):
     flags = ["--network=mlp", "--units=8", "--epochs=2", "--num-steps=2"]
     flags += ["--ddpm", "--ddpm-steps=4", "--batch-size=32"]
