@@ -46,7 +46,9 @@ def backend_of(name: str) -> str:
     if name == "docs/guides/export.md":
         return "tensorflow"  # It cannot run what JAX exports of attention.
     # What compiles most, as searches do, on the one that compiles sooner.
-    compiles_much = name.endswith(".md") or ".tuners." in name
+    compiles_much = name.endswith(".md") or any(
+        module in name for module in (".callbacks.", ".models.", ".tuners.")
+    )
     return "jax" if compiles_much else "tensorflow"
 
 
