@@ -88,6 +88,18 @@ def peak_memory(module: str, *arguments) -> dict:
     return measured_apart(module, *arguments)
 
 
+def peaks_of_memory(module: str, names) -> dict:
+    """`peak_memory(module, name)` of each name; prints a table of them."""
+    print("### Peak memory of the process\n")
+    print("| net | peak MB | before MB |\n| --- | ---: | ---: |")
+    found = {}
+    for name in names:
+        found[name] = peak_memory(module, name)
+        peak, before = found[name]["peak_mb"], found[name]["idle_mb"]
+        print(f"| {name} | {peak:.0f} | {before:.0f} |", flush=True)
+    return found
+
+
 def measured_apart(module: str, *arguments, environment=None) -> dict:
     """The JSON that a process `module --measure arguments` prints last.
 

@@ -24,7 +24,7 @@ import argparse
 import pathlib
 from typing import NamedTuple
 
-from examples.benchmarks.measuring import peak_memory
+from examples.benchmarks.measuring import peaks_of_memory
 from examples.benchmarks.measuring import report_peak
 from examples.benchmarks.measuring import table
 from examples.benchmarks.measuring import time_in_turns
@@ -229,15 +229,7 @@ def main() -> None:
         }
         print(table_of_generation(result["generation"]), flush=True)
     if "memory" in arguments.sections:
-        result["memory"] = {}
-        print("### Peak memory of the process\n")
-        print("| net | peak MB | before MB |\n| --- | ---: | ---: |")
-        for net in NETS:
-            found = peak_memory(__spec__.name, net)
-            result["memory"][net] = found
-            print(
-                f"| {net} | {found['peak_mb']:.0f} | {found['idle_mb']:.0f} |"
-            )
+        result["memory"] = peaks_of_memory(__spec__.name, NETS)
     backend = keras.backend.backend()
     path = pathlib.Path(arguments.output) / f"professor_forcing_{backend}.json"
     write_json(path, result)

@@ -14,7 +14,7 @@ Prints tables in Markdown and writes JSON to `--output`.
 import argparse
 import pathlib
 
-from examples.benchmarks.measuring import peak_memory
+from examples.benchmarks.measuring import peaks_of_memory
 from examples.benchmarks.measuring import report_peak
 from examples.benchmarks.measuring import table
 from examples.benchmarks.measuring import time_in_turns
@@ -108,15 +108,7 @@ def main() -> None:
         result["times_as_fast_as_released"] = faster
         result["times_as_slow_as_lstm"] = slower
     if "memory" in arguments.sections:
-        result["memory"] = {}
-        print("### Peak memory of the process\n")
-        print("| net | peak MB | before MB |\n| --- | ---: | ---: |")
-        for net in NETS:
-            found = peak_memory(__spec__.name, net)
-            result["memory"][net] = found
-            print(
-                f"| {net} | {found['peak_mb']:.0f} | {found['idle_mb']:.0f} |"
-            )
+        result["memory"] = peaks_of_memory(__spec__.name, NETS)
     backend = keras.backend.backend()
     path = pathlib.Path(arguments.output) / f"z_forcing_{backend}.json"
     write_json(path, result)

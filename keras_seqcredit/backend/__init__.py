@@ -19,8 +19,8 @@ Every backend module has the same functions:
 - `num_shares(model)`, `check_replicas(model)`: among how many devices a batch
   of the model is shared, and whether they can;
 - `on_processor()`: whether programs run on a processor;
-- `process_index()`, `is_alone(model)`: of this process among those that train
-  together, and whether there are no others;
+- `process_index()`, `process_count()`: of this process among those that train
+  together, and how many they are;
 - `train_in_steps(model, ...)`: a training step that is a loop over steps with a
   loss each, with an update after each or one of their sum;
 - `take_rows(table, indices)` and `add_rows(table, indices, rows)`: gather from
@@ -38,11 +38,11 @@ if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import check_replicas
     from keras_seqcredit.backend.tensorflow import compiled
     from keras_seqcredit.backend.tensorflow import custom_gradient
-    from keras_seqcredit.backend.tensorflow import is_alone
     from keras_seqcredit.backend.tensorflow import num_replicas
     from keras_seqcredit.backend.tensorflow import num_shares
     from keras_seqcredit.backend.tensorflow import on_processor
     from keras_seqcredit.backend.tensorflow import on_rows
+    from keras_seqcredit.backend.tensorflow import process_count
     from keras_seqcredit.backend.tensorflow import process_index
     from keras_seqcredit.backend.tensorflow import read
     from keras_seqcredit.backend.tensorflow import replica_mean
@@ -58,11 +58,11 @@ elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import check_replicas
     from keras_seqcredit.backend.jax import compiled
     from keras_seqcredit.backend.jax import custom_gradient
-    from keras_seqcredit.backend.jax import is_alone
     from keras_seqcredit.backend.jax import num_replicas
     from keras_seqcredit.backend.jax import num_shares
     from keras_seqcredit.backend.jax import on_processor
     from keras_seqcredit.backend.jax import on_rows
+    from keras_seqcredit.backend.jax import process_count
     from keras_seqcredit.backend.jax import process_index
     from keras_seqcredit.backend.jax import read
     from keras_seqcredit.backend.jax import replica_mean
@@ -85,11 +85,11 @@ __all__ = [
     "check_replicas",
     "compiled",
     "custom_gradient",
-    "is_alone",
     "num_replicas",
     "num_shares",
     "on_processor",
     "on_rows",
+    "process_count",
     "process_index",
     "read",
     "replica_mean",

@@ -10,7 +10,7 @@ from keras_seqcredit.backend.canonical_convolutions import (
 )
 
 # Turns of a loop that an accelerator is given at once: it takes longer to start
-# the operations of one than to run them. A processor gains nothing.
+# the operations of one than to run them.
 _TURNS_AT_ONCE = 4
 
 
@@ -290,10 +290,9 @@ def process_index():
     return jax.process_index()
 
 
-def is_alone(model):
-    """Whether no other process trains the model too."""
-    del model
-    return jax.process_count() == 1
+def process_count():
+    """How many processes train together."""
+    return jax.process_count()
 
 
 def num_shares(model):
@@ -302,7 +301,7 @@ def num_shares(model):
     distribution = keras.distribution.distribution()
     if distribution is None:
         return 1
-    return max(1, _batch_shares(distribution) // jax.process_count())
+    return max(1, _batch_shares(distribution) // process_count())
 
 
 def _batch_shares(distribution):

@@ -264,9 +264,9 @@ def process_index():
     return 0  # `MirroredStrategy` is one process.
 
 
-def is_alone(model):
-    """Whether no other process trains the model too."""
-    return model.distribute_strategy.cluster_resolver is None
+def process_count():
+    """How many processes train together."""
+    return 1
 
 
 def num_shares(model):

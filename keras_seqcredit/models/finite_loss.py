@@ -13,17 +13,14 @@ class FiniteLoss(keras.callbacks.Callback):
     """Raises a ValueError that names the epoch and the batch.
 
     With `steps_per_execution` it names the batches of the execution.
-
-    Args:
-        model: The model that is to be trained.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self) -> None:
         super().__init__()
         # Where it is not, Keras waits for a step before it starts the next one,
         # and so does an accelerator. Where it is, batches end in threads and in
         # any order. Processes that train together have to stop together.
-        self.async_safe = backend.is_alone(model)
+        self.async_safe = backend.process_count() == 1
         self._epoch = 0
         self._begun: list[int] = []
         self._ended: dict[int, tuple[int, dict[str, float]]] = {}

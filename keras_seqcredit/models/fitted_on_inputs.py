@@ -20,9 +20,9 @@ class FittedOnInputs:
         y = _or_placeholder(y, kwargs)
         # First: no other callback shall save what a bad batch has left.
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.callbacks.insert(0, FiniteLoss(self))
+            callbacks.callbacks.insert(0, FiniteLoss())
         else:
-            callbacks = [FiniteLoss(self), *keras.tree.flatten(callbacks or [])]
+            callbacks = [FiniteLoss(), *keras.tree.flatten(callbacks or [])]
         return super().fit(x, y, *args, callbacks=callbacks, **kwargs)  # type: ignore[misc]
 
     def evaluate(self, x=None, y=None, *args, **kwargs):

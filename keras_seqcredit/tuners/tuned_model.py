@@ -190,7 +190,7 @@ class TunedModel(keras_tuner.HyperModel):
         if isinstance(model, FittedOnInputs):
             model._build_for(x)  # So that its size is known.
         else:
-            callbacks.insert(0, FiniteLoss(model))
+            callbacks.insert(0, FiniteLoss())
         try:
             with failing_trials():
                 history = model.fit(x, y, callbacks=callbacks, **kwargs)

@@ -9,6 +9,7 @@ import pytest
 
 from examples.benchmarks import professor_forcing as benchmark
 from examples.benchmarks import step_by_step_generation as step_by_step
+from examples.benchmarks.measuring import training
 from tests.gradients import FASTEST
 
 EAGERLY = FASTEST == "eager"
@@ -98,6 +99,16 @@ def test_a_net_that_is_called_step_by_step_is_the_generator():
     )
     assert drawn.shape == (2, 3)
     assert (drawn >= 0).all() and (drawn < SIZES.vocabulary).all()
+
+
+def test_a_call_trains_so_many_steps():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 1), "float32")
+    call = training(model, (x, 2 * x), 3)
+    for calls in (1, 2):
+        call()
+        assert int(model.optimizer.iterations.value) == 3 * calls
 
 
 def test_the_benchmark_runs(monkeypatch, tmp_path, capsys):

@@ -35,7 +35,7 @@ def test_batches_of_one_execution_are_named_together():
 
 
 def test_the_first_of_batches_that_end_in_any_order_is_named():
-    guard = FiniteLoss(Distance())
+    guard = FiniteLoss()
     guard.on_epoch_begin(0)
     for batch in range(4):
         guard.on_train_batch_begin(batch)
@@ -46,17 +46,16 @@ def test_the_first_of_batches_that_end_in_any_order_is_named():
     guard.on_train_batch_end(3, {"loss": np.nan})
 
 
-@pytest.mark.parametrize("is_alone", [True, False])
+@pytest.mark.parametrize("processes", [1, 2])
 def test_a_fit_waits_for_each_step_only_where_others_train_too(
-    monkeypatch, is_alone
+    monkeypatch, processes
 ):
     # Keras waits for a step before it starts the next one, if there is a
     # callback that it does not take as safe.
-    if not is_alone:
-        monkeypatch.setattr(backend, "is_alone", lambda model: False)
+    monkeypatch.setattr(backend, "process_count", lambda: processes)
     without = keras.callbacks.CallbackList([])  # On TensorFlow it always waits.
-    guarded = keras.callbacks.CallbackList([FiniteLoss(Distance())])
-    assert guarded._async_train == (without._async_train and is_alone)
+    guarded = keras.callbacks.CallbackList([FiniteLoss()])
+    assert guarded._async_train == (without._async_train and processes == 1)
 
 
 class Batches(keras.utils.PyDataset):
