@@ -1,26 +1,30 @@
 """Recalls symbols after a long gap: the copying memory problem.
 
-Trains `SABLSTM` with the gradient cut every few steps, on fresh sequences
-without end, and measures on others how many of the symbols it recalls, after
-the gap it was trained on and after longer ones.
+Trains `SABLSTM` on fresh sequences without end, its gradient cut every 5 steps,
+and measures on others how many of the symbols it recalls, after gaps as long as
+those it was trained on, and after shorter and longer ones.
 
 ```bash
-python examples/copying_memory.py --length 30
-python examples/copying_memory.py --length 30 --net truncated
+python examples/copying_memory.py
+python examples/copying_memory.py --net truncated
 ```
 
-The second line trains the same net without attention, which is a plain LSTM
+The second line trains the same network without attention, which is a plain LSTM
 under truncated back-propagation; `full` is a plain LSTM under full
-back-propagation, and `self-attention` that LSTM with causal attention to all
-its past states, from Keras' own layers.
+back-propagation, `dense` the first network with a softmax over all slots, under
+full back-propagation too, and `self-attention` an LSTM followed by causal
+attention to all its past states, from Keras' own layers.
 
-With `--decay-epochs` the learning rate falls to 0 along a cosine: at a constant
-one, a net that has learned to recall after 100 steps may lose it again.
+Each sequence has a gap of its own, of 1 to `--length` steps; `--shortest 100`
+trains on gaps of 100 steps alone. The recall counts as much in the loss as
+`--recall-weight` times the other steps; without the flag every step counts
+alike, as in the paper, and the network needs some thousand steps more to find
+out when to recall. `--read-into state` is the paper's form.
 
 A run that was interrupted goes on where it stopped when the same command is
 given again, and a finished one does with more `--epochs`. `--logdir` gets logs
-and attention maps for TensorBoard, the figures of each epoch, the trained
-model, and `result.json`.
+and views for TensorBoard, the figures of each epoch, the trained model, a
+picture of what it reads, and `result.json`.
 
 References:
     - Ke et al., "Sparse Attentive Backtracking: Temporal Credit Assignment
@@ -28,37 +32,24 @@ References:
 """
 
 import argparse
-import csv
 import math
 import pathlib
-import statistics
-import time
 
 import common
 
 common.select_backend()
 
 import keras  # noqa: E402
+import nets  # noqa: E402
+import numpy as np  # noqa: E402
+import streams  # noqa: E402
 
 from keras_seqcredit import callbacks  # noqa: E402
 from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 
-NETS = ("sab", "truncated", "full", "self-attention")
 NUM_SYMBOLS = 10
 VOCABULARY = 8
-# What may change between an interrupted run and the one that goes on with it.
-FREE_SETTINGS = ("epochs", "evaluate_lengths", "evaluate_sequences")
-
-
-def positive(text):
-    """Reads a positive integer."""
-    if int(text) < 1:
-        raise ValueError
-    return int(text)
-
-
-positive.__name__ = "positive integer"  # For the messages of argparse.
 
 
 def parse_arguments(argv=None):
@@ -69,313 +60,295 @@ def parse_arguments(argv=None):
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--length", type=positive, default=30, help="steps of the gap, T")
     add(
-        "--k-trunc",
-        type=positive,
-        default=5,
-        help="steps between gradient cuts",
+        "--length",
+        type=nets.positive,
+        default=100,
+        help="longest gap to train on, T",
     )
-    add("--k-top", type=int, default=5, help="states that a step reads")
     add(
-        "--k-att",
-        type=positive,
+        "--shortest",
+        type=nets.positive,
         default=1,
-        help="every k-th state is remembered",
+        help="shortest gap to train on",
     )
     add(
-        "--attention",
-        choices=("additive", "dot", "concat"),
-        default="additive",
-        help="score of a remembered state",
+        "--recall-weight",
+        type=nets.non_negative,
+        default=5.0,
+        help="weight of the mean loss of the recall against that of the other "
+        "steps; 0 is the plain mean over all steps",
     )
-    add(
-        "--memory-content",
-        choices=("state", "provisional"),
-        default="provisional",
-        help="whether states are remembered after or before attention",
-    )
-    add(
-        "--net",
-        choices=NETS,
-        default="sab",
-        help="the net, or one to compare it with",
-    )
-    add("--units", type=positive, default=64, help="units of the LSTM")
-    add("--batch-size", type=positive, default=64, help="sequences a step")
-    add("--learning-rate", type=float, default=2e-3, help="of Adam")
-    add("--steps-per-epoch", type=positive, default=200, help="training steps")
-    add("--epochs", type=positive, default=20, help="epochs in all")
-    add(
-        "--decay-epochs",
-        type=positive,
-        help="epochs after which the learning rate is 0; without, it stays",
-    )
-    add("--seed", type=int, default=0, help="of weights and data")
     add(
         "--evaluate-lengths",
-        type=positive,
+        type=nets.positive,
         nargs="*",
-        default=[],
-        help="gaps to evaluate on, besides the one of training",
+        default=[10, 30, 60, 200, 300],
+        help="gaps to evaluate on, besides the longest of training",
     )
-    add(
-        "--evaluate-sequences",
-        type=positive,
-        default=2048,
-        help="fresh sequences to evaluate on, for each gap",
-    )
-    add(
-        "--jit",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="compile the whole training step with XLA",
-    )
-    add(
-        "--resume",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="go on with an interrupted run",
-    )
-    add(
-        "--logdir",
-        type=pathlib.Path,
-        help="folder for logs and results (default: one for each run, in "
-        "logs/copying_memory)",
-    )
-    common.add_backend_argument(parser)
-    arguments = parser.parse_args(argv)
-    for name in ("k_top", "seed", "learning_rate"):
-        if getattr(arguments, name) < 0:
-            flag = name.replace("_", "-")
-            parser.error(f"argument --{flag}: expected no negative number")
-    if arguments.net == "truncated":
-        arguments.k_top = 0
+    nets.add_arguments(parser)
+    streams.add_arguments(parser, learning_rate=6e-3, epochs=16)
+    arguments = streams.parse(parser, argv)
+    if arguments.shortest > arguments.length:
+        parser.error(
+            "argument --shortest: expected at most --length "
+            f"{arguments.length}, received {arguments.shortest}"
+        )
     if arguments.logdir is None:
         arguments.logdir = pathlib.Path(
-            "logs/copying_memory",
-            f"{arguments.net}-length{arguments.length}-trunc{arguments.k_trunc}"
+            "runs/copying_memory",
+            f"{arguments.net}-{arguments.read_into}-length{arguments.length}"
+            f"-shortest{arguments.shortest}-trunc{arguments.k_trunc}"
             f"-seed{arguments.seed}",
         )
     return arguments
 
 
 def build_model(arguments):
-    """Makes a net of one recurrent layer with a softmax on every step."""
+    """Makes a network of one recurrent layer, with logits at every step."""
     inputs = keras.Input((None, VOCABULARY + 2))
-    if arguments.net in ("sab", "truncated"):
-        states = layers.SABLSTM(
-            arguments.units,
-            k_top=arguments.k_top,
-            k_att=arguments.k_att,
-            k_trunc=arguments.k_trunc,
-            attention=arguments.attention,
-            memory_content=arguments.memory_content,
-            return_sequences=True,
-            name="sab",
-        )(inputs)
-    else:
-        states = keras.layers.LSTM(
-            arguments.units, return_sequences=True, use_cudnn=False
-        )(inputs)
-    if arguments.net == "self-attention":
-        found = keras.layers.MultiHeadAttention(1, arguments.units)(
-            states, states, use_causal_mask=True
-        )
-        states = keras.layers.Concatenate()([states, found])
-    outputs = keras.layers.Dense(VOCABULARY + 1, activation="softmax")(states)
-    model = keras.Model(inputs, outputs)
-    rate = arguments.learning_rate
-    if arguments.decay_epochs:
-        rate = keras.optimizers.schedules.CosineDecay(
-            rate, arguments.decay_epochs * arguments.steps_per_epoch
-        )
+    states = nets.recurrent(arguments, inputs)
+    model = keras.Model(inputs, keras.layers.Dense(VOCABULARY + 1)(states))
     model.compile(
-        keras.optimizers.Adam(rate, global_clipnorm=1.0),
-        "sparse_categorical_crossentropy",
+        streams.optimizer(arguments),
+        # Of logits: a softmax that saturates in float32 would learn no more.
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[recall_accuracy, recall_cross_entropy],
         jit_compile=arguments.jit,
     )
     return model
 
 
-# The steps before the recall are blank, and count in the loss alone.
+# Blanks are 0, and count in the loss alone.
 def recall_accuracy(y_true, y_pred):
-    """Tells which of the symbols are recalled."""
-    return keras.metrics.sparse_categorical_accuracy(
-        y_true[:, -NUM_SYMBOLS:], y_pred[:, -NUM_SYMBOLS:]
-    )
+    """Share of the symbols that are recalled, for each sequence."""
+    right = keras.metrics.sparse_categorical_accuracy(y_true, y_pred)
+    return _mean_of_recall(y_true, right)
 
 
 def recall_cross_entropy(y_true, y_pred):
-    """Measures the cross-entropy of each symbol that is to be recalled."""
-    return keras.losses.sparse_categorical_crossentropy(
-        y_true[:, -NUM_SYMBOLS:], y_pred[:, -NUM_SYMBOLS:]
+    """Cross-entropy of a symbol to recall, for each sequence."""
+    found = keras.losses.sparse_categorical_crossentropy(
+        y_true, y_pred, from_logits=True
     )
+    return _mean_of_recall(y_true, found)
 
 
-class StepTime(keras.callbacks.Callback):
-    """Adds `seconds_per_step` to the figures of an epoch."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-        self.steps = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.steps = batch + 1
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds = time.perf_counter() - self.start
-        logs["seconds_per_step"] = seconds / max(self.steps, 1)
+def _mean_of_recall(y_true, values):
+    recall = keras.ops.cast(y_true > 0, values.dtype)
+    return keras.ops.sum(recall * values, axis=-1) / NUM_SYMBOLS
 
 
-def train(arguments, model):
-    """Trains, and returns the figures of all epochs, those before included."""
-    backup = keras.callbacks.BackupAndRestore(
-        str(arguments.logdir / "backup"),
-        double_checkpoint=True,
-        delete_checkpoint=False,
-    )
-    # `fit` restores too, but the stream must know the epoch before.
-    backup.set_model(model)
-    backup.on_train_begin()
-    initial_epoch = int(model.optimizer.iterations) // arguments.steps_per_epoch
-    if initial_epoch:
-        print(f"Going on after epoch {initial_epoch}.")
-    history = arguments.logdir / "history.csv"
-    if initial_epoch < arguments.epochs:
-        model.fit(
-            datasets.copying_memory_stream(
-                arguments.batch_size,
-                arguments.length,
-                NUM_SYMBOLS,
-                VOCABULARY,
-                one_hot=True,
-                batches_per_epoch=arguments.steps_per_epoch,
-                seed=arguments.seed,
-                initial_epoch=initial_epoch,
-            ),
-            initial_epoch=initial_epoch,
-            epochs=arguments.epochs,
-            shuffle=False,
-            callbacks=[
-                keras.callbacks.TerminateOnNaN(raise_error=True),
-                StepTime(),
-                keras.callbacks.CSVLogger(
-                    str(history), append=initial_epoch > 0
-                ),
-                *common.tensorboard(arguments.logdir),
-                *attention_maps(arguments),
-                backup,
-            ],
-        )
-    return initial_epoch, read_history(history)
+class Stream(keras.utils.PyDataset):
+    """Fresh sequences, one-hot, with the weight of each step in the loss."""
 
-
-def attention_maps(arguments):
-    """Returns the callback that draws what the net reads, if it attends."""
-    if arguments.net != "sab":
-        return []
-    x, _ = datasets.copying_memory(
-        1, arguments.length, NUM_SYMBOLS, VOCABULARY, one_hot=True, seed=0
-    )
-    return [callbacks.AttentionMap(x, arguments.logdir, frequency=5)]
-
-
-def read_history(path):
-    """Reads the figures of each epoch, the last of those logged twice."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = {
-            row["epoch"]: {
-                name: float(value)
-                for name, value in row.items()
-                if not name.startswith("val_")
-            }
-            for row in csv.DictReader(file)
-        }
-    return list(rows.values())
-
-
-def evaluate(arguments, model, length):
-    """Measures the model on sequences that training has not drawn."""
-    batches = math.ceil(arguments.evaluate_sequences / arguments.batch_size)
-    figures = model.evaluate(
-        datasets.copying_memory_stream(
+    def __init__(self, arguments, batches, seed, initial_epoch=0):
+        super().__init__()
+        shortest, longest = arguments.shortest, arguments.length
+        self.sequences = datasets.copying_memory_stream(
             arguments.batch_size,
-            length,
+            longest if shortest == longest else (shortest, longest),
             NUM_SYMBOLS,
             VOCABULARY,
             one_hot=True,
             batches_per_epoch=batches,
-            seed=arguments.seed + 1_000_000,
-        ),
+            seed=seed,
+            initial_epoch=initial_epoch,
+        )
+        self.recall_weight = arguments.recall_weight
+
+    def __len__(self):
+        return len(self.sequences)
+
+    def __getitem__(self, index):
+        x, y, *real = self.sequences[index]
+        real = real[0] if real else np.ones(y.shape, "float32")
+        return x, y, step_weights(y, real, self.recall_weight)
+
+    def on_epoch_end(self):
+        self.sequences.on_epoch_end()
+
+
+def step_weights(y, real, recall_weight):
+    """Weights of steps; those of a sequence sum to the number of steps."""
+    if not recall_weight:
+        parts = real / real.sum(axis=1, keepdims=True)
+    else:
+        other = real * (y == 0)
+        parts = recall_weight * (y > 0) / NUM_SYMBOLS
+        parts = parts + other / other.sum(axis=1, keepdims=True)
+        parts = parts / (1 + recall_weight)
+    return (y.shape[1] * parts).astype("float32")
+
+
+def views(arguments):
+    """Callbacks that draw what the network reads and how far credit goes."""
+    if not arguments.views:
+        return []
+    x, y = datasets.copying_memory(
+        4, arguments.length, NUM_SYMBOLS, VOCABULARY, one_hot=True, seed=0
+    )
+    frequency = max(1, arguments.epochs // 4)
+    found = [
+        callbacks.CreditAssignment(
+            x, y, arguments.logdir, layer=None, frequency=frequency
+        )
+    ]
+    if arguments.net == "sab":
+        found.append(
+            callbacks.AttentionMap(x, arguments.logdir, frequency=frequency)
+        )
+    return found
+
+
+def make_reader(arguments, model):
+    """The recurrent layer, telling what it reads; None if it has no list."""
+    if arguments.net != "sab":
+        return None
+    layer = model.get_layer("sab")
+    reader = layers.SABLSTM.from_config(
+        {**layer.get_config(), "return_attention": True}
+    )
+    inputs = keras.Input((None, VOCABULARY + 2))
+    outputs = reader(inputs)[1:]
+    reader.set_weights(layer.get_weights())
+    return keras.Model(inputs, outputs)
+
+
+def evaluate(arguments, model, reader, length):
+    """Measures the model on sequences that training has not drawn."""
+    # Attention to a long past takes long.
+    sequences = arguments.evaluate_sequences
+    if length > 500:
+        sequences = min(sequences, 128)
+    x, y = datasets.copying_memory(
+        sequences,
+        length,
+        NUM_SYMBOLS,
+        VOCABULARY,
+        one_hot=True,
+        seed=arguments.seed + 1_000_000,
+    )
+    # All that are not longer than those of training are one program.
+    missing = max(0, arguments.length - length)
+    x_padded = np.pad(x, [(0, 0), (0, missing), (0, 0)])
+    y_padded = np.pad(y, [(0, 0), (0, missing)])
+    figures = model.evaluate(
+        x_padded,
+        y_padded,
+        batch_size=arguments.batch_size,
         return_dict=True,
         verbose=0,
     )
-    return {
+    result = {
         "length": length,
-        "sequences": batches * arguments.batch_size,
+        "sequences": sequences,
         "accuracy": figures["recall_accuracy"],
         "cross_entropy": figures["recall_cross_entropy"],
-        "loss_on_all_steps": figures["loss"],
     }
+    if reader is not None:
+        slots, weights = reader.predict(x_padded[:64], verbose=0)
+        result["weight_on_true_slot"] = weight_on_true_slot(
+            slots, weights, length, arguments.k_att
+        )
+    return result
+
+
+def weight_on_true_slot(slots, weights, length, k_att):
+    """Mean share of a recalling step's reads that its own symbol has."""
+    recall = slice(length + NUM_SYMBOLS, length + 2 * NUM_SYMBOLS)
+    slots, weights = slots[:, recall], weights[:, recall]
+    # Slot 0 is the initial state.
+    true = np.arange(NUM_SYMBOLS) // k_att + 1
+    share = np.where(slots == true[None, :, None], weights, 0).sum(axis=-1)
+    return float(share.mean())
+
+
+def draw(arguments, reader):
+    """Pictures what the network reads in one sequence."""
+    from keras_seqcredit import utils
+
+    x, _ = datasets.copying_memory(
+        1, arguments.length, NUM_SYMBOLS, VOCABULARY, one_hot=True, seed=0
+    )
+    slots, weights = reader.predict(x, verbose=0)
+    path = arguments.logdir / "attention.png"
+    utils.plot_attention(
+        slots[0],
+        weights[0],
+        k_att=arguments.k_att,
+        title=f"Recall after a gap of {arguments.length} steps",
+        path=path,
+    )
+    return path
+
+
+def steps_to(history, accuracy, steps_per_epoch):
+    """Steps after the first epoch whose sequences were recalled so well."""
+    for row in history:
+        if row["recall_accuracy"] >= accuracy:
+            return (int(row["epoch"]) + 1) * steps_per_epoch
+    return None
 
 
 def main():
     """Trains, evaluates, and writes the result."""
     arguments = parse_arguments()
-    settings = {
-        name: value
-        for name, value in vars(arguments).items()
-        if name not in ("logdir", "resume")
-    }
+    settings = streams.settings_of(arguments)
     common.check_settings(
-        arguments.logdir, settings, arguments.resume, FREE_SETTINGS
+        arguments.logdir, settings, arguments.resume, streams.FREE_SETTINGS
     )
     keras.utils.set_random_seed(arguments.seed)
     model = build_model(arguments)
-    initial_epoch, history = train(arguments, model)
+    trained = streams.train(
+        arguments,
+        model,
+        lambda initial_epoch: Stream(
+            arguments, arguments.steps_per_epoch, arguments.seed, initial_epoch
+        ),
+        views(arguments),
+    )
     model.save(arguments.logdir / "model.keras")
+    reader = make_reader(arguments, model)
+    if reader is not None:
+        print(f"\nPicture: {draw(arguments, reader)}")
 
-    lengths = dict.fromkeys([arguments.length, *arguments.evaluate_lengths])
     evaluation = []
-    print(f"\n{'length':>8} {'accuracy':>10} {'cross-entropy':>14}")
-    for length in lengths:
-        figures = evaluate(arguments, model, length)
+    print("\n| T | recalled | cross-entropy | weight on the true slot |")
+    print("| ---: | ---: | ---: | ---: |")
+    for length in sorted({arguments.length, *arguments.evaluate_lengths}):
+        figures = evaluate(arguments, model, reader, length)
         evaluation.append(figures)
+        share = figures.get("weight_on_true_slot")
         print(
-            f"{length:>8} {figures['accuracy']:>10.4f} "
-            f"{figures['cross_entropy']:>14.4f}",
+            f"| {length} | {figures['accuracy']:.2%} "
+            f"| {figures['cross_entropy']:.4f} "
+            f"| {'' if share is None else f'{share:.2f}'} |",
             flush=True,
         )
-    print(
-        f"  chance {1 / VOCABULARY:>10.4f} {math.log(VOCABULARY):>14.4f}",
-    )
+    print(f"| chance | {1 / VOCABULARY:.2%} | {math.log(VOCABULARY):.4f} | |")
     path = arguments.logdir / "result.json"
-    # The first epoch holds the compilation.
-    times = [row["seconds_per_step"] for row in history]
     common.write_json(
         path,
         {
             "task": "copying memory",
             "settings": settings,
-            "optimizer": "Adam, gradient norm clipped at 1",
             "num_symbols": NUM_SYMBOLS,
             "vocabulary": VOCABULARY,
-            "parameters": model.count_params(),
-            "initial_epoch": initial_epoch,
-            "steps": int(model.optimizer.iterations),
-            "seconds_per_step": statistics.median(times[1:] or times),
             "chance": {
                 "accuracy": 1 / VOCABULARY,
                 "cross_entropy": math.log(VOCABULARY),
             },
+            "steps_to_99_percent": steps_to(
+                trained["history"], 0.99, arguments.steps_per_epoch
+            ),
             "evaluation": evaluation,
-            "history": history,
+            **trained,
             "machine": common.describe_machine(),
         },
     )
-    print(f"\nWritten to {path}")
+    print(f"\nFigures: {path}")
+    print(f"Logs:    tensorboard --logdir {arguments.logdir}")
 
 
 if __name__ == "__main__":

@@ -13,18 +13,8 @@ from keras import ops
 from keras_seqcredit.layers.cell_function import state_sizes
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
 
-_OF_SPARSE_ATTENTION = (
-    "k_top",
-    "k_att",
-    "k_trunc",
-    "attention",
-    "attention_units",
-    "memory_size",
-    "memory_content",
-    "return_summary",
-    "return_attention",
-    "return_memory",
-)
+# Of a layer's configuration, what a perturbed one has of its own.
+_OWN = ("cell", "name", "stateful", "trainable", "unroll")
 
 
 def is_recurrent(layer: Any) -> bool:
@@ -50,19 +40,15 @@ class PerturbedRNN(keras.layers.Layer):
     def __init__(self, layer: Any) -> None:
         super().__init__(name=f"{layer.name}_perturbed", dtype="float32")
         cell = _PerturbedCell(layer.cell)
+        is_sparse = isinstance(layer, SparseAttentiveRNN)
+        base = SparseAttentiveRNN if is_sparse else keras.layers.RNN
+        # Not the subclass's: that has the arguments of its cell.
         settings = {
-            name: getattr(layer, name)
-            for name in (
-                "return_sequences",
-                "return_state",
-                "go_backwards",
-                "zero_output_for_mask",
-            )
+            name: value
+            for name, value in base.get_config(layer).items()
+            if name not in _OWN
         }
-        settings["dtype"] = layer.dtype_policy
-        if isinstance(layer, SparseAttentiveRNN):
-            for name in _OF_SPARSE_ATTENTION:
-                settings[name] = getattr(layer, name)
+        if is_sparse:
             # As quickly as what it is a part of.
             settings["jit_compile"] = False
             self._rnn: Any = SparseAttentiveRNN(cell, **settings)

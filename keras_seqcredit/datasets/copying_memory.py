@@ -10,12 +10,12 @@ from keras_seqcredit.checks import check_integer
 
 def copying_memory(
     num_samples: int,
-    length: int = 100,
+    length: int | tuple[int, int] = 100,
     num_symbols: int = 10,
     vocabulary: int = 8,
     one_hot: bool = False,
     seed: int | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     """Generates the copying memory problem: recall symbols after a long gap.
 
     A sequence is `num_symbols` random symbols, `length - 1` blanks, a marker,
@@ -35,7 +35,9 @@ def copying_memory(
     Args:
         num_samples: Integer, the number of sequences.
         length: Integer, the number of steps from the last symbol to the
-            marker. Defaults to `100`.
+            marker, or a pair `(shortest, longest)`: each sequence draws its
+            own, uniformly, and is padded with blanks to the longest. Defaults
+            to `100`.
         num_symbols: Integer, the number of symbols to recall. Defaults to
             `10`.
         vocabulary: Integer, the number of different symbols. Defaults to `8`.
@@ -51,8 +53,13 @@ def copying_memory(
             `(num_samples, steps, vocabulary + 2)`.
         - `y`: int32, shape `(num_samples, steps)`.
 
+        Where `length` is a pair, `(x, y, sample_weight)`, with `steps` those
+        of the longest, and `sample_weight` float32, `(num_samples, steps)`:
+        1, and 0 where a step is padding.
+
     Raises:
-        ValueError: if an argument is not an integer or is too small.
+        ValueError: if an argument is not an integer or is too small, or the
+            pair has its longest first.
 
     Example:
 
@@ -82,7 +89,7 @@ def copying_memory(
 
 def copying_memory_stream(
     batch_size: int,
-    length: int = 100,
+    length: int | tuple[int, int] = 100,
     num_symbols: int = 10,
     vocabulary: int = 8,
     one_hot: bool = False,
@@ -102,7 +109,9 @@ def copying_memory_stream(
     Args:
         batch_size: Integer, the number of sequences of a batch.
         length: Integer, the number of steps from the last symbol to the
-            marker. Defaults to `100`.
+            marker, or a pair `(shortest, longest)`: each sequence draws its
+            own, uniformly, and is padded with blanks to the longest. Defaults
+            to `100`.
         num_symbols: Integer, the number of symbols to recall. Defaults to
             `10`.
         vocabulary: Integer, the number of different symbols. Defaults to `8`.
@@ -114,11 +123,12 @@ def copying_memory_stream(
             to `0`.
 
     Returns:
-        A `keras.utils.PyDataset` of batches `(x, y)`, shaped as those of
-        `copying_memory`.
+        A `keras.utils.PyDataset` of batches `(x, y)`, or `(x, y,
+        sample_weight)`, shaped as those of `copying_memory`.
 
     Raises:
-        ValueError: if an argument is not an integer or is too small.
+        ValueError: if an argument is not an integer or is too small, or the
+            pair `length` has its longest first.
 
     Example:
 
@@ -172,7 +182,7 @@ class _CopyingMemoryStream(keras.utils.PyDataset):
 
     def __init__(
         self,
-        problem: tuple[int, int, int, bool],
+        problem: tuple[tuple[int, int] | int, int, int, bool],
         batch_size: int,
         batches_per_epoch: int,
         seed: int | None,
@@ -190,7 +200,7 @@ class _CopyingMemoryStream(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self.batches_per_epoch
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng([self.seed, self.epoch, index])
         return _sample(rng, self.batch_size, *self.problem)
 
@@ -202,28 +212,55 @@ class _CopyingMemoryStream(keras.utils.PyDataset):
 
 def _check_problem(
     length: Any, num_symbols: Any, vocabulary: Any
-) -> tuple[int, int, int]:
+) -> tuple[tuple[int, int] | int, int, int]:
     return (
-        check_integer("length", length),
+        _check_length(length),
         check_integer("num_symbols", num_symbols),
         check_integer("vocabulary", vocabulary),
     )
 
 
+def _check_length(length: Any) -> tuple[int, int] | int:
+    if not isinstance(length, (tuple, list)):
+        return check_integer("length", length)
+    if len(length) != 2:
+        raise ValueError(
+            "Expected `length` to be an integer or a pair `(shortest, "
+            f"longest)`. Received: length={length!r}"
+        )
+    shortest, longest = (check_integer("length", n) for n in length)
+    if shortest > longest:
+        raise ValueError(
+            "Expected the pair `length` to have the shortest first. "
+            f"Received: length={length!r}"
+        )
+    return shortest, longest
+
+
 def _sample(
     rng: np.random.Generator,
     num_samples: int,
-    length: int,
+    length: tuple[int, int] | int,
     num_symbols: int,
     vocabulary: int,
     one_hot: bool,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     symbols = rng.integers(1, vocabulary + 1, (num_samples, num_symbols))
-    x = np.zeros((num_samples, length + 2 * num_symbols), dtype="int32")
+    if isinstance(length, tuple):
+        shortest, longest = length
+        lengths = rng.integers(shortest, longest + 1, (num_samples, 1))
+    else:
+        longest = length
+        lengths = np.full((num_samples, 1), length)
+    x = np.zeros((num_samples, longest + 2 * num_symbols), dtype="int32")
     y = np.zeros_like(x)
     x[:, :num_symbols] = symbols
-    x[:, num_symbols + length - 1] = vocabulary + 1
-    y[:, -num_symbols:] = symbols
+    recall = num_symbols + lengths + np.arange(num_symbols)
+    np.put_along_axis(x, recall[:, :1] - 1, vocabulary + 1, axis=1)
+    np.put_along_axis(y, recall, symbols, axis=1)
+    weights = np.arange(x.shape[1]) < lengths + 2 * num_symbols
     if one_hot:
         x = np.eye(vocabulary + 2, dtype="float32")[x]
+    if isinstance(length, tuple):
+        return x, y, weights.astype("float32")
     return x, y

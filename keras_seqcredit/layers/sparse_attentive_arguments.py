@@ -6,6 +6,7 @@ from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.cell_function import state_sizes
+from keras_seqcredit.ops.recurrence import READS_INTO
 from keras_seqcredit.ops.sparse_attention import SCORES
 
 MEMORY_CONTENTS = ("state", "provisional")
@@ -13,33 +14,40 @@ MEMORY_CONTENTS = ("state", "provisional")
 
 def check_arguments(layer, unroll: bool) -> None:
     """Raises a ValueError for arguments that make no sense together."""
-    check_integer("k_top", layer.k_top, minimum=0)
+    check_integer("k_top", layer.k_top, minimum=0, optional=True)
     check_integer("k_att", layer.k_att)
     check_integer("k_trunc", layer.k_trunc, optional=True)
     check_integer("attention_units", layer.attention_units, optional=True)
     check_integer("memory_size", layer.memory_size, optional=True)
     check_choice("attention", layer.attention, tuple(SCORES))
     check_choice("memory_content", layer.memory_content, MEMORY_CONTENTS)
+    check_choice("read_into", layer.read_into, READS_INTO)
     check_choice("jit_compile", layer.jit_compile, ("auto", True, False))
     if unroll:
         raise ValueError(
             "The recurrence always runs as one loop. Expected `unroll=False`. "
             "Received: unroll=True"
         )
-    if layer.memory_size is not None and layer.k_top > layer.memory_size:
+    if layer.memory_size is not None and (layer.k_top or 0) > layer.memory_size:
         raise ValueError(
             "A step cannot read more slots than the memory holds. Expected "
             "`k_top <= memory_size`. Received: "
             f"k_top={layer.k_top}, memory_size={layer.memory_size}"
         )
-    if layer.stateful and layer.k_top and layer.memory_size is None:
+    if layer.stateful and layer.k_top != 0 and layer.memory_size is None:
         raise ValueError(
             "With `stateful=True` the memory is carried over without end and "
             "needs a bound. Expected `memory_size` to be a positive integer. "
             "Received: memory_size=None"
         )
+    if layer.return_attention and layer.k_top is None:
+        raise ValueError(
+            "With `k_top=None` each step reads all slots, and there is no "
+            "short list of them to return. Expected `return_attention=False` "
+            "or an integer `k_top`. Received: return_attention=True, k_top=None"
+        )
     for name in ("return_attention", "return_memory"):
-        if getattr(layer, name) and not layer.k_top:
+        if getattr(layer, name) and layer.k_top == 0:
             raise ValueError(
                 f"Without attention there is nothing to return: `{name}=True` "
                 "needs `k_top` to be at least 1. Received: k_top=0"
@@ -84,7 +92,7 @@ def check_state(layer, initial_state, batch_size=None) -> list:
     state = tree.flatten(initial_state)
     sizes = state_sizes(layer.cell)
     lengths = [len(sizes), len(sizes) + 1]
-    if layer.k_top:
+    if layer.k_top != 0:
         lengths = [len(sizes) + extra for extra in (0, 2, 3, 4)]
     if len(state) not in lengths:
         raise ValueError(
@@ -92,7 +100,7 @@ def check_state(layer, initial_state, batch_size=None) -> list:
             f"Expected {len(sizes)} states of the cell, of sizes {sizes}"
             + (
                 ", and optionally `(memory, memory_mask)`"
-                if layer.k_top
+                if layer.k_top != 0
                 else ""
             )
             + f". Received: {len(state)} tensors of shapes "
@@ -100,7 +108,7 @@ def check_state(layer, initial_state, batch_size=None) -> list:
         )
     for x, size in zip(state, sizes, strict=False):
         _check_shape(layer, "a state", x, (batch_size, size))
-    if layer.k_top and len(state) > len(sizes):
+    if layer.k_top != 0 and len(state) > len(sizes):
         memory, memory_mask = state[len(sizes) : len(sizes) + 2]
         _check_shape(layer, "memory", memory, (batch_size, None, sizes[0]))
         _check_shape(layer, "memory_mask", memory_mask, memory.shape[:2])

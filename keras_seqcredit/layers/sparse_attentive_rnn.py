@@ -19,7 +19,9 @@ from keras_seqcredit.ops.recurrence import Constants
 from keras_seqcredit.ops.recurrence import Operands
 from keras_seqcredit.ops.recurrence import Outputs
 from keras_seqcredit.ops.recurrence import Settings
+from keras_seqcredit.ops.recurrence import hidden_states
 from keras_seqcredit.ops.recurrence import infinite_to_nan
+from keras_seqcredit.ops.recurrence import join
 from keras_seqcredit.ops.sparse_attention import attend
 from keras_seqcredit.ops.sparse_recurrence import final_memory
 from keras_seqcredit.ops.sparse_recurrence import repeated_recurrence
@@ -146,13 +148,14 @@ class SparseAttentiveRNN(keras.layers.RNN):
     def __init__(
         self,
         cell,
-        k_top: int = 5,
+        k_top: int | None = 5,
         k_att: int = 1,
         k_trunc: int | None = None,
         attention: str = "additive",
         attention_units: int | None = None,
         memory_size: int | None = None,
         memory_content: str = "state",
+        read_into: str = "state",
         return_summary: bool = False,
         return_attention: bool = False,
         return_memory: bool = False,
@@ -173,6 +176,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         self.attention_units = attention_units
         self.memory_size = memory_size
         self.memory_content = memory_content
+        self.read_into = read_into
         self.return_summary = return_summary
         self.return_attention = return_attention
         self.return_memory = return_memory
@@ -190,7 +194,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self._sizes = state_sizes(self.cell)
         self._score: Any = None
-        if k_top:
+        if self._attends:
             # Assigned after the cell, so that its weights follow the cell's.
             self._score = ScoreWeights(
                 attention,
@@ -201,6 +205,10 @@ class SparseAttentiveRNN(keras.layers.RNN):
                 dtype=self.dtype_policy,
                 name="attention",
             )
+
+    @property
+    def _attends(self) -> bool:
+        return self.k_top != 0
 
     @property
     def memory_kernel(self):
@@ -283,14 +291,14 @@ class SparseAttentiveRNN(keras.layers.RNN):
             ValueError: if neither the layer nor the call has a `memory_size`.
         """
         slots = memory_size or self.memory_size
-        if self.k_top and slots is None:
+        if self._attends and slots is None:
             raise ValueError(
                 "A state for streaming needs a memory of fixed size. Expected "
                 "`memory_size`, here or when the layer is made. Received: "
                 f"memory_size={memory_size}, layer.memory_size=None"
             )
         state = self._first_state(batch_size, slots)
-        if self.k_top:
+        if self._attends:
             state += self._cached(state[-3])
         return state
 
@@ -298,7 +306,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         """The cell's states, memory, memory mask and time at the start."""
         states = self._cell_states(batch_size)
         time = ops.zeros((), "int32")
-        if not self.k_top:
+        if not self._attends:
             return [*states, time]
         memory = ops.zeros_like(states[0])[:, None]
         memory = ops.repeat(memory, slots - 1, axis=1)
@@ -345,7 +353,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         states = outputs.states[: len(self._sizes)]
         final = [state[-1] for state in states]
         memory: Any = ()
-        if self.return_memory or (self.stateful and self.k_top):
+        if self.return_memory or (self.stateful and self._attends):
             memory = final_memory(settings, operands, constants, outputs)
         if self.stateful:
             time = self.states[-1] + ops.shape(sequences)[1]
@@ -354,7 +362,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
             ):
                 variable.assign(ops.cast(value, variable.dtype))
 
-        results = [self._output(outputs, constants.mask)]
+        results = [self._output(settings, outputs, constants.mask)]
         if self.return_state:
             results += final
         if self.return_memory:
@@ -377,8 +385,8 @@ class SparseAttentiveRNN(keras.layers.RNN):
         results = tuple(ops.zeros(shape, dtype) for shape, dtype in specs)
         return results[0] if len(results) == 1 else results
 
-    def _output(self, outputs, mask: Any):
-        parts = [outputs.states[0]]
+    def _output(self, settings, outputs, mask: Any):
+        parts = [hidden_states(settings, outputs)]
         if self.return_summary:
             parts.append(outputs.states[-1])
         if not self.return_sequences:
@@ -417,7 +425,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
             cell = GatedCell(self.cell)
         operands = Operands(
             cell.operands,
-            self._score.prepared() if self.k_top else (),
+            self._score.prepared() if self._attends else (),
             inputs,
             states,
             memory,
@@ -442,7 +450,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
             for state in initial_state[:num_states]
         ]
         rest = initial_state[num_states:]
-        if not self.k_top:
+        if not self._attends:
             return states, (), (), rest[0] if rest else ()
         if not rest:
             memory = states[0][:, None]
@@ -453,17 +461,23 @@ class SparseAttentiveRNN(keras.layers.RNN):
         return states, memory, occupied, rest[2] if len(rest) > 2 else ()
 
     def _settings(self, cell) -> Settings:
+        into_output = self._attends and self.read_into == "output"
         return Settings(
             cell,
-            self._score.score if self.k_top else None,
-            self.k_top,
-            self.k_att,
-            self.k_trunc,
-            self.memory_content == "provisional" and self.k_top > 0,
-            self.memory_size,
-            self.return_summary,
-            cell.linear,
-            not self.jit_compile and keras.backend.backend() == "tensorflow",
+            score=self._score.score if self._attends else None,
+            k_top=self.k_top,
+            k_att=self.k_att,
+            k_trunc=self.k_trunc,
+            read_into=self.read_into,
+            remember_provisional=(
+                self._attends and self.memory_content == "provisional"
+            ),
+            memory_size=self.memory_size,
+            keep_summary=self.return_summary or into_output,
+            linear=cell.linear,
+            without_xla=(
+                not self.jit_compile and keras.backend.backend() == "tensorflow"
+            ),
         )
 
     def step(self, inputs: Tensor, state: list) -> tuple[Tensor, list]:
@@ -486,11 +500,12 @@ class SparseAttentiveRNN(keras.layers.RNN):
         if not self.built:
             self.build((inputs.shape[0], None, inputs.shape[-1]))
         cell = CellFunction(self.cell, training=False)
+        settings = self._settings(cell)
         num_states = len(self._sizes)
         state = check_state(self, state, inputs.shape[0])
         states, rest = state[:num_states], state[num_states:]
         states = cell(cell.operands, cell.constants(inputs), inputs, states)
-        if not self.k_top:
+        if not self._attends:
             output = [states[0]]
             output += [ops.zeros_like(states[0])] if self.return_summary else []
             time = rest[0] if rest else ops.zeros((), "int32")
@@ -508,10 +523,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
                 self.k_top, memory, cached[0] if cached else (), occupied
             ),
         )
-        provisional = states[0]
-        states[0] = provisional + summary
-        remember_provisional = self.memory_content == "provisional"
-        content = provisional if remember_provisional else states[0]
+        states[0], output, content = join(settings, states[0], summary)
         time = time + 1
         writes = time % self.k_att == 0
 
@@ -532,13 +544,13 @@ class SparseAttentiveRNN(keras.layers.RNN):
             ),
         ]
         if self.return_summary:
-            return ops.concatenate([states[0], summary], -1), state
-        return states[0], state
+            return ops.concatenate([output, summary], -1), state
+        return output, state
 
     def keeps_steps(self, training: bool) -> bool:
         """Whether there are `step_and_gates` and `repeated`."""
         return (
-            not self.k_top
+            not self._attends
             and not self.return_summary
             and self.activity_regularizer is None
             and is_gated(self.cell, training)
@@ -568,15 +580,16 @@ class SparseAttentiveRNN(keras.layers.RNN):
             `(batch, time, units)`.
         """
         operands, constants, cell = self._prepare(sequences, None, mask, False)
+        settings = self._settings(cell)
         outputs = repeated_recurrence(
-            self._settings(cell),
+            settings,
             operands,
             constants,
             Outputs(states[:-1]),
             gates,
             self.jit_compile in (True, "auto"),
         )
-        return self._output(outputs, constants.mask)
+        return self._output(settings, outputs, constants.mask)
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
         shapes = [
@@ -604,7 +617,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         batch, time = sequences_shape[:2]
         dtype = self.compute_dtype
         width = self._sizes[0] * (2 if self.return_summary else 1)
-        shape = (
+        shape: tuple = (
             (batch, time, width) if self.return_sequences else (batch, width)
         )
         specs: list = [(shape, dtype)]
@@ -652,6 +665,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
             "attention_units": self.attention_units,
             "memory_size": self.memory_size,
             "memory_content": self.memory_content,
+            "read_into": self.read_into,
             "return_summary": self.return_summary,
             "return_attention": self.return_attention,
             "return_memory": self.return_memory,
@@ -670,7 +684,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
 
 def _with_spare_slots(k_top, memory, cached, occupied):
     """Pads a small memory, as attention sorts out `k_top + 1` slots."""
-    missing = max(0, k_top + 1 - memory.shape[1])
+    missing = max(0, (k_top or 0) + 1 - memory.shape[1])
 
     def pad(x):
         if not missing or isinstance(x, tuple):

@@ -331,7 +331,7 @@ class AutoregressiveRNN(
     def _start(self, batch, time):
         """The frame before the first, and the state of the core."""
         slots = None
-        if self.core.k_top and self.core.memory_size is None:
+        if self.core.k_top != 0 and self.core.memory_size is None:
             slots = time + 1
         frame = ops.zeros((batch, self.frame_size), self.core.compute_dtype)
         return frame, self.core.get_initial_state(batch, slots)

@@ -9,9 +9,11 @@ from keras_seqcredit import backend
 from keras_seqcredit.ops.recurrence import Clock
 from keras_seqcredit.ops.recurrence import Operands
 from keras_seqcredit.ops.recurrence import absent
+from keras_seqcredit.ops.recurrence import join
 from keras_seqcredit.ops.recurrence import remembered_states
 from keras_seqcredit.ops.recurrence import select
 from keras_seqcredit.ops.recurrence import size
+from keras_seqcredit.ops.sparse_attention import dense_weights
 from keras_seqcredit.ops.sparse_attention import mask_scores
 from keras_seqcredit.ops.sparse_attention import sparse_weights
 from keras_seqcredit.ops.sparse_attention import summarise
@@ -27,12 +29,14 @@ class _Carry(NamedTuple):
 
 def backward_scan(settings, operands, constants, outputs, gates, gradients):
     """Pulls gradients of `Outputs` back to `Operands`."""
-    if settings.k_top:
+    clock, all_rows = None, None
+    tables: tuple[Tensor, ...] = ()
+    slots = outputs.indices
+    if settings.attends:
         clock = Clock(settings, operands, constants)
         tables = _tables(settings, operands, clock, outputs)
-        slots = outputs.indices
-    else:
-        clock, tables, slots = None, (), ()
+    if settings.k_top is None:
+        all_rows = _AllRows(operands, constants, clock, tables)
     num_states = len(operands.states)
     masked = not absent(constants.mask)
     batch = operands.batch
@@ -57,13 +61,21 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
             # XLA copy the whole table at every step.
             shares = _add_rows(shares, carry.pending)
             share = _slot_of_step(clock, shares, index, batch)
-            if settings.remember_provisional:
+            if settings.keep_provisional:
                 provisional = provisional + share[0]
             else:
                 states = [states[0] + share[0], *states[1:]]
-        rows = tuple(_take(table, slots, batch) for table in tables)
+                if settings.read_into == "output" and (
+                    not settings.remember_provisional
+                ):
+                    states[-1] = states[-1] + share[0]
+        if all_rows:
+            occupied, rows = all_rows.occupied_at(index), all_rows.rows
+        else:
+            occupied = slots >= 0 if clock else ()
+            rows = tuple(_take(table, slots, batch) for table in tables)
         _, pullback = backend.vjp(
-            lambda *args: _step(settings, operands, constants, slots, *args),
+            lambda *args: _step(settings, operands, constants, occupied, *args),
             operands.cell[1] if settings.linear else operands.cell,
             operands.score,
             gates if settings.linear else inputs,
@@ -119,7 +131,7 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
     start = _Carry(
         [ops.zeros_like(x[0]) for x in outputs.states],
         tuple(ops.zeros_like(table) for table in tables),
-        _nothing_pending(tables, slots),
+        _nothing_pending(tables, slots, batch),
         tree.map_structure(_zeros_to_sum, (summed, operands.score)),
     )
     xs = (
@@ -203,21 +215,24 @@ class _Found(NamedTuple):
     weights: Tensor | tuple
 
 
-def _step(settings, operands, constants, slots, cell, score, x, states, rows):
+def _step(
+    settings, operands, constants, occupied, cell, score, x, states, rows
+):
     """A step again, on the rows that it read."""
     states = settings.cell(cell, constants.cell, x, states)
-    if not settings.k_top:
+    if not settings.attends:
         if settings.keep_summary:
             states = [*states, ops.zeros_like(states[0])]
         return _Found(list(states), (), (), ())
     memory = rows[0]
     cached = rows[1] if len(rows) > 1 else settings.score.cache(score, memory)
     scores = settings.score.scores(score, states[0], memory, cached)
-    weights = sparse_weights(mask_scores(scores, slots >= 0))
+    scores = mask_scores(scores, occupied)
+    weigh = dense_weights if settings.k_top is None else sparse_weights
+    weights = weigh(scores)
     summary = summarise(weights, memory)
-    provisional = states[0]
-    states = [provisional + summary, *states[1:]]
-    content = provisional if settings.remember_provisional else states[0]
+    carried, _, content = join(settings, states[0], summary)
+    states = [carried, *states[1:]]
     if settings.keep_summary:
         states.append(summary)
     # The weights' share of a table that is a function of them is found once,
@@ -225,12 +240,40 @@ def _step(settings, operands, constants, slots, cell, score, x, states, rows):
     weights_of_cache = [ops.stop_gradient(w) for w in operands.score]
     return _Found(
         states,
-        content if settings.remember_provisional else (),
+        content if settings.keep_provisional else (),
         (settings.score.cache(weights_of_cache, content),)
         if len(rows) > 1
         else (),
-        weights,
+        () if settings.k_top is None else weights,
     )
+
+
+class _AllRows:
+    """The tables as attention to all slots reads them, and when it may."""
+
+    def __init__(self, operands, constants, clock, tables):
+        batch = operands.batch
+        self._clock = clock
+        self.rows = tuple(
+            ops.transpose(
+                ops.reshape(table, (-1, batch, table.shape[-1])), (1, 0, 2)
+            )
+            for table in tables
+        )
+        mask = constants.mask
+        if absent(mask):
+            mask = ops.ones((operands.length, batch), "bool")
+        remembered = ops.concatenate(
+            [ops.transpose(constants.memory_mask), clock.written(mask)], axis=0
+        )
+        self._remembered = ops.transpose(remembered)
+
+    def occupied_at(self, index):
+        """Bool `(B, slots)`, what there is to read at step `index`."""
+        count = self._clock.count(index)
+        slots = ops.arange(size(self._remembered, 1), dtype="int32")
+        there = (slots < count) & (slots >= count - self._clock.capacity)
+        return self._remembered & there
 
 
 def _tables(settings, operands, clock, outputs):
@@ -260,6 +303,11 @@ def _rows(slots, batch):
 
 def _add_rows(shares, pending):
     slots, rows = pending
+    if absent(slots):
+        return tuple(
+            share + ops.reshape(ops.transpose(row, (1, 0, 2)), ops.shape(share))
+            for share, row in zip(shares, rows, strict=True)
+        )
     batch = size(slots, 0)
     places = ops.reshape(_rows(slots, batch), (-1,))
     return tuple(
@@ -318,9 +366,14 @@ def _before(first, after):
     ]
 
 
-def _nothing_pending(tables, slots):
+def _nothing_pending(tables, slots, batch):
     if not tables:
         return ()
+    if absent(slots):
+        return (), tuple(
+            ops.reshape(ops.zeros_like(table), (batch, -1, table.shape[-1]))
+            for table in tables
+        )
     slots = slots[0]
     return (
         ops.zeros_like(slots),

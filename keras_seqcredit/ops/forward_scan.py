@@ -9,6 +9,7 @@ from keras_seqcredit import backend
 from keras_seqcredit.ops.recurrence import Clock
 from keras_seqcredit.ops.recurrence import Outputs
 from keras_seqcredit.ops.recurrence import absent
+from keras_seqcredit.ops.recurrence import join
 from keras_seqcredit.ops.recurrence import select
 from keras_seqcredit.ops.recurrence import size
 from keras_seqcredit.ops.sparse_attention import attend
@@ -29,7 +30,7 @@ class _Store(NamedTuple):
 
 def forward_scan(settings, operands, constants) -> tuple[Outputs, Tensor]:
     """Runs the recurrence of `sparse_recurrence`; keeps the linear gates."""
-    clock = Clock(settings, operands, constants) if settings.k_top else None
+    clock = Clock(settings, operands, constants) if settings.attends else None
     masked = not absent(constants.mask)
     num_states = len(operands.states)
 
@@ -86,18 +87,19 @@ def _remember_and_read(settings, operands, clock, store, states, index, mask):
         store.occupied,
     )
     provisional = states[0]
-    states = [provisional + summary, *states[1:]]
-    content = provisional if settings.remember_provisional else states[0]
+    carried, _, content = join(settings, provisional, summary)
+    states = [carried, *states[1:]]
     if settings.keep_summary:
         states.append(summary)
 
-    # The ring numbers slots by place, the outputs number them by age.
-    count = clock.count(index)
-    indices = count - 1 - (count - 1 - places) % clock.capacity
-    indices = ops.where(places < 0, -1, indices)
-    if not absent(mask):
-        weights = ops.where(mask[:, None], weights, ops.zeros_like(weights))
-        indices = ops.where(mask[:, None], indices, -1)
+    count, indices = clock.count(index), ()
+    if not absent(places):
+        # The ring numbers slots by place, the outputs number them by age.
+        indices = count - 1 - (count - 1 - places) % clock.capacity
+        indices = ops.where(places < 0, -1, indices)
+        if not absent(mask):
+            weights = ops.where(mask[:, None], weights, ops.zeros_like(weights))
+            indices = ops.where(mask[:, None], indices, -1)
 
     place = count % clock.capacity
     occupied = ops.ones_like(store.occupied[:, 0]) if absent(mask) else mask
@@ -113,7 +115,7 @@ def _remember_and_read(settings, operands, clock, store, states, index, mask):
         store.cached if absent(cached) else write(store.cached, cached, place),
         write(store.occupied, occupied, place),
     )
-    kept = content if settings.remember_provisional else ()
+    kept = content if settings.keep_provisional else ()
     return states, store, (kept, weights, indices)
 
 
@@ -136,7 +138,7 @@ def _segments(settings, operands, clock):
     if not clock:
         return [(0, length, 0)]
     spare = 1 if settings.k_att > 1 else 0
-    least = settings.k_top + 1
+    least = 1 if settings.k_top is None else settings.k_top + 1
     segments = 1
     if (
         isinstance(length, int)

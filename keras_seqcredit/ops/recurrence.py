@@ -17,12 +17,14 @@ class Settings(NamedTuple):
         cell: `cell(weights, constants, x, states) -> states`, where states is
             a list of `(B, U)` and the first one is the hidden state.
         score: one of `sparse_attention.SCORES`.
-        k_top: number of slots read at each step; 0 for none.
+        k_top: number of slots read at each step; 0 for none, None for all.
         k_att: every `k_att`-th state is remembered.
         k_trunc: steps between cuts of the local gradient, or None.
+        read_into: one of `READS_INTO`, see `join`.
         remember_provisional: remember the state before attention, not after.
         memory_size: newest states that are kept, or None for all.
-        keep_summary: return the summaries too, as a last state.
+        keep_summary: return the summaries too, as a last state; always where
+            they go to the output alone.
         linear: None, or what of the cell is linear in inputs and states,
             `linear(weights, constants, x, states) -> gates`, a structure of
             `(B, G)`. The cell is then given the gates in place of `x`. They
@@ -36,9 +38,10 @@ class Settings(NamedTuple):
 
     cell: Callable[..., list]
     score: Any = None
-    k_top: int = 0
+    k_top: int | None = 0
     k_att: int = 1
     k_trunc: int | None = None
+    read_into: str = "state"
     remember_provisional: bool = False
     memory_size: int | None = None
     keep_summary: bool = False
@@ -53,7 +56,17 @@ class Settings(NamedTuple):
         Of the weights and inputs, in one product over all steps, where no
         attention comes between a step and the next.
         """
-        return self.linear is not None and not self.k_top
+        return self.linear is not None and not self.attends
+
+    @property
+    def attends(self) -> bool:
+        """Whether a step reads from the past."""
+        return self.k_top != 0
+
+    @property
+    def keep_provisional(self) -> bool:
+        """Whether what is remembered is not among the states."""
+        return self.remember_provisional and self.read_into != "output"
 
 
 class Operands(NamedTuple):
@@ -109,9 +122,9 @@ class Outputs(NamedTuple):
     Attributes:
         states: list of `(T, B, U)`, the states after each step, then the
             summaries if they are kept.
-        provisional: `(T, B, U)`, the hidden state before attention, if it is
-            what is remembered; else `()`.
-        weights: `(T, B, k_top + 1)`, or `()`.
+        provisional: `(T, B, U)`, the hidden state before attention, with
+            `Settings.keep_provisional`; else `()`.
+        weights: `(T, B, k_top + 1)`, or `()`, also where all slots are read.
         indices: int32 `(T, B, k_top + 1)`, -1 where nothing was read, or `()`.
             They count all that was ever remembered, the slots of `memory`
             first.
@@ -158,11 +171,53 @@ class Clock:
         return ops.take(values, ops.minimum(steps, self.length - 1), axis=0)
 
 
+READS_INTO = ("state", "mean", "output")
+
+
+class Joined(NamedTuple):
+    """A state and what it read, put together.
+
+    Attributes:
+        carried: `(B, U)`, the hidden state that the next step goes on from.
+        output: `(B, U)`, the hidden state that is returned.
+        content: `(B, U)`, what is remembered.
+    """
+
+    carried: Tensor
+    output: Tensor
+    content: Tensor
+
+
+def join(settings, provisional: Tensor, summary: Tensor) -> Joined:
+    """Adds what was read; `read_into` says who sees the sum.
+
+    `"state"`, as in the paper: the next step and the output. `"mean"`: both
+    see half of it. `"output"`: the output alone.
+    """
+    output = provisional + summary
+    if settings.read_into == "mean":
+        output = 0.5 * output
+    return Joined(
+        provisional if settings.read_into == "output" else output,
+        output,
+        provisional if settings.remember_provisional else output,
+    )
+
+
+def hidden_states(settings: Settings, outputs: Outputs) -> Tensor:
+    """`(T, B, U)`, the output of each step."""
+    if settings.attends and settings.read_into == "output":
+        return outputs.states[0] + outputs.states[-1]
+    return outputs.states[0]
+
+
 def remembered_states(settings: Settings, outputs: Outputs) -> Tensor:
     """`(T, B, U)`, what each step would write."""
-    if settings.remember_provisional:
+    if settings.keep_provisional:
         return outputs.provisional
-    return outputs.states[0]
+    if settings.remember_provisional:
+        return outputs.states[0]
+    return hidden_states(settings, outputs)
 
 
 def absent(x) -> bool:

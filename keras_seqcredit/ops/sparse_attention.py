@@ -128,7 +128,13 @@ def sparse_weights(scores: Tensor) -> Tensor:
     """Weights of the `k_top + 1` best slots; the worst of them is threshold.
 
     The threshold is subtracted, what is left is divided by its sum. Empty
-    slots get no weight, and while there are any the threshold is 0.
+    slots get no weight, and while there are any the threshold is 0. Where all
+    are equal to the threshold, all weights are 0.
+
+    Nothing is added to the sum. A small number there would make the weights'
+    sum, and with it all that is read, depend on how close the scores are:
+    with 1e-7, rows that differ by 1e-6 had gradients of 1e5. Divided by the
+    sum alone, such rows are read as one, whatever their weights.
 
     Args:
         scores: `(..., k_top + 1)`, the score of an empty slot being that of
@@ -146,7 +152,22 @@ def sparse_weights(scores: Tensor) -> Tensor:
     )
     scores, threshold = _at_least_float32(scores), _at_least_float32(threshold)
     weights = ops.relu(scores - threshold)
-    return weights / (ops.sum(weights, axis=-1, keepdims=True) + 1e-7)
+    total = ops.sum(weights, axis=-1, keepdims=True)
+    return weights / ops.where(total > 0, total, ops.ones_like(total))
+
+
+def dense_weights(scores: Tensor) -> Tensor:
+    """A softmax over all slots but the empty ones.
+
+    Args:
+        scores: `(..., S)`, the score of an empty slot being that of
+            `mask_scores`.
+
+    Returns:
+        Weights of the same shape, in float32 or better.
+    """
+    weights = ops.softmax(_at_least_float32(scores), axis=-1)
+    return ops.where(is_empty(scores), ops.zeros_like(weights), weights)
 
 
 def mask_scores(scores: Tensor, occupied: Tensor) -> Tensor:
@@ -162,12 +183,12 @@ def is_empty(scores: Tensor) -> Tensor:
 
 
 def attend(score, prepared, k_top, state, memory, cached, occupied):
-    """Reads the `k_top` best slots of a memory.
+    """Reads the `k_top` best slots of a memory, or with None all of them.
 
     Args:
         score: one of `SCORES`.
         prepared: its prepared weights.
-        k_top: number of slots to read.
+        k_top: number of slots to read, or None.
         state: `(B, U)`, what the slots are compared with.
         memory: `(B, S, U)` with `S > k_top`.
         cached: `score.cache(prepared, memory)`.
@@ -175,9 +196,13 @@ def attend(score, prepared, k_top, state, memory, cached, occupied):
 
     Returns:
         `(summary (B, U), weights (B, k_top + 1), slots (B, k_top + 1))`, the
-        slot of the threshold last; `slots` is -1 where a slot is empty.
+        slot of the threshold last; `slots` is -1 where a slot is empty. Where
+        all are read, the weights and slots are `()`.
     """
     scores = score.scores(prepared, state, memory, cached)
+    if k_top is None:
+        weights = dense_weights(mask_scores(scores, occupied))
+        return summarise(weights, memory), (), ()
     best, slots = ops.top_k(mask_scores(scores, occupied), k_top + 1)
     weights = sparse_weights(best)
     summary = summarise(weights, take_slots(memory, slots))

@@ -113,3 +113,38 @@ def test_wrong_stream_arguments(name, value):
         ValueError, match=f"Expected `{name}` .* Received: {name}="
     ):
         datasets.copying_memory_stream(**({"batch_size": 4} | {name: value}))
+
+
+def test_each_sequence_draws_its_length():
+    x, y, weights = datasets.copying_memory(200, (3, 9), 2, 4, seed=0)
+    assert x.shape == y.shape == weights.shape == (200, 13)
+    assert weights.dtype == "float32"
+    marker = np.argmax(x == 5, axis=1)
+    assert set(marker) == set(range(4, 11))
+    for row in range(200):
+        length = marker[row] - 1
+        expected = np.zeros(13, int)
+        expected[:2], expected[marker[row]] = x[row, :2], 5
+        np.testing.assert_array_equal(x[row], expected)
+        np.testing.assert_array_equal(
+            y[row, length + 2 : length + 4], x[row, :2]
+        )
+        assert (y[row] > 0).sum() == 2
+        np.testing.assert_array_equal(
+            weights[row], np.arange(13) < length + 4
+        )
+
+
+def test_stream_of_many_lengths():
+    stream = datasets.copying_memory_stream(
+        4, (2, 5), one_hot=True, batches_per_epoch=2, seed=1
+    )
+    x, y, weights = stream[0]
+    assert x.shape == (4, 25, 10) and y.shape == weights.shape == (4, 25)
+    np.testing.assert_array_equal(weights, stream[0][2])
+
+
+@pytest.mark.parametrize("length", [(5,), (5, 4), (0, 4), (1, 2, 3), (1, "a")])
+def test_wrong_pair_of_lengths(length):
+    with pytest.raises(ValueError, match="Expected.*length.*Received"):
+        datasets.copying_memory(1, length)

@@ -105,6 +105,20 @@ ROWS = [
         exported=False,
     ),
     Row(
+        "lstm_into_output",
+        _lstm(
+            attention="dot",
+            read_into="output",
+            return_sequences=True,
+            return_state=True,
+        ),
+    ),
+    Row(
+        "lstm_dense",
+        _lstm(k_top=None, k_trunc=None, read_into="mean"),
+        exported=False,
+    ),
+    Row(
         "lstm_ring",
         _lstm(
             memory_content="provisional",

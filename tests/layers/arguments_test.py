@@ -29,10 +29,9 @@ def assert_says(error, *parts):
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("k_top", -1, "a non-negative integer"),
-        ("k_top", 2.0, "a non-negative integer"),
-        ("k_top", True, "a non-negative integer"),
-        ("k_top", None, "a non-negative integer"),
+        ("k_top", -1, "a non-negative integer or None"),
+        ("k_top", 2.0, "a non-negative integer or None"),
+        ("k_top", True, "a non-negative integer or None"),
         ("k_att", 0, "a positive integer"),
         ("k_att", 1.5, "a positive integer"),
         ("k_att", None, "a positive integer"),
@@ -44,6 +43,8 @@ def assert_says(error, *parts):
         ("attention_units", 0, "a positive integer or None"),
         ("attention", "multiplicative", "one of ('additive', 'dot', 'concat')"),
         ("memory_content", "cell", "one of ('state', 'provisional')"),
+        ("read_into", "input", "one of ('state', 'mean', 'output')"),
+        ("read_into", None, "one of ('state', 'mean', 'output')"),
         ("jit_compile", "always", "one of ('auto', True, False)"),
     ],
 )
@@ -70,6 +71,10 @@ def test_wrong_argument(kind, name, value, expected):
         (
             {"k_top": 0, "return_attention": True},
             ["return_attention=True", "k_top=0"],
+        ),
+        (
+            {"k_top": None, "return_attention": True},
+            ["return_attention=False", "return_attention=True, k_top=None"],
         ),
         (
             {"k_top": 0, "return_memory": True},

@@ -53,6 +53,7 @@ DEFAULT = dict(
     k_att=1,
     k_trunc=3,
     memory_content="state",
+    read_into="state",
     memory_size=None,
     mask=None,
 )
@@ -93,6 +94,23 @@ CASES = [
     {"attention": "concat", "memory_content": "provisional"},
     {"attention": "concat", "memory_size": 4},
     {"attention_units": 7},
+    {"read_into": "mean"},
+    {"read_into": "mean", "memory_content": "provisional", "mask": "holes"},
+    {"read_into": "output"},
+    {"read_into": "output", "k_att": 2, "mask": "holes", "k_trunc": 2},
+    {"read_into": "output", "memory_content": "provisional", "seed": 9},
+    {
+        "read_into": "output",
+        "memory_content": "provisional",
+        "attention": "dot",
+        "mask": "holes",
+    },
+    {"read_into": "output", "memory_size": 3, "k_att": 2, "mask": "holes"},
+    {"read_into": "output", "attention": "concat", "cell": "gru"},
+    {"k_top": None},
+    {"k_top": None, "attention": "dot", "mask": "holes", "k_att": 2},
+    {"k_top": None, "memory_size": 3, "memory_content": "provisional"},
+    {"k_top": None, "read_into": "output", "mask": "left", "cell": "gru"},
     {"cell": "gru", "seed": 6},
     {"cell": "gru_before", "seed": 3},
     {"cell": "simple"},
@@ -139,8 +157,8 @@ class Problem:
             return_sequences=True,
             return_state=True,
             return_summary=True,
-            return_attention=case["k_top"] > 0,
-            return_memory=case["k_top"] > 0,
+            return_attention=case["k_top"] not in (0, None),
+            return_memory=case["k_top"] != 0,
             dtype=dtype,
             **case,
         )
@@ -182,11 +200,12 @@ class Problem:
         loss = ops.sum(output * self.probe)
         for state in rest[: len(self.sizes)]:
             loss = loss + ops.sum(ops.sin(state))
-        if self.case["k_top"]:
-            memory, occupied, _, weights = rest[len(self.sizes) :]
+        if self.case["k_top"] != 0:
+            memory, occupied, *reads = rest[len(self.sizes) :]
             kept = ops.where(occupied[..., None], memory, 0)
             loss = loss + ops.sum(kept * self.depth[:, -memory.shape[1] :])
-            loss = loss + ops.sum(ops.square(weights))
+            for weights in reads[1:]:
+                loss = loss + ops.sum(ops.square(weights))
         return loss
 
     def reference(self, arrays, decisions):
@@ -200,7 +219,14 @@ class Problem:
                 states = cell_function.pack_states(cell, list(states))
                 return cell_function.flat_states(cell, cell(x, states)[1])
 
-        names = ("k_top", "k_att", "k_trunc", "memory_content", "memory_size")
+        names = (
+            "k_top",
+            "k_att",
+            "k_trunc",
+            "memory_content",
+            "read_into",
+            "memory_size",
+        )
         return sparse_attentive.run(
             call,
             inputs,
@@ -218,7 +244,7 @@ class Problem:
         loss = ops.sum(output * self.probe)
         for state in found["states"]:
             loss = loss + ops.sum(ops.sin(state))
-        if self.case["k_top"]:
+        if self.case["k_top"] != 0:
             for row, slots in enumerate(found["memory"]):
                 for number, state in slots:
                     probe = self.depth[row, number - found["slots"]]

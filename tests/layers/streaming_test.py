@@ -20,6 +20,15 @@ CASES = {
     "ring": {"memory_size": 2, "attention_units": 4},
     "ring_every_other": {"memory_size": 2, "k_att": 2, "attention": "dot"},
     "provisional": {"memory_content": "provisional", "k_top": 1},
+    "into_output": {"read_into": "output", "k_att": 2},
+    "into_output_provisional": {
+        "read_into": "output",
+        "memory_content": "provisional",
+        "memory_size": 3,
+    },
+    "mean": {"read_into": "mean", "attention": "dot"},
+    "dense": {"k_top": None},
+    "dense_ring": {"k_top": None, "memory_size": 2, "read_into": "output"},
     "without_attention": {"k_top": 0},
     "gru": {"kind": SABGRU},
 }
@@ -33,7 +42,7 @@ def make_layer(case):
         return_sequences=True,
         return_state=True,
         return_summary=True,
-        return_memory=case["k_top"] > 0,
+        return_memory=case["k_top"] != 0,
         **case,
     )
     layer.build((BATCH, None, FEATURES))
@@ -75,7 +84,7 @@ def test_step_by_step(case):
     assert_close(output, expected)
     for a, b in zip(state, final[: len(layer._sizes)], strict=False):
         assert_close(a, b)
-    if layer.k_top:
+    if layer.k_top != 0:
         memory, mask = final[-2:]
         found, found_mask = state[len(final) - 2 : len(final)]
         slots = int(np.asarray(mask).sum(axis=1).max())

@@ -50,23 +50,30 @@ class Decisions:
 def read(kind, weights, k_top, state, slots, decisions):
     """Summary `(1, U)`, and `{number of the slot: weight}`."""
     scores = [score(kind, weights, state, memory) for _, memory in slots]
+    if k_top is None:
+        weights = [ops.exp(a) for a in scores]
+        return add_up(weights, sum(weights), slots), {}
     order = decisions(
         lambda: sorted(range(len(slots)), key=lambda i: -float(scores[i]))
     )
     threshold = 0.0 if len(slots) <= k_top else scores[order[k_top]]
     weights = [ops.relu(a - threshold) for a in scores]
-    total = sum(weights) + 1e-7
-    summary = sum(
-        w / total * memory
-        for w, (_, memory) in zip(weights, slots, strict=True)
-    )
     positive = decisions(lambda: [float(w) > 0 for w in weights])
+    total = sum(weights) if any(positive) else 1.0
+    summary = add_up(weights, total, slots)
     found = {
         number: w / total
         for w, (number, _), p in zip(weights, slots, positive, strict=True)
         if p
     }
     return summary, found
+
+
+def add_up(weights, total, slots):
+    return sum(
+        w / total * memory
+        for w, (_, memory) in zip(weights, slots, strict=True)
+    )
 
 
 def run(
@@ -81,6 +88,7 @@ def run(
     k_att=1,
     k_trunc=None,
     memory_content="state",
+    read_into="state",
     memory_size=None,
     mask=None,
     memory=None,
@@ -102,6 +110,7 @@ def run(
     hidden, summaries, finals, reads, memories = [], [], [], [], []
     for b in range(inputs.shape[0]):
         state = [s[b : b + 1] for s in states]
+        output = state[0]
         summary = ops.zeros_like(state[0])
         if memory is None:
             slots = [(0, state[0])]
@@ -126,15 +135,19 @@ def run(
                     before = [ops.stop_gradient(s) for s in state]
                 state = list(cell(inputs[b : b + 1, i], before))
                 provisional = state[0]
-                if k_top:
+                if k_top != 0:
                     summary, found = read(
                         kind, weights, k_top, provisional, slots, decisions
                     )
-                state[0] = provisional + summary
+                output = provisional + summary
+                if read_into == "mean":
+                    output = output / 2
+                if read_into != "output":
+                    state[0] = output
             if (t + 1) % k_att == 0:
                 if valid:
                     content = (
-                        state[0] if memory_content == "state" else provisional
+                        output if memory_content == "state" else provisional
                     )
                     slots = [*slots, (number, content)]
                 number += 1
@@ -142,7 +155,7 @@ def run(
                     slots = [
                         (n, m) for n, m in slots if n >= number - memory_size
                     ]
-            outputs.append(state[0])
+            outputs.append(output)
             seen.append(summary)
             steps.append(found)
         hidden.append(ops.stack(outputs, 1))

@@ -1,0 +1,185 @@
+"""Training on streams of fresh sequences, in runs that can go on.
+
+A run that was killed goes on where it was when the same command is given
+again, and a finished one does with more `--epochs`.
+"""
+
+import argparse
+import csv
+import pathlib
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import common
+import keras
+import nets
+
+# What may change between an interrupted run and the one that goes on with it.
+FREE_SETTINGS = ("epochs", "evaluate_lengths", "evaluate_sequences")
+
+
+def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
+    """Adds the flags of training; `defaults` are those of the example."""
+    add = parser.add_argument
+    add("--batch-size", type=nets.positive, help="sequences a step")
+    add("--learning-rate", type=nets.non_negative, help="of Adam")
+    add("--clip", type=nets.positive, help="largest norm of the gradient")
+    add("--steps-per-epoch", type=nets.positive, help="training steps")
+    add("--epochs", type=nets.positive, help="epochs in all")
+    add(
+        "--decay-epochs",
+        type=int,
+        help="epochs in which the learning rate falls to 0 along a cosine "
+        "(default: all; 0 keeps it)",
+    )
+    add("--seed", type=int, help="of weights and data")
+    add(
+        "--evaluate-sequences",
+        type=nets.positive,
+        help="fresh sequences to evaluate on",
+    )
+    add(
+        "--jit",
+        action=argparse.BooleanOptionalAction,
+        help="compile the whole training step with XLA",
+    )
+    add(
+        "--views",
+        action=argparse.BooleanOptionalAction,
+        help="look into the network while it learns",
+    )
+    add(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        help="go on with an interrupted run",
+    )
+    add("--logdir", type=pathlib.Path, help="folder for logs and results")
+    common.add_backend_argument(parser)
+    parser.set_defaults(
+        **{
+            "batch_size": 64,
+            "clip": 1,
+            "steps_per_epoch": 100,
+            "seed": 0,
+            "evaluate_sequences": 2048,
+            "jit": True,
+            "views": True,
+            "resume": True,
+            **defaults,
+        }
+    )
+
+
+def parse(parser: argparse.ArgumentParser, argv=None) -> argparse.Namespace:
+    """Reads the command line; a run gets a folder named by its settings."""
+    arguments = parser.parse_args(argv)
+    if arguments.seed < 0:
+        parser.error("argument --seed: expected no negative number")
+    if arguments.decay_epochs is None:
+        arguments.decay_epochs = arguments.epochs
+    return arguments
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The flags as JSON has them, without those that change no figure."""
+    free = ("logdir", "resume", "views", "data_dir")
+    return {
+        name: value
+        for name, value in vars(arguments).items()
+        if name not in free
+    }
+
+
+def optimizer(arguments: argparse.Namespace) -> keras.optimizers.Optimizer:
+    """Adam with the gradient's norm clipped, its rate falling to 0."""
+    rate = arguments.learning_rate
+    if arguments.decay_epochs:
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate, arguments.decay_epochs * arguments.steps_per_epoch
+        )
+    return keras.optimizers.Adam(rate, global_clipnorm=float(arguments.clip))
+
+
+class StepTime(keras.callbacks.Callback):
+    """Adds `seconds_per_step` to the figures of an epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+        self.steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps = batch + 1
+        self.end = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["seconds_per_step"] = (self.end - self.start) / self.steps
+
+
+def train(
+    arguments: argparse.Namespace,
+    model: keras.Model,
+    make_stream: Callable[[int], keras.utils.PyDataset],
+    callbacks: list[keras.callbacks.Callback],
+) -> dict[str, Any]:
+    """Trains, and returns the figures of all epochs, those before included.
+
+    Args:
+        arguments: The flags.
+        model: A compiled model.
+        make_stream: Function of the first epoch that makes the stream.
+        callbacks: Callbacks besides those that every run has.
+    """
+    backup = keras.callbacks.BackupAndRestore(
+        str(arguments.logdir / "backup"),
+        double_checkpoint=True,
+        delete_checkpoint=False,
+    )
+    # `fit` restores too, but the stream must know the epoch before.
+    backup.set_model(model)
+    backup.on_train_begin()
+    initial_epoch = int(model.optimizer.iterations) // arguments.steps_per_epoch
+    if initial_epoch:
+        print(f"Going on after epoch {initial_epoch}.")
+    path = arguments.logdir / "history.csv"
+    if initial_epoch < arguments.epochs:
+        model.fit(
+            make_stream(initial_epoch),
+            initial_epoch=initial_epoch,
+            epochs=arguments.epochs,
+            shuffle=False,
+            callbacks=[
+                keras.callbacks.TerminateOnNaN(raise_error=True),
+                StepTime(),
+                keras.callbacks.CSVLogger(str(path), append=initial_epoch > 0),
+                *common.tensorboard(arguments.logdir),
+                *callbacks,
+                backup,
+            ],
+        )
+    history = read_history(path)
+    # The first epoch holds the compilation.
+    times = [row["seconds_per_step"] for row in history]
+    return {
+        "parameters": model.count_params(),
+        "initial_epoch": initial_epoch,
+        "steps": int(model.optimizer.iterations),
+        "seconds_per_step": statistics.median(times[1:] or times),
+        "history": history,
+    }
+
+
+def read_history(path: pathlib.Path) -> list[dict[str, float]]:
+    """Reads the figures of each epoch, the last of those logged twice."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = {
+            row["epoch"]: {
+                # Views log in some epochs only.
+                name: float(value)
+                for name, value in row.items()
+                if value != "NA"
+            }
+            for row in csv.DictReader(file)
+        }
+    return list(rows.values())
