@@ -73,13 +73,6 @@ def parse_arguments(argv=None):
         help="shortest gap to train on",
     )
     add(
-        "--recall-weight",
-        type=nets.non_negative,
-        default=5.0,
-        help="weight of the mean loss of the recall against that of the other "
-        "steps; 0 is the plain mean over all steps",
-    )
-    add(
         "--evaluate-lengths",
         type=nets.positive,
         nargs="*",
@@ -87,6 +80,7 @@ def parse_arguments(argv=None):
         help="gaps to evaluate on, besides the longest of training",
     )
     nets.add_arguments(parser)
+    streams.add_recall_argument(parser)
     streams.add_arguments(parser, learning_rate=6e-3, epochs=16)
     arguments = streams.parse(parser, argv)
     if arguments.shortest > arguments.length:
@@ -109,34 +103,8 @@ def build_model(arguments):
     inputs = keras.Input((None, VOCABULARY + 2))
     states = nets.recurrent(arguments, inputs)
     model = keras.Model(inputs, keras.layers.Dense(VOCABULARY + 1)(states))
-    model.compile(
-        streams.optimizer(arguments),
-        # Of logits: a softmax that saturates in float32 would learn no more.
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[recall_accuracy, recall_cross_entropy],
-        jit_compile=arguments.jit,
-    )
+    streams.compile_for_recall(arguments, model)
     return model
-
-
-# Blanks are 0, and count in the loss alone.
-def recall_accuracy(y_true, y_pred):
-    """Share of the symbols that are recalled, for each sequence."""
-    right = keras.metrics.sparse_categorical_accuracy(y_true, y_pred)
-    return _mean_of_recall(y_true, right)
-
-
-def recall_cross_entropy(y_true, y_pred):
-    """Cross-entropy of a symbol to recall, for each sequence."""
-    found = keras.losses.sparse_categorical_crossentropy(
-        y_true, y_pred, from_logits=True
-    )
-    return _mean_of_recall(y_true, found)
-
-
-def _mean_of_recall(y_true, values):
-    recall = keras.ops.cast(y_true > 0, values.dtype)
-    return keras.ops.sum(recall * values, axis=-1) / NUM_SYMBOLS
 
 
 class Stream(keras.utils.PyDataset):
@@ -163,22 +131,10 @@ class Stream(keras.utils.PyDataset):
     def __getitem__(self, index):
         x, y, *real = self.sequences[index]
         real = real[0] if real else np.ones(y.shape, "float32")
-        return x, y, step_weights(y, real, self.recall_weight)
+        return x, y, streams.step_weights(y, real, self.recall_weight)
 
     def on_epoch_end(self):
         self.sequences.on_epoch_end()
-
-
-def step_weights(y, real, recall_weight):
-    """Weights of steps; those of a sequence sum to the number of steps."""
-    if not recall_weight:
-        parts = real / real.sum(axis=1, keepdims=True)
-    else:
-        other = real * (y == 0)
-        parts = recall_weight * (y > 0) / NUM_SYMBOLS
-        parts = parts + other / other.sum(axis=1, keepdims=True)
-        parts = parts / (1 + recall_weight)
-    return (y.shape[1] * parts).astype("float32")
 
 
 def views(arguments):
@@ -283,14 +239,6 @@ def draw(arguments, reader):
     return path
 
 
-def steps_to(history, accuracy, steps_per_epoch):
-    """Steps after the first epoch whose sequences were recalled so well."""
-    for row in history:
-        if row["recall_accuracy"] >= accuracy:
-            return (int(row["epoch"]) + 1) * steps_per_epoch
-    return None
-
-
 def main():
     """Trains, evaluates, and writes the result."""
     arguments = parse_arguments()
@@ -339,8 +287,8 @@ def main():
                 "accuracy": 1 / VOCABULARY,
                 "cross_entropy": math.log(VOCABULARY),
             },
-            "steps_to_99_percent": steps_to(
-                trained["history"], 0.99, arguments.steps_per_epoch
+            "steps_to_99_percent": streams.steps_to(
+                0.99, trained["history"], arguments.steps_per_epoch
             ),
             "evaluation": evaluation,
             **trained,

@@ -71,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
         type=non_negative,
         help="limit of the uniform start of the input kernel, in Glorot's",
     )
+    add(
+        "--attention-scale",
+        type=non_negative,
+        help="limit of the uniform start of the score's weights, in Glorot's "
+        "(default: the layer's own)",
+    )
     parser.set_defaults(
         **{
             "net": "sab",
@@ -93,9 +99,10 @@ def recurrent(
     return_sequences: bool = True,
 ) -> keras.KerasTensor:
     """Applies the recurrent part of the network that the flags name."""
-    kernel_initializer = keras.initializers.VarianceScaling(
-        arguments.kernel_scale**2, "fan_avg", "uniform"
-    )
+    kernel_initializer = glorot(arguments.kernel_scale)
+    attention = {}
+    if arguments.attention_scale:
+        attention["attention_initializer"] = glorot(arguments.attention_scale)
     if arguments.net in ("full", "self-attention"):
         states = keras.layers.LSTM(
             arguments.units,
@@ -124,4 +131,10 @@ def recurrent(
         kernel_initializer=kernel_initializer,
         return_sequences=return_sequences,
         name="sab",
+        **attention,
     )(inputs)
+
+
+def glorot(times: float) -> keras.initializers.Initializer:
+    """Glorot's uniform start, so many times as wide."""
+    return keras.initializers.VarianceScaling(times**2, "fan_avg", "uniform")

@@ -15,6 +15,8 @@ from typing import Any
 import common
 import keras
 import nets
+import numpy as np
+from keras import ops
 
 # What may change between an interrupted run and the one that goes on with it.
 FREE_SETTINGS = ("epochs", "evaluate_lengths", "evaluate_sequences")
@@ -183,3 +185,77 @@ def read_history(path: pathlib.Path) -> list[dict[str, float]]:
             for row in csv.DictReader(file)
         }
     return list(rows.values())
+
+
+def add_recall_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that `step_weights` reads."""
+    parser.add_argument(
+        "--recall-weight",
+        type=nets.non_negative,
+        default=5.0,
+        help="weight of the mean loss of the recall against that of the other "
+        "steps; 0 is the plain mean over all steps",
+    )
+
+
+def step_weights(
+    y: np.ndarray, real: np.ndarray, recall_weight: float
+) -> np.ndarray:
+    """Weights of steps in the loss; a sequence's sum to its number of steps.
+
+    Args:
+        y: Targets `(batch, steps)`; 0 where there is nothing to recall.
+        real: `(batch, steps)`, 0 where a step is padding, else 1.
+        recall_weight: The flag.
+    """
+    if not recall_weight:
+        parts = real / real.sum(axis=1, keepdims=True)
+    else:
+        recall, other = y > 0, real * (y == 0)
+        parts = recall_weight * recall / recall.sum(axis=1, keepdims=True)
+        parts = parts + other / other.sum(axis=1, keepdims=True)
+        parts = parts / (1 + recall_weight)
+    return (y.shape[1] * parts).astype("float32")
+
+
+def compile_for_recall(
+    arguments: argparse.Namespace, model: keras.Model
+) -> None:
+    """Compiles a model with logits at each step, blanks being class 0."""
+    model.compile(
+        optimizer(arguments),
+        # Of logits: a softmax that saturates in float32 would learn no more.
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[recall_accuracy, recall_cross_entropy],
+        jit_compile=arguments.jit,
+    )
+
+
+# Blanks count in the loss alone.
+def recall_accuracy(y_true, y_pred):
+    """Share of what is to recall that is recalled, for each sequence."""
+    right = keras.metrics.sparse_categorical_accuracy(y_true, y_pred)
+    return _mean_of_recall(y_true, right)
+
+
+def recall_cross_entropy(y_true, y_pred):
+    """Cross-entropy of what is to recall, for each sequence."""
+    losses = keras.losses.sparse_categorical_crossentropy(
+        y_true, y_pred, from_logits=True
+    )
+    return _mean_of_recall(y_true, losses)
+
+
+def _mean_of_recall(y_true, values):
+    recall = ops.cast(y_true > 0, values.dtype)
+    return ops.sum(recall * values, axis=-1) / ops.sum(recall, axis=-1)
+
+
+def steps_to(
+    accuracy: float, history: list[dict[str, float]], steps_per_epoch: int
+) -> int | None:
+    """Steps after the first epoch whose sequences were recalled so well."""
+    for row in history:
+        if row["recall_accuracy"] >= accuracy:
+            return (int(row["epoch"]) + 1) * steps_per_epoch
+    return None

@@ -130,9 +130,7 @@ def test_each_sequence_draws_its_length():
             y[row, length + 2 : length + 4], x[row, :2]
         )
         assert (y[row] > 0).sum() == 2
-        np.testing.assert_array_equal(
-            weights[row], np.arange(13) < length + 4
-        )
+        np.testing.assert_array_equal(weights[row], np.arange(13) < length + 4)
 
 
 def test_stream_of_many_lengths():

@@ -14,7 +14,13 @@ from tests.on_one_backend import only_on
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-TINY = ["--length=5", "--units=8", "--batch-size=8", "--steps-per-epoch=3"]
+TINY = [
+    "--length=5",
+    "--units=8",
+    "--batch-size=8",
+    "--steps-per-epoch=3",
+    "--evaluate-sequences=20",
+]
 
 
 def run(folder, *flags):
@@ -52,7 +58,7 @@ def script(monkeypatch):
 @only_on("jax")
 def test_writes_a_result_and_resumes(tmp_path):
     decay = "--decay-epochs=4"
-    result, _ = run(tmp_path, "--epochs=2", decay, "--evaluate-sequences=20")
+    result, _ = run(tmp_path, "--epochs=2", decay, "--evaluate-lengths")
     assert result["initial_epoch"] == 0
     assert result["steps"] == 6
     assert [row["epoch"] for row in result["history"]] == [0, 1]
@@ -61,10 +67,9 @@ def test_writes_a_result_and_resumes(tmp_path):
         tmp_path,
         "--epochs=4",
         decay,
-        "--evaluate-sequences=20",
         "--evaluate-lengths",
         "7",
-        "5",
+        "3",
     )
     assert "Going on after epoch 2" in printed
     assert "Epoch 3/4" in printed and "Epoch 2/4" not in printed
@@ -74,17 +79,27 @@ def test_writes_a_result_and_resumes(tmp_path):
     assert result["seconds_per_step"] > 0
     assert result["settings"]["k_trunc"] == 5
     assert result["machine"]["backend"] == keras.backend.backend()
-    assert [row["length"] for row in result["evaluation"]] == [5, 7]
+    assert [row["length"] for row in result["evaluation"]] == [3, 5, 7]
     for row in result["evaluation"]:
-        assert row["sequences"] == 24
+        assert row["sequences"] == 20
+        assert 0 <= row["weight_on_true_slot"] <= 1
         assert 0 <= row["accuracy"] <= 1
         assert row["cross_entropy"] > 1
     assert (tmp_path / "run" / "model.keras").exists()
-    assert list((tmp_path / "run" / "train").glob("*tfevents*"))
+    assert (tmp_path / "run" / "attention.png").exists()
+    for folder in ("train", "attention_map", "credit_assignment"):
+        assert list((tmp_path / "run" / folder).glob("*tfevents*"))
 
 
 @pytest.mark.parametrize(
-    "flag", ["--length=0", "--units=a", "--learning-rate=-1", "--k-top=-1"]
+    "flag",
+    [
+        "--length=0",
+        "--units=a",
+        "--learning-rate=-1",
+        "--k-top=0",
+        "--shortest=101",
+    ],
 )
 def test_says_which_flag_is_wrong(flag, script, capsys):
     with pytest.raises(SystemExit):
@@ -93,20 +108,25 @@ def test_says_which_flag_is_wrong(flag, script, capsys):
 
 
 def test_metrics_see_the_steps_of_the_recall_alone(script):
+    streams = script.streams
     _, y = datasets.copying_memory(4, length=7, seed=0)
     right = np.eye(9, dtype="float32")[y]
     blank = np.eye(9, dtype="float32")[np.zeros_like(y)]
     for y_pred, accuracy in [(right, 1.0), (blank, 0.0)]:
-        measured = keras.ops.convert_to_numpy(script.recall_accuracy(y, y_pred))
-        assert measured.shape == (4, 10)
+        measured = keras.ops.convert_to_numpy(
+            streams.recall_accuracy(y, y_pred)
+        )
+        assert measured.shape == (4,)
         assert (measured == accuracy).all()
-    cross_entropy = script.recall_cross_entropy(y, np.full_like(right, 1 / 9))
+    cross_entropy = streams.recall_cross_entropy(y, np.zeros_like(right))
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(cross_entropy), np.log(9), rtol=1e-5
     )
 
 
-@pytest.mark.parametrize("net", ["sab", "truncated", "full", "self-attention"])
+@pytest.mark.parametrize(
+    "net", ["sab", "truncated", "full", "dense", "self-attention"]
+)
 def test_nets_are_causal(script, net):
     arguments = script.parse_arguments(
         [f"--net={net}", "--units=8", "--length=5"]
@@ -118,3 +138,27 @@ def test_nets_are_causal(script, net):
     after = model.predict_on_batch(x)
     np.testing.assert_allclose(before[:, :12], after[:, :12], atol=1e-5)
     assert np.abs(before[:, 12:] - after[:, 12:]).max() > 1e-4
+
+
+def test_weights_of_steps(script):
+    y = np.asarray([[0, 0, 3, 1, 0], [0, 2, 4, 0, 0]])
+    real = np.asarray([[1, 1, 1, 1, 0], [1, 1, 1, 0, 0]])
+    found = script.streams.step_weights(y, real, 3.0)
+    expected = [
+        [5 / 8, 5 / 8, 15 / 8, 15 / 8, 0],
+        [5 / 4, 15 / 8, 15 / 8, 0, 0],
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    found = script.streams.step_weights(y, real, 0.0)
+    np.testing.assert_allclose(
+        found, 5 * real / real.sum(axis=1, keepdims=True), rtol=1e-6
+    )
+
+
+def test_weight_on_the_true_slot(script):
+    # Two sequences of gap 3: the last ten of 23 steps recall.
+    slots = np.full((2, 23, 2), -1)
+    weights = np.zeros((2, 23, 2))
+    slots[0, 13:, 1] = np.arange(1, 11)
+    weights[0, 13:] = [0.25, 0.75]
+    assert script.weight_on_true_slot(slots, weights, 3, 1) == 0.375

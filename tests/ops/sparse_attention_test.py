@@ -10,6 +10,8 @@ from keras_seqcredit.ops.sparse_attention import attend
 from keras_seqcredit.ops.sparse_attention import is_empty
 from keras_seqcredit.ops.sparse_attention import mask_scores
 from keras_seqcredit.ops.sparse_attention import sparse_weights
+from tests.gradients import FASTEST
+from tests.gradients import value_and_gradients
 
 
 def weights_of(scores, occupied=None, dtype="float32"):
@@ -129,3 +131,36 @@ def test_attend(name):
         )
     assert (slots[2] == -1).all()
     assert (summary[2] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["additive", "dot"])
+@pytest.mark.parametrize("apart", [0.0, 1e-8, 1e-7, 3e-7, 1e-6, 1e-5, 1e-3])
+def test_memories_that_are_nearly_equal(name, apart):
+    """What is read of them is their mean; no gradient is larger than others."""
+    score, k_top, units = SCORES[name], 3, 8
+    random = np.random.default_rng(0)
+    weights = [
+        random.normal(size=shape).astype("float32")
+        for shape in score.weight_shapes(units, units).values()
+    ]
+    row = random.normal(size=(1, 1, units))
+    memory = row + apart * random.normal(size=(1, 9, units))
+    state = random.normal(size=(1, units))
+    occupied = ops.ones((1, 9), "bool")
+    probe = random.normal(size=(1, units)).astype("float32")
+
+    def value(arrays):
+        memory, state, *weights = arrays
+        prepared = score.prepare(weights)
+        cached = score.cache(prepared, memory)
+        summary, found, _ = attend(
+            score, prepared, k_top, state, memory, cached, occupied
+        )
+        return ops.sum(summary * probe)
+
+    arrays = [np.asarray(x, "float32") for x in (memory, state, *weights)]
+    found, gradients = value_and_gradients(value, arrays, FASTEST)
+    if apart >= 1e-6:
+        assert found == pytest.approx((row[0] * probe).sum(), abs=50 * apart)
+    for gradient in gradients:
+        assert np.abs(gradient).max() < 100
