@@ -1,0 +1,120 @@
+"""Adds the two marked numbers of a long sequence.
+
+Trains one network on fresh sequences without end, and measures its mean squared
+error on others. Whoever always answers 1 has an error of 1/6.
+
+```bash
+python examples/adding_problem.py --length 200
+python examples/adding_problem.py --length 200 --net truncated
+```
+
+A run that was interrupted goes on where it stopped when the same command is
+given again. `--logdir` gets logs for TensorBoard, the figures of each epoch,
+the trained model, and `result.json`.
+
+References:
+    - Ke et al., "Sparse Attentive Backtracking: Temporal Credit Assignment
+      Through Reminding", NeurIPS 2018, arXiv:1809.03702.
+"""
+
+import argparse
+import pathlib
+
+import common
+
+common.select_backend()
+
+import keras  # noqa: E402
+import nets  # noqa: E402
+import streams  # noqa: E402
+
+from keras_seqcredit import datasets  # noqa: E402
+
+
+def parse_arguments(argv=None):
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--length", type=nets.positive, default=200, help="steps of a sequence"
+    )
+    nets.add_arguments(parser)
+    streams.add_arguments(parser, learning_rate=6e-3, epochs=20, views=False)
+    arguments = streams.parse(parser, argv)
+    if arguments.logdir is None:
+        arguments.logdir = pathlib.Path(
+            "runs/adding_problem",
+            f"{arguments.net}-{arguments.read_into}-length{arguments.length}"
+            f"-seed{arguments.seed}",
+        )
+    return arguments
+
+
+def make_stream(arguments, batches, seed, initial_epoch=0):
+    """Fresh sequences."""
+    return datasets.adding_problem_stream(
+        arguments.batch_size,
+        arguments.length,
+        batches_per_epoch=batches,
+        seed=seed,
+        initial_epoch=initial_epoch,
+    )
+
+
+def build_model(arguments):
+    """Makes a network of one recurrent layer, with a number at the end."""
+    inputs = keras.Input((None, 2))
+    state = nets.recurrent(arguments, inputs, return_sequences=False)
+    model = keras.Model(inputs, keras.layers.Dense(1)(state))
+    model.compile(
+        streams.optimizer(arguments), "mse", jit_compile=arguments.jit
+    )
+    return model
+
+
+def main():
+    """Trains, evaluates, and writes the result."""
+    arguments = parse_arguments()
+    settings = streams.settings_of(arguments)
+    common.check_settings(
+        arguments.logdir, settings, arguments.resume, streams.FREE_SETTINGS
+    )
+    keras.utils.set_random_seed(arguments.seed)
+    model = build_model(arguments)
+    trained = streams.train(
+        arguments,
+        model,
+        lambda initial_epoch: make_stream(
+            arguments, arguments.steps_per_epoch, arguments.seed, initial_epoch
+        ),
+        [],
+    )
+    model.save(arguments.logdir / "model.keras")
+    batches = -(-arguments.evaluate_sequences // arguments.batch_size)
+    error = model.evaluate(
+        make_stream(arguments, batches, arguments.seed + 1_000_000), verbose=0
+    )
+    path = arguments.logdir / "result.json"
+    common.write_json(
+        path,
+        {
+            "task": "adding problem",
+            "settings": settings,
+            "mean_squared_error": error,
+            "chance": 1 / 6,
+            "sequences": batches * arguments.batch_size,
+            **trained,
+            "machine": common.describe_machine(),
+        },
+    )
+    print(
+        f"\nMean squared error {error:.2e} (chance {1 / 6:.3f})"
+        f"\nFigures: {path}"
+    )
+
+
+if __name__ == "__main__":
+    main()
