@@ -35,9 +35,9 @@ def copying_memory(
     Args:
         num_samples: Integer, the number of sequences.
         length: Integer, the number of steps from the last symbol to the
-            marker, or a pair `(shortest, longest)`: each sequence draws its
-            own, uniformly, and is padded with blanks to the longest. Defaults
-            to `100`.
+            marker. Or a pair `(shortest, longest)`: each sequence draws its
+            own, uniformly, both included, and is padded with blanks at its
+            end as if it were the longest. Defaults to `100`.
         num_symbols: Integer, the number of symbols to recall. Defaults to
             `10`.
         vocabulary: Integer, the number of different symbols. Defaults to `8`.
@@ -53,13 +53,15 @@ def copying_memory(
             `(num_samples, steps, vocabulary + 2)`.
         - `y`: int32, shape `(num_samples, steps)`.
 
-        Where `length` is a pair, `(x, y, sample_weight)`, with `steps` those
-        of the longest, and `sample_weight` float32, `(num_samples, steps)`:
-        1, and 0 where a step is padding.
+        With a pair `length`, `(x, y, sample_weight)` of the steps of the
+        longest:
+
+        - `sample_weight`: float32, shape `(num_samples, steps)`, 1, but 0 at
+            padding.
 
     Raises:
-        ValueError: if an argument is not an integer or is too small, or the
-            pair has its longest first.
+        ValueError: if an argument is not an integer or is too small, or
+            `length` is neither an integer nor such a pair.
 
     Example:
 
@@ -69,6 +71,10 @@ def copying_memory(
     x, y = datasets.copying_memory(1000, length=30, one_hot=True, seed=0)
     assert x.shape == (1000, 50, 10)
     assert y.shape == (1000, 50)
+
+    # Gaps of many lengths, in arrays of one shape:
+    x, y, sample_weight = datasets.copying_memory(1000, (10, 30), seed=0)
+    assert x.shape == y.shape == sample_weight.shape == (1000, 50)
     ```
 
     References:
@@ -109,9 +115,9 @@ def copying_memory_stream(
     Args:
         batch_size: Integer, the number of sequences of a batch.
         length: Integer, the number of steps from the last symbol to the
-            marker, or a pair `(shortest, longest)`: each sequence draws its
-            own, uniformly, and is padded with blanks to the longest. Defaults
-            to `100`.
+            marker. Or a pair `(shortest, longest)`: each sequence draws its
+            own, uniformly, both included, and is padded with blanks at its
+            end as if it were the longest. Defaults to `100`.
         num_symbols: Integer, the number of symbols to recall. Defaults to
             `10`.
         vocabulary: Integer, the number of different symbols. Defaults to `8`.
@@ -123,12 +129,12 @@ def copying_memory_stream(
             to `0`.
 
     Returns:
-        A `keras.utils.PyDataset` of batches `(x, y)`, or `(x, y,
-        sample_weight)`, shaped as those of `copying_memory`.
+        A `keras.utils.PyDataset` of batches `(x, y)`, or with a pair `length`
+        `(x, y, sample_weight)`, shaped as those of `copying_memory`.
 
     Raises:
-        ValueError: if an argument is not an integer or is too small, or the
-            pair `length` has its longest first.
+        ValueError: if an argument is not an integer or is too small, or
+            `length` is neither an integer nor such a pair.
 
     Example:
 
@@ -223,16 +229,14 @@ def _check_problem(
 def _check_length(length: Any) -> tuple[int, int] | int:
     if not isinstance(length, (tuple, list)):
         return check_integer("length", length)
-    if len(length) != 2:
+    try:
+        shortest, longest = (check_integer("length", n) for n in length)
+    except ValueError:
+        shortest = longest = 0
+    if not 0 < shortest <= longest:
         raise ValueError(
-            "Expected `length` to be an integer or a pair `(shortest, "
-            f"longest)`. Received: length={length!r}"
-        )
-    shortest, longest = (check_integer("length", n) for n in length)
-    if shortest > longest:
-        raise ValueError(
-            "Expected the pair `length` to have the shortest first. "
-            f"Received: length={length!r}"
+            "Expected `length` to be a positive integer or a pair of them, "
+            f"`(shortest, longest)`. Received: length={length!r}"
         )
     return shortest, longest
 

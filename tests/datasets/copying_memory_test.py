@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -130,9 +132,7 @@ def test_each_sequence_draws_its_length():
             y[row, length + 2 : length + 4], x[row, :2]
         )
         assert (y[row] > 0).sum() == 2
-        np.testing.assert_array_equal(
-            weights[row], np.arange(13) < length + 4
-        )
+        np.testing.assert_array_equal(weights[row], np.arange(13) < length + 4)
 
 
 def test_stream_of_many_lengths():
@@ -144,7 +144,26 @@ def test_stream_of_many_lengths():
     np.testing.assert_array_equal(weights, stream[0][2])
 
 
-@pytest.mark.parametrize("length", [(5,), (5, 4), (0, 4), (1, 2, 3), (1, "a")])
-def test_wrong_pair_of_lengths(length):
-    with pytest.raises(ValueError, match="Expected.*length.*Received"):
-        datasets.copying_memory(1, length)
+def test_one_length_is_drawn_as_if_there_were_no_others():
+    symbols = np.random.default_rng(2).integers(1, 9, (8, 10))
+    x, y = datasets.copying_memory(8, 20, seed=2)
+    np.testing.assert_array_equal(x[:, :10], symbols)
+    x_pair, y_pair, weights = datasets.copying_memory(8, (20, 20), seed=2)
+    np.testing.assert_array_equal(x, x_pair)
+    np.testing.assert_array_equal(y, y_pair)
+    assert (weights == 1).all()
+
+
+@pytest.mark.parametrize(
+    "length", [(5,), (5, 4), (0, 4), (1, 2, 3), (1, "a"), [True, 3], ()]
+)
+@pytest.mark.parametrize(
+    "function", [datasets.copying_memory, datasets.copying_memory_stream]
+)
+def test_wrong_pair_of_lengths(function, length):
+    with pytest.raises(
+        ValueError,
+        match=r"Expected `length` .*\(shortest, longest\).* Received: length="
+        + re.escape(repr(length)),
+    ):
+        function(1, length)
