@@ -1,6 +1,7 @@
 """Sequences: problems that are generated, and real data."""
 
 from keras_seqcredit.datasets.adding_problem import adding_problem
+from keras_seqcredit.datasets.adding_problem import adding_problem_stream
 from keras_seqcredit.datasets.character_text import penn_treebank
 from keras_seqcredit.datasets.character_text import tiny_shakespeare
 from keras_seqcredit.datasets.cifar10 import cifar10
@@ -18,6 +19,7 @@ from keras_seqcredit.datasets.swiss_roll import swiss_roll
 
 __all__ = [
     "adding_problem",
+    "adding_problem_stream",
     "cifar10",
     "circle",
     "copying_memory",

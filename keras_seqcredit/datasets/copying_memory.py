@@ -1,11 +1,15 @@
 """The copying memory problem, as arrays and as an endless stream."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.datasets._streams import Stream
+from keras_seqcredit.datasets._streams import draw
 
 
 def copying_memory(
@@ -83,14 +87,8 @@ def copying_memory(
         - Arjovsky, Shah and Bengio, "Unitary Evolution Recurrent Neural
           Networks", ICML 2016, arXiv:1511.06464.
     """
-    num_samples = check_integer("num_samples", num_samples)
-    length, num_symbols, vocabulary = _check_problem(
-        length, num_symbols, vocabulary
-    )
-    rng = np.random.default_rng(
-        check_integer("seed", seed, minimum=0, optional=True)
-    )
-    return _sample(rng, num_samples, length, num_symbols, vocabulary, one_hot)
+    sample = _sampler(length, num_symbols, vocabulary, one_hot)
+    return draw(sample, num_samples, seed)
 
 
 def copying_memory_stream(
@@ -170,59 +168,19 @@ def copying_memory_stream(
         - Arjovsky, Shah and Bengio, "Unitary Evolution Recurrent Neural
           Networks", ICML 2016, arXiv:1511.06464.
     """
-    return _CopyingMemoryStream(
-        problem=(*_check_problem(length, num_symbols, vocabulary), one_hot),
-        batch_size=check_integer("batch_size", batch_size),
-        batches_per_epoch=check_integer("batches_per_epoch", batches_per_epoch),
-        seed=check_integer("seed", seed, minimum=0, optional=True),
-        initial_epoch=check_integer("initial_epoch", initial_epoch, minimum=0),
-    )
+    sample = _sampler(length, num_symbols, vocabulary, one_hot)
+    return Stream(sample, batch_size, batches_per_epoch, seed, initial_epoch)
 
 
-class _CopyingMemoryStream(keras.utils.PyDataset):
-    """Batches that depend on `(seed, epoch, index)` and on nothing else.
-
-    There is no choice of `workers`: with more than one, Keras hands batches of
-    one epoch on to the next.
-    """
-
-    def __init__(
-        self,
-        problem: tuple[tuple[int, int] | int, int, int, bool],
-        batch_size: int,
-        batches_per_epoch: int,
-        seed: int | None,
-        initial_epoch: int,
-    ) -> None:
-        super().__init__()
-        if seed is None:
-            seed = int(np.random.default_rng().integers(2**63))
-        self.problem = problem
-        self.batch_size = batch_size
-        self.batches_per_epoch = batches_per_epoch
-        self.seed = seed
-        self.epoch = initial_epoch
-
-    def __len__(self) -> int:
-        return self.batches_per_epoch
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        rng = np.random.default_rng([self.seed, self.epoch, index])
-        return _sample(rng, self.batch_size, *self.problem)
-
-    def on_epoch_end(self) -> None:
-        # `fit()` also calls this once before its first epoch. That moves an
-        # uninterrupted and a resumed run alike.
-        self.epoch += 1
-
-
-def _check_problem(
-    length: Any, num_symbols: Any, vocabulary: Any
-) -> tuple[tuple[int, int] | int, int, int]:
-    return (
-        _check_length(length),
-        check_integer("num_symbols", num_symbols),
-        check_integer("vocabulary", vocabulary),
+def _sampler(
+    length: Any, num_symbols: Any, vocabulary: Any, one_hot: bool
+) -> Callable[[np.random.Generator, int], tuple[np.ndarray, ...]]:
+    return functools.partial(
+        _sample,
+        length=_check_length(length),
+        num_symbols=check_integer("num_symbols", num_symbols),
+        vocabulary=check_integer("vocabulary", vocabulary),
+        one_hot=one_hot,
     )
 
 
