@@ -8,8 +8,10 @@ from keras_seqcredit import datasets
 
 STREAMS = {
     "adding_problem": {"length": 5},
+    "associative_recall": {"num_pairs": 4, "num_queries": 2, "hops": 2},
     "copying_memory": {"length": 3, "num_symbols": 2, "one_hot": True},
     "copying_memory of many lengths": {"length": (2, 5)},
+    "selective_copying": {"length": 11, "one_hot": True},
 }
 
 
