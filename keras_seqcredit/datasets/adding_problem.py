@@ -1,8 +1,15 @@
-"""The adding problem."""
+"""The adding problem, as arrays and as an endless stream."""
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.datasets._streams import Stream
+from keras_seqcredit.datasets._streams import draw
 
 
 def adding_problem(
@@ -45,11 +52,73 @@ def adding_problem(
         - Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural
           Computation 9(8), 1997.
     """
-    num_samples = check_integer("num_samples", num_samples)
-    length = check_integer("length", length, minimum=2)
-    rng = np.random.default_rng(
-        check_integer("seed", seed, minimum=0, optional=True)
+    return draw(_sampler(length), num_samples, seed)
+
+
+def adding_problem_stream(
+    batch_size: int,
+    length: int = 200,
+    batches_per_epoch: int = 100,
+    seed: int | None = None,
+    initial_epoch: int = 0,
+) -> keras.utils.PyDataset:
+    """Streams the adding problem: fresh sequences in every epoch.
+
+    A batch is a function of the seed, the epoch and its index in the epoch, so
+    a training can go on after an interruption as `copying_memory_stream`
+    describes.
+
+    Args:
+        batch_size: Integer, the number of sequences of a batch.
+        length: Integer, the number of steps, at least 2. Defaults to `200`.
+        batches_per_epoch: Integer, the length of the data set. Defaults to
+            `100`.
+        seed: Integer or `None`. `None` draws a seed at random. Defaults to
+            `None`.
+        initial_epoch: Integer, the epoch at which the stream starts. Defaults
+            to `0`.
+
+    Returns:
+        A `keras.utils.PyDataset` of batches `(x, y)`, shaped as those of
+        `adding_problem`.
+
+    Raises:
+        ValueError: if an argument is not an integer or is too small.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_seqcredit import datasets
+
+    stream = datasets.adding_problem_stream(
+        32, length=20, batches_per_epoch=4, seed=0
     )
+    model = keras.Sequential([keras.layers.GRU(16), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(stream, epochs=2, shuffle=False, verbose=0)
+    ```
+
+    References:
+        - Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural
+          Computation 9(8), 1997.
+    """
+    return Stream(
+        _sampler(length), batch_size, batches_per_epoch, seed, initial_epoch
+    )
+
+
+def _sampler(
+    length: Any,
+) -> Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]:
+    return functools.partial(
+        _sample, length=check_integer("length", length, minimum=2)
+    )
+
+
+def _sample(
+    rng: np.random.Generator, num_samples: int, length: int
+) -> tuple[np.ndarray, np.ndarray]:
     half = length // 2
     rows = np.arange(num_samples)
     x = np.zeros((num_samples, length, 2), dtype="float32")

@@ -1,11 +1,15 @@
 """The copying memory problem, as arrays and as an endless stream."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.datasets._streams import Stream
+from keras_seqcredit.datasets._streams import draw
 
 
 def copying_memory(
@@ -35,9 +39,9 @@ def copying_memory(
     Args:
         num_samples: Integer, the number of sequences.
         length: Integer, the number of steps from the last symbol to the
-            marker, or a pair `(shortest, longest)`: each sequence draws its
-            own, uniformly, and is padded with blanks to the longest. Defaults
-            to `100`.
+            marker. Or a pair `(shortest, longest)`: each sequence draws its
+            own, uniformly, both included, and is padded with blanks at its
+            end as if it were the longest. Defaults to `100`.
         num_symbols: Integer, the number of symbols to recall. Defaults to
             `10`.
         vocabulary: Integer, the number of different symbols. Defaults to `8`.
@@ -53,13 +57,15 @@ def copying_memory(
             `(num_samples, steps, vocabulary + 2)`.
         - `y`: int32, shape `(num_samples, steps)`.
 
-        Where `length` is a pair, `(x, y, sample_weight)`, with `steps` those
-        of the longest, and `sample_weight` float32, `(num_samples, steps)`:
-        1, and 0 where a step is padding.
+        With a pair `length`, `(x, y, sample_weight)` of the steps of the
+        longest:
+
+        - `sample_weight`: float32, shape `(num_samples, steps)`, 1, but 0 at
+            padding.
 
     Raises:
-        ValueError: if an argument is not an integer or is too small, or the
-            pair has its longest first.
+        ValueError: if an argument is not an integer or is too small, or
+            `length` is neither an integer nor such a pair.
 
     Example:
 
@@ -69,6 +75,10 @@ def copying_memory(
     x, y = datasets.copying_memory(1000, length=30, one_hot=True, seed=0)
     assert x.shape == (1000, 50, 10)
     assert y.shape == (1000, 50)
+
+    # Gaps of many lengths, in arrays of one shape:
+    x, y, sample_weight = datasets.copying_memory(1000, (10, 30), seed=0)
+    assert x.shape == y.shape == sample_weight.shape == (1000, 50)
     ```
 
     References:
@@ -77,14 +87,8 @@ def copying_memory(
         - Arjovsky, Shah and Bengio, "Unitary Evolution Recurrent Neural
           Networks", ICML 2016, arXiv:1511.06464.
     """
-    num_samples = check_integer("num_samples", num_samples)
-    length, num_symbols, vocabulary = _check_problem(
-        length, num_symbols, vocabulary
-    )
-    rng = np.random.default_rng(
-        check_integer("seed", seed, minimum=0, optional=True)
-    )
-    return _sample(rng, num_samples, length, num_symbols, vocabulary, one_hot)
+    sample = _sampler(length, num_symbols, vocabulary, one_hot)
+    return draw(sample, num_samples, seed)
 
 
 def copying_memory_stream(
@@ -109,9 +113,9 @@ def copying_memory_stream(
     Args:
         batch_size: Integer, the number of sequences of a batch.
         length: Integer, the number of steps from the last symbol to the
-            marker, or a pair `(shortest, longest)`: each sequence draws its
-            own, uniformly, and is padded with blanks to the longest. Defaults
-            to `100`.
+            marker. Or a pair `(shortest, longest)`: each sequence draws its
+            own, uniformly, both included, and is padded with blanks at its
+            end as if it were the longest. Defaults to `100`.
         num_symbols: Integer, the number of symbols to recall. Defaults to
             `10`.
         vocabulary: Integer, the number of different symbols. Defaults to `8`.
@@ -123,12 +127,12 @@ def copying_memory_stream(
             to `0`.
 
     Returns:
-        A `keras.utils.PyDataset` of batches `(x, y)`, or `(x, y,
-        sample_weight)`, shaped as those of `copying_memory`.
+        A `keras.utils.PyDataset` of batches `(x, y)`, or with a pair `length`
+        `(x, y, sample_weight)`, shaped as those of `copying_memory`.
 
     Raises:
-        ValueError: if an argument is not an integer or is too small, or the
-            pair `length` has its longest first.
+        ValueError: if an argument is not an integer or is too small, or
+            `length` is neither an integer nor such a pair.
 
     Example:
 
@@ -164,75 +168,33 @@ def copying_memory_stream(
         - Arjovsky, Shah and Bengio, "Unitary Evolution Recurrent Neural
           Networks", ICML 2016, arXiv:1511.06464.
     """
-    return _CopyingMemoryStream(
-        problem=(*_check_problem(length, num_symbols, vocabulary), one_hot),
-        batch_size=check_integer("batch_size", batch_size),
-        batches_per_epoch=check_integer("batches_per_epoch", batches_per_epoch),
-        seed=check_integer("seed", seed, minimum=0, optional=True),
-        initial_epoch=check_integer("initial_epoch", initial_epoch, minimum=0),
-    )
+    sample = _sampler(length, num_symbols, vocabulary, one_hot)
+    return Stream(sample, batch_size, batches_per_epoch, seed, initial_epoch)
 
 
-class _CopyingMemoryStream(keras.utils.PyDataset):
-    """Batches that depend on `(seed, epoch, index)` and on nothing else.
-
-    There is no choice of `workers`: with more than one, Keras hands batches of
-    one epoch on to the next.
-    """
-
-    def __init__(
-        self,
-        problem: tuple[tuple[int, int] | int, int, int, bool],
-        batch_size: int,
-        batches_per_epoch: int,
-        seed: int | None,
-        initial_epoch: int,
-    ) -> None:
-        super().__init__()
-        if seed is None:
-            seed = int(np.random.default_rng().integers(2**63))
-        self.problem = problem
-        self.batch_size = batch_size
-        self.batches_per_epoch = batches_per_epoch
-        self.seed = seed
-        self.epoch = initial_epoch
-
-    def __len__(self) -> int:
-        return self.batches_per_epoch
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        rng = np.random.default_rng([self.seed, self.epoch, index])
-        return _sample(rng, self.batch_size, *self.problem)
-
-    def on_epoch_end(self) -> None:
-        # `fit()` also calls this once before its first epoch. That moves an
-        # uninterrupted and a resumed run alike.
-        self.epoch += 1
-
-
-def _check_problem(
-    length: Any, num_symbols: Any, vocabulary: Any
-) -> tuple[tuple[int, int] | int, int, int]:
-    return (
-        _check_length(length),
-        check_integer("num_symbols", num_symbols),
-        check_integer("vocabulary", vocabulary),
+def _sampler(
+    length: Any, num_symbols: Any, vocabulary: Any, one_hot: bool
+) -> Callable[[np.random.Generator, int], tuple[np.ndarray, ...]]:
+    return functools.partial(
+        _sample,
+        length=_check_length(length),
+        num_symbols=check_integer("num_symbols", num_symbols),
+        vocabulary=check_integer("vocabulary", vocabulary),
+        one_hot=one_hot,
     )
 
 
 def _check_length(length: Any) -> tuple[int, int] | int:
     if not isinstance(length, (tuple, list)):
         return check_integer("length", length)
-    if len(length) != 2:
+    try:
+        shortest, longest = (check_integer("length", n) for n in length)
+    except ValueError:
+        shortest = longest = 0
+    if not 0 < shortest <= longest:
         raise ValueError(
-            "Expected `length` to be an integer or a pair `(shortest, "
-            f"longest)`. Received: length={length!r}"
-        )
-    shortest, longest = (check_integer("length", n) for n in length)
-    if shortest > longest:
-        raise ValueError(
-            "Expected the pair `length` to have the shortest first. "
-            f"Received: length={length!r}"
+            "Expected `length` to be a positive integer or a pair of them, "
+            f"`(shortest, longest)`. Received: length={length!r}"
         )
     return shortest, longest
 

@@ -43,3 +43,11 @@ def test_seed_decides_the_data():
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         datasets.adding_problem(**arguments)
+
+
+def test_stream_has_the_same_problem():
+    x, y = datasets.adding_problem_stream(6, length=9, seed=0)[0]
+    assert (x[..., 1].sum(axis=1) == 2).all()
+    np.testing.assert_allclose(y[:, 0], (x[..., 0] * x[..., 1]).sum(axis=1))
+    with pytest.raises(ValueError, match=r"at least 2\. Received: length=1"):
+        datasets.adding_problem_stream(6, length=1)

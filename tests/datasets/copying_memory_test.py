@@ -1,4 +1,5 @@
-import keras
+import re
+
 import numpy as np
 import pytest
 
@@ -41,55 +42,6 @@ def test_seed_decides_the_data():
     assert not np.array_equal(x, datasets.copying_memory(8)[0])
 
 
-def stream(**kwargs):
-    kwargs = {"seed": 0, "batches_per_epoch": 3, "one_hot": True} | kwargs
-    return datasets.copying_memory_stream(4, length=3, num_symbols=2, **kwargs)
-
-
-def test_stream_is_a_function_of_seed_epoch_and_index():
-    first = stream()
-    assert len(first) == 3
-    epoch = [x for x, _ in first]
-    np.testing.assert_array_equal(first[1][0], epoch[1])
-    first.on_epoch_end()
-    next_epoch = [x for x, _ in first]
-    assert len({x.tobytes() for x in epoch + next_epoch}) == 6
-    for x, resumed in zip(next_epoch, stream(initial_epoch=1), strict=True):
-        np.testing.assert_array_equal(x, resumed[0])
-    assert not np.array_equal(epoch[0], stream(seed=1)[0][0])
-    assert not np.array_equal(epoch[0], stream(seed=None)[0][0])
-
-
-@pytest.mark.parametrize("built", [True, False])
-def test_resumed_training_equals_uninterrupted_training(built):
-    def build():
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential(
-            [
-                keras.layers.Dense(9, activation="softmax"),
-            ]
-        )
-        if built:
-            model.build((None, 7, 10))
-        model.compile("sgd", "sparse_categorical_crossentropy")
-        return model
-
-    whole = build()
-    options = {"shuffle": False, "verbose": 0}
-    whole.fit(stream(), epochs=3, **options)
-
-    resumed = build()
-    resumed.fit(stream(), epochs=1, **options)
-    resumed.fit(
-        stream(initial_epoch=1),
-        initial_epoch=1,
-        epochs=3,
-        **options,
-    )
-    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-6)
-
-
 @pytest.mark.parametrize(
     "name, value",
     [("length", 0), ("num_symbols", -1), ("vocabulary", "8"), ("seed", 0.5)],
@@ -102,17 +54,6 @@ def test_wrong_arguments(function, name, value):
         ValueError, match=f"Expected `{name}` .* Received: {name}="
     ):
         function(4, **{name: value})
-
-
-@pytest.mark.parametrize(
-    "name, value",
-    [("batch_size", 0), ("batches_per_epoch", True), ("initial_epoch", -1)],
-)
-def test_wrong_stream_arguments(name, value):
-    with pytest.raises(
-        ValueError, match=f"Expected `{name}` .* Received: {name}="
-    ):
-        datasets.copying_memory_stream(**({"batch_size": 4} | {name: value}))
 
 
 def test_each_sequence_draws_its_length():
@@ -142,7 +83,26 @@ def test_stream_of_many_lengths():
     np.testing.assert_array_equal(weights, stream[0][2])
 
 
-@pytest.mark.parametrize("length", [(5,), (5, 4), (0, 4), (1, 2, 3), (1, "a")])
-def test_wrong_pair_of_lengths(length):
-    with pytest.raises(ValueError, match="Expected.*length.*Received"):
-        datasets.copying_memory(1, length)
+def test_one_length_is_drawn_as_if_there_were_no_others():
+    symbols = np.random.default_rng(2).integers(1, 9, (8, 10))
+    x, y = datasets.copying_memory(8, 20, seed=2)
+    np.testing.assert_array_equal(x[:, :10], symbols)
+    x_pair, y_pair, weights = datasets.copying_memory(8, (20, 20), seed=2)
+    np.testing.assert_array_equal(x, x_pair)
+    np.testing.assert_array_equal(y, y_pair)
+    assert (weights == 1).all()
+
+
+@pytest.mark.parametrize(
+    "length", [(5,), (5, 4), (0, 4), (1, 2, 3), (1, "a"), [True, 3], ()]
+)
+@pytest.mark.parametrize(
+    "function", [datasets.copying_memory, datasets.copying_memory_stream]
+)
+def test_wrong_pair_of_lengths(function, length):
+    with pytest.raises(
+        ValueError,
+        match=r"Expected `length` .*\(shortest, longest\).* Received: length="
+        + re.escape(repr(length)),
+    ):
+        function(1, length)

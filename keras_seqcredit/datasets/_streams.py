@@ -1,0 +1,87 @@
+"""Sequences that are drawn at random: once, or afresh in every epoch."""
+
+from collections.abc import Callable
+from typing import Any
+from typing import TypeVar
+
+import keras
+import numpy as np
+
+from keras_seqcredit.checks import check_integer
+
+Arrays = TypeVar("Arrays", bound=tuple[np.ndarray, ...])
+
+
+def draw(
+    sample: Callable[[np.random.Generator, int], Arrays],
+    num_samples: Any,
+    seed: Any,
+) -> Arrays:
+    """Draws all samples at once, from the arguments of a data set.
+
+    Args:
+        sample: Function of a generator of random numbers and a number of
+            samples that returns a tuple of arrays.
+        num_samples: Integer, the number of samples.
+        seed: Integer or `None`.
+
+    Returns:
+        What `sample` returns.
+
+    Raises:
+        ValueError: if `num_samples` or `seed` is not an integer or too small.
+    """
+    num_samples = check_integer("num_samples", num_samples)
+    seed = check_integer("seed", seed, minimum=0, optional=True)
+    return sample(np.random.default_rng(seed), num_samples)
+
+
+class Stream(keras.utils.PyDataset):
+    """Batches that depend on `(seed, epoch, index)` and on nothing else.
+
+    There is no choice of `workers`: with more than one, Keras hands batches of
+    one epoch on to the next.
+
+    Args:
+        sample: Function of a generator of random numbers and a number of
+            samples that returns a tuple of arrays.
+        batch_size: Integer, the number of samples of a batch.
+        batches_per_epoch: Integer, the length of the data set.
+        seed: Integer or `None`. `None` draws a seed at random.
+        initial_epoch: Integer, the epoch at which the stream starts.
+
+    Raises:
+        ValueError: if an argument is not an integer or is too small.
+    """
+
+    def __init__(
+        self,
+        sample: Callable[[np.random.Generator, int], tuple[np.ndarray, ...]],
+        batch_size: Any,
+        batches_per_epoch: Any,
+        seed: Any,
+        initial_epoch: Any,
+    ) -> None:
+        super().__init__()
+        self.sample = sample
+        self.batch_size = check_integer("batch_size", batch_size)
+        self.batches_per_epoch = check_integer(
+            "batches_per_epoch", batches_per_epoch
+        )
+        seed = check_integer("seed", seed, minimum=0, optional=True)
+        if seed is None:
+            seed = int(np.random.default_rng().integers(2**63))
+        self.seed = seed
+        self.epoch = check_integer("initial_epoch", initial_epoch, minimum=0)
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        return self.sample(rng, self.batch_size)
+
+    def on_epoch_end(self) -> None:
+        # `fit()` also calls this once before its first epoch. That moves an
+        # uninterrupted and a resumed run alike.
+        self.epoch += 1
