@@ -34,13 +34,16 @@ class ScoreWeights(keras.layers.Layer):
     def build(self, memory_shape):
         units = memory_shape[-1]
         shapes = self.score.weight_shapes(units, self.attention_units or units)
+        initializer = self._initializer or keras.initializers.VarianceScaling(
+            self.score.start**2, "fan_avg", "uniform"
+        )
         for name, shape in shapes.items():
             bias = name == "attention_bias"
             weight = self.add_weight(
                 shape=shape,
                 name=name,
                 # A clone: one initializer gives equal values at each call.
-                initializer="zeros" if bias else self._initializer.clone(),
+                initializer="zeros" if bias else initializer.clone(),
                 regularizer=None if bias else self._regularizer,
                 constraint=None if bias else self._constraint,
             )

@@ -46,7 +46,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
     if k_trunc and t > 0 and t % k_trunc == 0: cut the gradient of (h, c)
     h^, c = cell(x_t, (h, c))
     a_i   = score(h^, m_i)                       for each m_i in M
-    w_i   = relu(a_i - the (k_top + 1)-th largest a),   w = w / (sum w + 1e-7)
+    w_i   = relu(a_i - the (k_top + 1)-th largest a),   w = w / sum w
     s     = sum_i w_i m_i
     h     = h^ + s
     if (t + 1) % k_att == 0: append h to M
@@ -59,27 +59,48 @@ class SparseAttentiveRNN(keras.layers.RNN):
         cell: A Keras RNN cell, or a list of them (they are stacked, and the
             hidden state of the last one attends). A cell may use dropout as
             Keras' own cells do, but may not draw random numbers itself.
-        k_top: Non-negative integer, how many remembered states a step reads.
-            `0` is the plain cell under truncated back-propagation.
+        k_top: Non-negative integer or None, how many remembered states a step
+            reads. `0` is the plain cell under truncated back-propagation.
+            `None` reads all of them, by a softmax of the scores: the dense
+            attention that sparse attention is compared with. Its time grows
+            with the square of the length. Defaults to `5`.
         k_att: Positive integer, every `k_att`-th state is remembered.
+            Defaults to `1`.
         k_trunc: Positive integer, steps between cuts of the local gradient.
-            `None` does not cut.
-        attention: `"additive"`, `v . tanh(W_m m + W_q h^ + b)`; `"dot"`,
-            `(W_q h^) . (W_m m) / sqrt(attention_units)`; or `"concat"`,
-            `w . tanh([h^; m])`, the fastest and the one in the authors' code.
+            `None` does not cut. Defaults to `None`.
+        attention: `"dot"`, `(W_q h^) . (W_m m) / sqrt(attention_units)`;
+            `"additive"`, `v . tanh(W_m m + W_q h^ + b)`, the paper's; or
+            `"concat"`, `w . tanh([h^; m])`, the one in the authors' code.
+            **`"concat"` cannot look for anything**: the share of `h^` is the
+            same for all slots, so every step ranks them alike. It is there to
+            compare with the authors' code.
         attention_units: Positive integer, units of the additive and the dot
             score. Defaults to the units of the cell.
         memory_size: Positive integer, keep only the newest `memory_size`
-            states. `None` keeps all of a sequence.
+            states. `None` keeps all of a sequence. Defaults to `None`.
         memory_content: `"state"` remembers `h`, as in the paper;
             `"provisional"` remembers `h^`, which a cell bounds while `h` may
             grow with every hop.
+        read_into: Where a read goes. `"state"`, as in the paper: the output
+            is `h = h^ + s`, and the next step goes on from `h`. `"mean"`: both
+            have `h = (h^ + s) / 2`. `"output"`: the output is `h`, and the
+            next step goes on from `h^`; credit then goes back one hop, and
+            `k_trunc` steps, and further hops only where `memory_content` is
+            `"state"`.
         return_summary: Boolean, whether the output is `[h; s]` and not `h`.
+            Defaults to `False`.
         return_attention: Boolean, whether to return what each step read.
-        return_memory: Boolean, whether to return the memory.
-        attention_initializer: Initializer of the attention's weights.
-        attention_regularizer: Regularizer of the attention's weights.
-        attention_constraint: Constraint of the attention's weights.
+            Defaults to `False`.
+        return_memory: Boolean, whether to return the memory. Defaults to
+            `False`.
+        attention_initializer: Initializer of the attention's weights. Defaults
+            to `None`: Glorot's uniform one, six times as wide for the additive
+            score, whose tanh would else be nearly linear, and rank the slots
+            alike for all queries.
+        attention_regularizer: Regularizer of the attention's weights. Defaults
+            to `None`.
+        attention_constraint: Constraint of the attention's weights. Defaults
+            to `None`.
         jit_compile: Boolean or `"auto"`, whether TensorFlow compiles the
             recurrence with XLA where the model around it is not compiled (its
             default on a CPU). A new sequence length then costs a compilation,
@@ -105,7 +126,9 @@ class SparseAttentiveRNN(keras.layers.RNN):
 
         - the output `(batch, units)`, or `(batch, time, units)` with
           `return_sequences`; `2 * units` with `return_summary`;
-        - with `return_state`, the cell's states, `(batch, units)` each;
+        - with `return_state`, the cell's states, `(batch, units)` each, as
+            the next step needs them: with `read_into="output"` the first is
+            `h^`, and not the last output;
         - with `return_memory`, the memory `(batch, slots, units)` and its
           boolean mask `(batch, slots)`, which fit `initial_state`;
         - with `return_attention`, int32 slots and float32 weights of what was
@@ -159,7 +182,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         return_summary: bool = False,
         return_attention: bool = False,
         return_memory: bool = False,
-        attention_initializer="glorot_uniform",
+        attention_initializer=None,
         attention_regularizer=None,
         attention_constraint=None,
         jit_compile: bool | str = "auto",

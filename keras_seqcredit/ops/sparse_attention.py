@@ -9,6 +9,7 @@ A score says how well a state fits each slot. It is an object with
 - `cache(prepared, memory)`: what can be computed once a slot, or `()`;
 - `scores(prepared, state, memory, cached)`: `(B, U), (B, S, U) -> (B, S)`;
 - `cache_is_costly`: whether the gradient keeps the cache, or finds it again;
+- `start`: how many times as wide as Glorot's its weights start;
 - `segment_slots`: how many slots make a scan over fewer of them worth while.
 
 References:
@@ -32,6 +33,9 @@ class AdditiveScore:
 
     # The cache is a matrix product: too dear to repeat for the selected rows.
     cache_is_costly = True
+    # States are small at the start. In the linear range of tanh the query adds
+    # the same to the score of each slot, so that all queries read the same.
+    start = 6.0
     segment_slots = 32
 
     @staticmethod
@@ -66,6 +70,7 @@ class DotScore:
     """
 
     cache_is_costly = False
+    start = 1.0
     segment_slots = 32
 
     @staticmethod
@@ -94,10 +99,13 @@ class DotScore:
 class ConcatScore:
     """`w . tanh([h; m])`: the score of the authors' released code.
 
-    A slot's share never changes, so it is one number a slot.
+    The share of `h` is the same for all slots and goes with the threshold, so
+    that every state ranks and weighs the slots alike. A slot's share never
+    changes, so it is one number a slot.
     """
 
     cache_is_costly = False
+    start = 1.0
     # Only the search for the best slots grows with their number.
     segment_slots = 128
 

@@ -54,7 +54,7 @@ def shared_slots(kind, attention, **arguments):
 @pytest.mark.parametrize("kind", [SABLSTM, SABGRU])
 def test_queries_read_different_slots(kind):
     assert shared_slots(kind, "dot") < 0.25
-    assert shared_slots(kind, "additive") < 0.6
+    assert shared_slots(kind, "additive") < 0.8
     # Its query's share is the same for all slots.
     assert shared_slots(kind, "concat") == 1
 
@@ -64,7 +64,8 @@ def test_the_additive_score_starts_outside_its_linear_range():
     narrow = shared_slots(
         SABLSTM, "additive", attention_initializer="glorot_uniform"
     )
-    assert narrow > 0.8 > shared_slots(SABLSTM, "additive")
+    assert narrow > 0.95
+    assert 0.8 > shared_slots(SABLSTM, "additive")
     # The ranking of products does not depend on their scale.
     wide = keras.initializers.VarianceScaling(36.0, "fan_avg", "uniform")
     for initializer in ("glorot_uniform", wide):

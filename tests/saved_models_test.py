@@ -1,0 +1,43 @@
+"""Files that older versions have saved load, compute the same, and train on."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+from keras_seqcredit import layers  # noqa: F401 - registers the layers.
+
+FOLDER = pathlib.Path(__file__).parent / "saved_models"
+
+
+def test_layers_saved_before_reads_went_anywhere_but_to_the_state():
+    model = keras.models.load_model(FOLDER / "before_read_into.keras")
+    recurrent = model.layers[1:4]
+    assert [layer.read_into for layer in recurrent] == ["state"] * 3
+    assert [layer.attention for layer in recurrent] == [
+        "additive",
+        "dot",
+        "concat",
+    ]
+    assert [layer.memory_content for layer in recurrent] == [
+        "state",
+        "provisional",
+        "state",
+    ]
+    random = np.random.default_rng(0)
+    x = random.normal(size=(3, 9, 3)).astype("float32")
+    y = random.normal(size=(3, 2)).astype("float32")
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0),
+        [
+            [-2.783601, -0.413220],
+            [-3.815670, -1.215581],
+            [-3.687627, -0.819906],
+        ],
+        atol=1e-4,
+    )
+    losses = model.fit(
+        x, y, epochs=2, batch_size=3, shuffle=False, verbose=0
+    ).history["loss"]
+    assert losses == pytest.approx([5.443478, 5.401493], abs=1e-3)
