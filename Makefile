@@ -5,6 +5,7 @@ BACKENDS ?= tensorflow jax
 WORKERS ?= 2
 BENCHMARKS ?= sparse_attentive_backtracking z_forcing variational_walkback \
 	professor_forcing distribution
+EXAMPLE ?= copying_memory
 ARGS ?=
 
 # tensorflow-probability (demo) and tfp-nightly (tests) install the same module,
@@ -21,8 +22,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s%s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
 
-demo: $(DEMO)/.installed ## Train on permuted digits (ARGS="--epochs 5 --seed 1")
-	$(DEMO)/bin/python examples/sequential_digits.py $(ARGS)
+demo: $(DEMO)/.installed ## Learn to recall over 100 steps (EXAMPLE=sequential_digits)
+	$(DEMO)/bin/python examples/$(EXAMPLE).py $(ARGS)
 
 test: $(TEST)/.installed ## Run all tests (BACKENDS=jax for one backend, ARGS="-k sab")
 	@status=0; \

@@ -79,9 +79,14 @@ def parse_arguments(argv=None):
         default=[10, 30, 60, 200, 300],
         help="gaps to evaluate on, besides the longest of training",
     )
+    add(
+        "--exchange",
+        action="store_true",
+        help="also recall from the memory of one gap with the state of another",
+    )
     nets.add_arguments(parser)
     streams.add_recall_argument(parser)
-    streams.add_arguments(parser, learning_rate=6e-3, epochs=16)
+    streams.add_arguments(parser, learning_rate=6e-3, epochs=20)
     arguments = streams.parse(parser, argv)
     if arguments.shortest > arguments.length:
         parser.error(
@@ -173,10 +178,10 @@ def make_reader(arguments, model):
 
 def evaluate(arguments, model, reader, length):
     """Measures the model on sequences that training has not drawn."""
-    # Attention to a long past takes long.
-    sequences = arguments.evaluate_sequences
+    sequences, batch_size = arguments.evaluate_sequences, arguments.batch_size
     if length > 500:
-        sequences = min(sequences, 128)
+        # Attention to a long past takes long, and memory.
+        sequences, batch_size = min(sequences, 64), min(batch_size, 8)
     x, y = datasets.copying_memory(
         sequences,
         length,
@@ -192,7 +197,7 @@ def evaluate(arguments, model, reader, length):
     figures = model.evaluate(
         x_padded,
         y_padded,
-        batch_size=arguments.batch_size,
+        batch_size=batch_size,
         return_dict=True,
         verbose=0,
     )
@@ -203,7 +208,9 @@ def evaluate(arguments, model, reader, length):
         "cross_entropy": figures["recall_cross_entropy"],
     }
     if reader is not None:
-        slots, weights = reader.predict(x_padded[:64], verbose=0)
+        slots, weights = reader.predict(
+            x_padded[:64], batch_size=batch_size, verbose=0
+        )
         result["weight_on_true_slot"] = weight_on_true_slot(
             slots, weights, length, arguments.k_att
         )
@@ -218,6 +225,47 @@ def weight_on_true_slot(slots, weights, length, k_att):
     true = np.arange(NUM_SYMBOLS) // k_att + 1
     share = np.where(slots == true[None, :, None], weights, 0).sum(axis=-1)
     return float(share.mean())
+
+
+def exchange(arguments, model, lengths):
+    """Recalls from the memory of one gap with the LSTM's state of another.
+
+    Tells which of the two a network depends on that fails after other gaps
+    than those of training. Returns the accuracy by both gaps.
+    """
+    layer = model.get_layer("sab")
+    runner = layers.SABLSTM.from_config(
+        {**layer.get_config(), "return_state": True, "return_memory": True}
+    )
+    runner.build((None, None, VOCABULARY + 2))
+    runner.set_weights(layer.get_weights())
+    sequences = {
+        length: datasets.copying_memory(
+            256, length, NUM_SYMBOLS, VOCABULARY, one_hot=True, seed=1_000_000
+        )
+        for length in lengths
+    }
+    # Up to the marker, which is the first step of the rest.
+    found = {
+        length: runner(x[:, : NUM_SYMBOLS + length - 1])[1:]
+        for length, (x, _) in sequences.items()
+    }
+    rows = []
+    for of_state in lengths:
+        for of_memory in lengths:
+            x, y = sequences[of_memory]
+            state = [*found[of_state][:2], *found[of_memory][2:]]
+            hidden = runner(x[:, -NUM_SYMBOLS - 1 :], initial_state=state)[0]
+            logits = keras.ops.convert_to_numpy(model.layers[-1](hidden))
+            right = logits.argmax(axis=-1)[:, 1:] == y[:, -NUM_SYMBOLS:]
+            rows.append(
+                {
+                    "length_of_state": of_state,
+                    "length_of_memory": of_memory,
+                    "accuracy": float(right.mean()),
+                }
+            )
+    return rows
 
 
 def draw(arguments, reader):
@@ -275,6 +323,11 @@ def main():
             flush=True,
         )
     print(f"| chance | {1 / VOCABULARY:.2%} | {math.log(VOCABULARY):.4f} | |")
+    exchanged = {}
+    if arguments.exchange:
+        exchanged["exchange"] = exchange(
+            arguments, model, [10, 30, 60, arguments.length]
+        )
     path = arguments.logdir / "result.json"
     common.write_json(
         path,
@@ -291,6 +344,7 @@ def main():
                 0.99, trained["history"], arguments.steps_per_epoch
             ),
             "evaluation": evaluation,
+            **exchanged,
             **trained,
             "machine": common.describe_machine(),
         },

@@ -19,7 +19,12 @@ import numpy as np
 from keras import ops
 
 # What may change between an interrupted run and the one that goes on with it.
-FREE_SETTINGS = ("epochs", "evaluate_lengths", "evaluate_sequences")
+FREE_SETTINGS = (
+    "epochs",
+    "evaluate_lengths",
+    "evaluate_sequences",
+    "exchange",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:

@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
+from keras_seqcredit.layers.sparse_attentive_rnn import completed
 
 
 class GatedSAB(SparseAttentiveRNN):
@@ -20,11 +21,11 @@ class GatedSAB(SparseAttentiveRNN):
         k_top: int | None = 5,
         k_att: int = 1,
         k_trunc: int | None = None,
-        attention: str = "additive",
+        attention: str = "dot",
         attention_units: int | None = None,
         memory_size: int | None = None,
-        memory_content: str = "state",
-        read_into: str = "state",
+        memory_content: str = "provisional",
+        read_into: str = "output",
         return_summary: bool = False,
         return_attention: bool = False,
         return_memory: bool = False,
@@ -77,4 +78,4 @@ class GatedSAB(SparseAttentiveRNN):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         del custom_objects
-        return cls(**config)
+        return cls(**completed(config))

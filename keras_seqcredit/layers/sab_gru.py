@@ -11,25 +11,38 @@ class SABGRU(GatedSAB):
     """GRU that learns across any distance from short back-propagation.
 
     A drop-in for `keras.layers.GRU`: at each step the hidden state reads the
-    `k_top` best of its own past states and adds what it read. The gradient can
+    `k_top` best of its own past states and adds what it reads. The gradient can
     be cut every `k_trunc` steps and still reaches an event any number of steps
     back, through the state that remembers it. See `SparseAttentiveRNN` for the
     exact definition.
 
     Args:
         units: Positive integer, dimension of the state.
-        k_top: Non-negative integer, how many remembered states a step reads;
-            `0` is a plain GRU under truncated back-propagation.
-        k_att: Positive integer, every `k_att`-th state is remembered.
+        k_top: Non-negative integer or None, how many remembered states a step
+            reads; `0` is a plain GRU under truncated back-propagation, `None`
+            reads all by a softmax. Defaults to `5`.
+        k_att: Positive integer, every `k_att`-th state is remembered. Defaults
+            to `1`.
         k_trunc: Positive integer or None, steps between cuts of the gradient.
-        attention: `"additive"`, `"dot"` or `"concat"`.
-        attention_units: Positive integer, defaults to `units`.
+            Defaults to `None`.
+        attention: `"dot"`, `"additive"`, or `"concat"`, which cannot look for
+            anything and is there to compare with the authors' code. Defaults
+            to `"dot"`.
+        attention_units: Positive integer or None, units of the score. Defaults
+            to `None`: `units`.
         memory_size: Positive integer or None, newest states that are kept.
+            Defaults to `None`: all.
         memory_content: `"state"` or `"provisional"`, what is remembered: the
-            state after or before attention.
+            state after or before attention. Defaults to `"provisional"`.
+        read_into: `"state"`, `"mean"` or `"output"`, where a read goes: to the
+            next step too, as in the paper, or to the output alone. Defaults to
+            `"output"`.
         return_summary: Boolean, whether the output is `[h; s]`, twice as wide.
+            Defaults to `False`.
         return_attention: Boolean, whether to return slots and weights read.
+            Defaults to `False`.
         return_memory: Boolean, whether to return the memory and its mask.
+            Defaults to `False`.
         **kwargs: The other arguments of `SparseAttentiveRNN`
             (`return_sequences`, `return_state`, `go_backwards`, `stateful`,
             `zero_output_for_mask` ...) and of `keras.layers.GRU`:

@@ -40,7 +40,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
     The gradient takes the same way back: it may be cut every `k_trunc` steps
     (truncated back-propagation through time) and still reaches any remembered
     state, at any distance, in one hop. With `M` the remembered states, `M`
-    starting as the initial hidden state:
+    starting as the initial hidden state, the paper's form is:
 
     ```
     if k_trunc and t > 0 and t % k_trunc == 0: cut the gradient of (h, c)
@@ -51,6 +51,12 @@ class SparseAttentiveRNN(keras.layers.RNN):
     h     = h^ + s
     if (t + 1) % k_att == 0: append h to M
     ```
+
+    That is `attention="additive", memory_content="state", read_into="state"`.
+    The defaults depart from it in three ways, since with them the layer learns
+    what it does not learn, or not dependably, in the paper's form: the score
+    is a product, the memory holds `h^`, and a read goes to the output while
+    the next step goes on from `h^`. The figures are on the page "Results".
 
     Memory grows linearly with the number of steps. The gradient is exact.
     `SABLSTM` and `SABGRU` are this layer around an LSTM and a GRU cell.
@@ -73,20 +79,20 @@ class SparseAttentiveRNN(keras.layers.RNN):
             `"concat"`, `w . tanh([h^; m])`, the one in the authors' code.
             **`"concat"` cannot look for anything**: the share of `h^` is the
             same for all slots, so every step ranks them alike. It is there to
-            compare with the authors' code.
+            compare with the authors' code. Defaults to `"dot"`.
         attention_units: Positive integer, units of the additive and the dot
-            score. Defaults to the units of the cell.
+            score. Defaults to `None`: the units of the cell.
         memory_size: Positive integer, keep only the newest `memory_size`
             states. `None` keeps all of a sequence. Defaults to `None`.
         memory_content: `"state"` remembers `h`, as in the paper;
             `"provisional"` remembers `h^`, which a cell bounds while `h` may
-            grow with every hop.
+            grow with every hop. Defaults to `"provisional"`.
         read_into: Where a read goes. `"state"`, as in the paper: the output
             is `h = h^ + s`, and the next step goes on from `h`. `"mean"`: both
             have `h = (h^ + s) / 2`. `"output"`: the output is `h`, and the
             next step goes on from `h^`; credit then goes back one hop, and
             `k_trunc` steps, and further hops only where `memory_content` is
-            `"state"`.
+            `"state"`. Defaults to `"output"`.
         return_summary: Boolean, whether the output is `[h; s]` and not `h`.
             Defaults to `False`.
         return_attention: Boolean, whether to return what each step read.
@@ -174,11 +180,11 @@ class SparseAttentiveRNN(keras.layers.RNN):
         k_top: int | None = 5,
         k_att: int = 1,
         k_trunc: int | None = None,
-        attention: str = "additive",
+        attention: str = "dot",
         attention_units: int | None = None,
         memory_size: int | None = None,
-        memory_content: str = "state",
-        read_into: str = "state",
+        memory_content: str = "provisional",
+        read_into: str = "output",
         return_summary: bool = False,
         return_attention: bool = False,
         return_memory: bool = False,
@@ -674,7 +680,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         # Keras takes the cell out of the dictionary that it is given.
-        return super().from_config(dict(config), custom_objects)
+        return super().from_config(completed(config), custom_objects)
 
     def get_config(self):
         config = super().get_config()
@@ -703,6 +709,11 @@ class SparseAttentiveRNN(keras.layers.RNN):
             ),
             "jit_compile": self.jit_compile,
         }
+
+
+def completed(config: dict) -> dict:
+    """A configuration that may be of a version before `read_into`."""
+    return {"read_into": "state", **config}
 
 
 def _with_spare_slots(k_top, memory, cached, occupied):

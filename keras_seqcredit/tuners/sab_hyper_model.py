@@ -20,9 +20,9 @@ class SABHyperModel(TunedModel):
     """Classifiers and regressors around `SABLSTM` and `SABGRU`.
 
     Tuned are `layer`, `units`, `k_top`, `k_att`, `k_trunc`, `attention`,
-    `memory_content`, `learning_rate`, `batch_size` and `epochs`, around values
-    that are known to be good. Give a tuner other ranges, or fixed values, in
-    its argument `hyperparameters`, under the same names.
+    `memory_content`, `read_into`, `learning_rate`, `batch_size` and `epochs`,
+    around values that are known to be good. Give a tuner other ranges, or fixed
+    values, in its argument `hyperparameters`, under the same names.
 
     The gradient's norm is clipped at 1. Override `compile` for another
     optimizer, `make_model` for another net.
@@ -109,12 +109,12 @@ class SABHyperModel(TunedModel):
                     k_top=hp.Choice("k_top", [5, 8, 12], default=8),
                     k_att=hp.Choice("k_att", [1, 2, 4], default=1),
                     k_trunc=hp.Choice("k_trunc", [4, 8, 16], default=4),
-                    attention=hp.Choice(
-                        "attention", ["additive", "dot", "concat"]
-                    ),
+                    # Not "concat": it cannot look for anything.
+                    attention=hp.Choice("attention", ["dot", "additive"]),
                     memory_content=hp.Choice(
-                        "memory_content", ["state", "provisional"]
+                        "memory_content", ["provisional", "state"]
                     ),
+                    read_into=hp.Choice("read_into", ["output", "state"]),
                     return_sequences=self.per_step,
                 ),
                 keras.layers.Dense(self.num_outputs, dtype="float32"),

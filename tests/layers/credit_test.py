@@ -22,9 +22,31 @@ def gradient_of_last_output(layer):
 
 
 @pytest.mark.parametrize("kind", [SABLSTM, SABGRU])
-def test_memory_carries_credit(kind):
-    size = gradient_of_last_output(kind(4, k_top=3, k_trunc=K_TRUNC))
+def test_memory_carries_credit_from_hop_to_hop(kind):
+    paper = {"memory_content": "state", "read_into": "state"}
+    size = gradient_of_last_output(
+        kind(4, k_top=3, k_trunc=K_TRUNC, attention="additive", **paper)
+    )
     assert size[0] > 1e-6
+
+
+@pytest.mark.parametrize("kind", [SABLSTM, SABGRU])
+def test_credit_goes_one_hop_where_reads_go_to_the_output(kind):
+    k_top = 3
+    layer = kind(4, k_top=k_top, k_trunc=K_TRUNC)
+    size = gradient_of_last_output(layer)
+    reader = kind.from_config({**layer.get_config(), "return_attention": True})
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(2, TIME, 3)).astype("float32")
+    reader.build(inputs.shape)
+    reader.set_weights(layer.get_weights())
+    _, slots, _ = map(ops.convert_to_numpy, reader(inputs))
+    read = {int(slot) - 1 for slot in slots[:, -1].ravel() if slot > 0}
+    assert any(step < TIME - 2 * K_TRUNC for step in read)
+    assert all(size[step] > 1e-6 for step in read)
+    # Of each row: what was read, the threshold, the last segment.
+    assert (size > 0).sum() <= 2 * (k_top + 2) * K_TRUNC
+    assert (size == 0).any()
 
 
 @pytest.mark.parametrize("kind", [SABLSTM, SABGRU])

@@ -72,6 +72,7 @@ def test_sab(make_tuner):
         "layer",
         "learning_rate",
         "memory_content",
+        "read_into",
         "units",
     }
 
