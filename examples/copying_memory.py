@@ -211,20 +211,29 @@ def evaluate(arguments, model, reader, length):
         slots, weights = reader.predict(
             x_padded[:64], batch_size=batch_size, verbose=0
         )
-        result["weight_on_true_slot"] = weight_on_true_slot(
-            slots, weights, length, arguments.k_att
-        )
+        for name, steps in (
+            ("weight_on_true_slot", 1),
+            ("weight_on_true_segment", arguments.k_trunc),
+        ):
+            result[name] = weight_on_true_slots(
+                slots, weights, length, arguments.k_att, steps
+            )
     return result
 
 
-def weight_on_true_slot(slots, weights, length, k_att):
-    """Mean share of a recalling step's reads that its own symbol has."""
+def weight_on_true_slots(slots, weights, length, k_att, steps):
+    """Mean share of a recalling step's reads that its own symbol has.
+
+    Counted are the states after the symbol has come, and after up to
+    `steps - 1` more: the gradient takes it there.
+    """
     recall = slice(length + NUM_SYMBOLS, length + 2 * NUM_SYMBOLS)
     slots, weights = slots[:, recall], weights[:, recall]
     # Slot 0 is the initial state.
-    true = np.arange(NUM_SYMBOLS) // k_att + 1
-    share = np.where(slots == true[None, :, None], weights, 0).sum(axis=-1)
-    return float(share.mean())
+    symbols = np.arange(NUM_SYMBOLS)[None, :, None]
+    first, last = symbols // k_att + 1, (symbols + steps - 1) // k_att + 1
+    true = (first <= slots) & (slots <= last)
+    return float(np.where(true, weights, 0).sum(axis=-1).mean())
 
 
 def exchange(arguments, model, lengths):
@@ -310,12 +319,12 @@ def main():
         print(f"\nPicture: {draw(arguments, reader)}")
 
     evaluation = []
-    print("\n| T | recalled | cross-entropy | weight on the true slot |")
+    print("\n| T | recalled | cross-entropy | weight on the true slots |")
     print("| ---: | ---: | ---: | ---: |")
     for length in sorted({arguments.length, *arguments.evaluate_lengths}):
         figures = evaluate(arguments, model, reader, length)
         evaluation.append(figures)
-        share = figures.get("weight_on_true_slot")
+        share = figures.get("weight_on_true_segment")
         print(
             f"| {length} | {figures['accuracy']:.2%} "
             f"| {figures['cross_entropy']:.4f} "

@@ -155,10 +155,15 @@ def test_weights_of_steps(script):
     )
 
 
-def test_weight_on_the_true_slot(script):
+def test_weight_on_the_true_slots(script):
     # Two sequences of gap 3: the last ten of 23 steps recall.
     slots = np.full((2, 23, 2), -1)
     weights = np.zeros((2, 23, 2))
     slots[0, 13:, 1] = np.arange(1, 11)
     weights[0, 13:] = [0.25, 0.75]
-    assert script.weight_on_true_slot(slots, weights, 3, 1) == 0.375
+    weight = script.weight_on_true_slots
+    assert weight(slots, weights, 3, 1, 1) == 0.375
+    # One slot later than the symbol's own.
+    slots[0, 13:, 1] += 1
+    assert weight(slots, weights, 3, 1, 1) == 0
+    assert weight(slots, weights, 3, 1, 2) == 0.375
