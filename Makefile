@@ -3,8 +3,8 @@
 PYTHON ?= python3
 BACKENDS ?= tensorflow jax
 WORKERS ?= 2
-BENCHMARKS ?= sparse_attentive_backtracking z_forcing variational_walkback \
-	professor_forcing distribution
+BENCHMARKS ?= sparse_attentive_backtracking backward_replay z_forcing \
+	variational_walkback professor_forcing distribution
 EXAMPLE ?= copying_memory
 ARGS ?=
 
