@@ -19,12 +19,12 @@ def run_example(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(EXAMPLES)
     monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
 
-    def run(script, *flags):
+    def run(script, *flags, file="result.json"):
         logdir = tmp_path / "run"
         command = [f"{script}.py", f"--logdir={logdir}", *flags]
         monkeypatch.setattr(sys, "argv", command)
         importlib.import_module(script).main()
-        return json.loads((logdir / "result.json").read_text()), logdir
+        return json.loads((logdir / file).read_text()), logdir
 
     return run
 
