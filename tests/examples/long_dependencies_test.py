@@ -1,0 +1,85 @@
+"""Examples of recall, adding and characters: short runs and their figures."""
+
+import importlib
+
+import keras
+import numpy as np
+import pytest
+
+from tests.on_one_backend import only_on
+
+TINY = [
+    "--units=4",
+    "--batch-size=8",
+    "--epochs=1",
+    "--steps-per-epoch=2",
+    "--evaluate-sequences=8",
+]
+
+
+@only_on("jax")
+@pytest.mark.parametrize(
+    "task", ["selective-copying", "associative-recall", "two-hops"]
+)
+def test_recall(run_example, task):
+    result, logdir = run_example(
+        "recall", f"--task={task}", "--length=24", *TINY
+    )
+    assert result["task"] == task
+    assert 0 <= result["accuracy"] <= 1
+    assert result["cross_entropy"] > 0.5
+    assert result["steps"] == 2
+    assert keras.saving.load_model(logdir / "model.keras", compile=False).built
+
+
+@only_on("jax")
+@pytest.mark.parametrize("net", ["sab", "self-attention"])
+def test_adding_problem(run_example, net):
+    result, _ = run_example(
+        "adding_problem", f"--net={net}", "--length=12", *TINY
+    )
+    assert 0 < result["mean_squared_error"] < 10
+    assert result["sequences"] == 8
+
+
+@only_on("jax")
+def test_characters(run_example, monkeypatch, tmp_path):
+    random = np.random.default_rng(0)
+    parts = [random.integers(0, 5, n).astype("int32") for n in (300, 200, 200)]
+    monkeypatch.setattr("sys.argv", ["characters.py"])
+    script = importlib.import_module("characters")
+    monkeypatch.setattr(
+        script.datasets, "penn_treebank", lambda path: (parts, list("abcde"))
+    )
+    flags = [f for f in TINY if "sequences" not in f]
+    result, _ = run_example(
+        "characters", "--data-dir=data", "--length=10", *flags
+    )
+    for bits in result["bits_per_character"].values():
+        # Uniform characters: log2(5).
+        assert bits == pytest.approx(2.32, abs=0.2)
+
+
+def test_targets_of_characters_are_one_ahead(monkeypatch, run_example):
+    monkeypatch.setattr("sys.argv", ["characters.py"])
+    script = importlib.import_module("characters")
+    arguments = type(
+        "Arguments",
+        (),
+        {
+            "length": 5,
+            "batch_size": 3,
+            "seed": 0,
+            "steps_per_epoch": 2,
+            "test_characters": 100,
+        },
+    )
+    text = np.arange(50)
+    x, y = script.Pieces(text, arguments)[0]
+    assert x.shape == y.shape == (3, 5)
+    np.testing.assert_array_equal(x + 1, y)
+    np.testing.assert_array_equal(np.diff(x), 1)
+    x, y = script.cut(text, arguments)
+    assert len(x) == 9  # Whole batches.
+    np.testing.assert_array_equal(x.ravel(), np.arange(45))
+    np.testing.assert_array_equal(x + 1, y)
