@@ -11,6 +11,7 @@ from keras_seqcredit.layers.cell_function import flat_states
 from keras_seqcredit.layers.cell_function import state_sizes
 from keras_seqcredit.layers.gated_cell import GatedCell
 from keras_seqcredit.layers.gated_cell import is_gated
+from keras_seqcredit.layers.regularized_output import RegularizedOutput
 from keras_seqcredit.layers.score_weights import ScoreWeights
 from keras_seqcredit.layers.sparse_attentive_arguments import check_arguments
 from keras_seqcredit.layers.sparse_attentive_arguments import check_mask
@@ -30,7 +31,7 @@ from keras_seqcredit.types import Tensor
 
 
 @public
-class SparseAttentiveRNN(keras.layers.RNN):
+class SparseAttentiveRNN(RegularizedOutput, keras.layers.RNN):
     """Any RNN cell, with sparse attention to its own past states.
 
     At each step the cell's new hidden state is compared with the states it
@@ -86,7 +87,9 @@ class SparseAttentiveRNN(keras.layers.RNN):
             takes longer. JAX ignores it.
         **kwargs: `return_sequences`, `return_state`, `go_backwards`,
             `stateful`, `zero_output_for_mask` and what else
-            `keras.layers.RNN` takes, except `unroll`.
+            `keras.layers.RNN` takes, except `unroll`. An
+            `activity_regularizer` counts the output, nothing else that is
+            returned.
 
     Call arguments:
         sequences: `(batch, time, features)`.
@@ -164,6 +167,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
     ) -> None:
         unroll = kwargs.pop("unroll", False)
         super().__init__(cell, **kwargs)
+        self._take_activity_regularizer()
 
         # Passed args.
         self.k_top = k_top
@@ -355,6 +359,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
                 variable.assign(ops.cast(value, variable.dtype))
 
         results = [self._output(outputs, constants.mask)]
+        self._regularize(results[0])
         if self.return_state:
             results += final
         if self.return_memory:
@@ -540,7 +545,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         return (
             not self.k_top
             and not self.return_summary
-            and self.activity_regularizer is None
+            and self.output_regularizer is None
             and is_gated(self.cell, training)
         )
 

@@ -17,6 +17,7 @@ from keras_seqcredit.layers.gated_stochastic_step import GatedStochasticStep
 from keras_seqcredit.layers.gated_stochastic_step import is_plain
 from keras_seqcredit.layers.latents import CategoricalLatent
 from keras_seqcredit.layers.latents import GaussianLatent
+from keras_seqcredit.layers.regularized_output import RegularizedOutput
 from keras_seqcredit.layers.sab_lstm import SABLSTM
 from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
@@ -66,7 +67,7 @@ class StochasticOutputs(NamedTuple):
 
 
 @public
-class StochasticRNN(SavedSeed, keras.layers.Layer):
+class StochasticRNN(RegularizedOutput, SavedSeed, keras.layers.Layer):
     """A recurrent layer with a latent variable at each step.
 
     In training the latent is drawn from a posterior that knows the future
@@ -129,7 +130,8 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         zero_output_for_mask: Boolean, whether outputs at padding are 0.
         seed: Integer or None, of the noise.
         jit_compile: Boolean or `"auto"`, as in `SparseAttentiveRNN`.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Arguments of `keras.layers.Layer`. An `activity_regularizer`
+            counts the output, nothing else that is returned.
 
     Call arguments:
         sequences: `(batch, time, features)`.
@@ -210,6 +212,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._take_activity_regularizer()
 
         # Passed args.
         self.units = units
@@ -425,6 +428,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             for variable, state in zip(self.states, found.states, strict=True):
                 variable.assign(state)
         results = [self._output(found, mask)]
+        self._regularize(results[0])
         if self.return_state:
             results += found.states
         if self.return_losses:

@@ -401,7 +401,9 @@ def _as_core(core, dtype) -> SparseAttentiveRNN:
             "return_attention": False,
         }
         return type(core).from_config(config)
+    regularizer = None
     if isinstance(core, keras.layers.RNN):
+        regularizer = core.activity_regularizer
         core = core.cell
     if not (hasattr(core, "state_size") and callable(core)):
         raise ValueError(
@@ -411,7 +413,12 @@ def _as_core(core, dtype) -> SparseAttentiveRNN:
         )
     cell = type(core).from_config(core.get_config())
     return SparseAttentiveRNN(
-        cell, k_top=0, return_sequences=True, dtype=dtype, name="core"
+        cell,
+        k_top=0,
+        return_sequences=True,
+        activity_regularizer=regularizer,
+        dtype=dtype,
+        name="core",
     )
 
 
