@@ -13,6 +13,7 @@ from keras_seqcredit.layers.gated_cell import GatedCell
 from keras_seqcredit.layers.gated_cell import is_gated
 from keras_seqcredit.layers.regularized_output import RegularizedOutput
 from keras_seqcredit.layers.score_weights import ScoreWeights
+from keras_seqcredit.layers.side_effects import check_cell
 from keras_seqcredit.layers.sparse_attentive_arguments import check_arguments
 from keras_seqcredit.layers.sparse_attentive_arguments import check_mask
 from keras_seqcredit.layers.sparse_attentive_arguments import check_state
@@ -56,8 +57,10 @@ class SparseAttentiveRNN(RegularizedOutput, keras.layers.RNN):
 
     Args:
         cell: A Keras RNN cell, or a list of them (they are stacked, and the
-            hidden state of the last one attends). A cell may use dropout as
-            Keras' own cells do, but may not draw random numbers itself.
+            hidden state of the last one attends). A cell may use the
+            `dropout` and `recurrent_dropout` of Keras' own cells. It may not
+            draw random numbers itself, assign variables or add losses, as
+            `Dropout` or `BatchNormalization` inside it would.
         k_top: Non-negative integer, how many remembered states a step reads.
             `0` is the plain cell under truncated back-propagation.
         k_att: Positive integer, every `k_att`-th state is remembered.
@@ -117,8 +120,8 @@ class SparseAttentiveRNN(RegularizedOutput, keras.layers.RNN):
         Integers and booleans aside, all are in the layer's compute dtype.
 
     Raises:
-        ValueError: if an argument, the shape of the input, of a mask or of an
-            initial state is wrong; always before the first step.
+        ValueError: if an argument, the cell, the shape of the input, of a mask
+            or of an initial state is wrong; always before the first step.
 
     With `stateful=True` the states and the memory, a ring of `memory_size`
     slots, carry over to the next call, on TensorFlow and JAX alike, until
@@ -230,6 +233,7 @@ class SparseAttentiveRNN(RegularizedOutput, keras.layers.RNN):
         if isinstance(self.cell, keras.layers.Layer) and not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]))
             self.cell.built = True
+        check_cell("cell", self.cell, sequences_shape[-1], self.compute_dtype)
         if self._score and not self._score.built:
             self._score.build((None, None, self._sizes[0]))
             self._score.built = True

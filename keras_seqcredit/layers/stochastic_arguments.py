@@ -66,28 +66,6 @@ def _check_cell(layer) -> None:
         )
 
 
-def check_network(name, network) -> None:
-    """Raises a ValueError for a network that a loop over time cannot hold."""
-    layers = network._flatten_layers()
-    # Not `non_trainable_variables`, where a frozen layer has all its weights.
-    state = [
-        variable.path
-        for layer in layers
-        for variable in (
-            *layer._non_trainable_variables,
-            *(seed.state for seed in layer._seed_generators),
-        )
-    ]
-    if state:
-        raise ValueError(
-            f"`{name}` runs inside the loop over time, forward and, for the "
-            "gradient, once more. Expected a network without state, such as "
-            "`Dense` and `LayerNormalization`, not `Dropout` or "
-            f"`BatchNormalization`. Received: {name}={network} with the state "
-            f"{state}"
-        )
-
-
 def check_states(layer, states, sizes) -> None:
     """Raises a ValueError for an initial state that is not the cell's."""
     if len(states) != len(sizes) or not all(

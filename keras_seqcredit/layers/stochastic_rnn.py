@@ -21,8 +21,9 @@ from keras_seqcredit.layers.regularized_output import RegularizedOutput
 from keras_seqcredit.layers.sab_lstm import SABLSTM
 from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
+from keras_seqcredit.layers.side_effects import check_cell
+from keras_seqcredit.layers.side_effects import check_network
 from keras_seqcredit.layers.stochastic_arguments import check_arguments
-from keras_seqcredit.layers.stochastic_arguments import check_network
 from keras_seqcredit.layers.stochastic_arguments import check_states
 from keras_seqcredit.layers.stochastic_arguments import check_targets
 from keras_seqcredit.layers.stochastic_step import StochasticStep
@@ -92,7 +93,9 @@ class StochasticRNN(RegularizedOutput, SavedSeed, keras.layers.Layer):
     Args:
         units: Positive integer, dimension of the state.
         latent_dim: Positive integer, number of latent variables a step.
-        cell: `"lstm"`, `"gru"`, or a Keras RNN cell of `units` units.
+        cell: `"lstm"`, `"gru"`, or a Keras RNN cell of `units` units. It may
+            use the `dropout` and `recurrent_dropout` of Keras' own cells, but
+            not draw random numbers itself, assign variables or add losses.
         hidden_units: Positive integer, of the networks. Defaults to `units`.
         backward: A Keras RNN layer, such as `keras.layers.GRU(64)`, to run
             backward over the targets. A copy is used, which starts anew in
@@ -111,9 +114,9 @@ class StochasticRNN(RegularizedOutput, SavedSeed, keras.layers.Layer):
         latent_to_cell: `"input"`, or `"layer_norm"` for an LSTM with layer
             normalisation that the latent modulates.
         prior_network: A Keras layer `(batch, h) -> (batch, parameters)`.
-            Defaults to a `ClippedMLP`. As it may run inside the loop, it has
-            neither random numbers nor weights that are not trained by
-            gradients: no dropout, no batch normalisation.
+            Defaults to a `ClippedMLP`. As it may run inside the loop, it may
+            not draw random numbers, assign variables or add losses: no
+            dropout, no batch normalization.
         posterior_network: A Keras layer `[h; b] -> parameters`, in the same
             way.
         auxiliary_network: A Keras layer `z -> parameters` of the state `b`, of
@@ -341,6 +344,7 @@ class StochasticRNN(RegularizedOutput, SavedSeed, keras.layers.Layer):
         if not self._cell.built:
             self._cell.build((batch, cell_features))
             self._cell.built = True
+        check_cell("cell", self._cell, cell_features, self.compute_dtype)
         self.evidence_units = evidence
         self.target_units = target_features
         self._build_network("prior_network", self._prior, self.units)
@@ -389,7 +393,7 @@ class StochasticRNN(RegularizedOutput, SavedSeed, keras.layers.Layer):
     def _build_network(self, name, network, features) -> None:
         if not network.built:
             network.build((None, features))
-        check_network(name, network)
+        check_network(name, network, features, self.compute_dtype)
         found = network.compute_output_shape((None, features))[-1]
         if found != self.latents.parameters:
             raise ValueError(

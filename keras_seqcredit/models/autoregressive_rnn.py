@@ -40,7 +40,9 @@ class AutoregressiveRNN(
             `SparseAttentiveRNN`. The model makes a copy.
         head: A `DistributionHead` for a step of the sequences.
         embedding: A Keras layer that turns steps into vectors, such as
-            `keras.layers.Embedding`, or None for steps that are vectors.
+            `keras.layers.Embedding`, or None for steps that are vectors. Its
+            dropout, if any, is not applied to the steps that the model
+            samples for itself, as these are drawn.
         condition_network: A Keras layer that turns conditions into vectors
             `(batch, features)` or `(batch, time, features)`, such as an
             embedding of classes or a recurrent net over a text, or None.
@@ -195,10 +197,11 @@ class AutoregressiveRNN(
             joined(past, conditions), mask=mask, training=training
         )
 
-    def _frames(self, sequences):
+    def _frames(self, sequences, training=None):
         """Steps as the core reads them, `(batch, time, features)`."""
         if self.embedding is not None:
-            return self.embedding(sequences)
+            given = {} if training is None else {"training": training}
+            return self.embedding(sequences, **given)
         return ops.cast(sequences, self.core.compute_dtype)
 
     def _conditions(self, conditions):
@@ -230,7 +233,9 @@ class AutoregressiveRNN(
             Hidden states and parameters, of twice the batch with `beside`.
         """
         core = self.core
-        steps_are_kept = core.keeps_steps(training)
+        steps_are_kept = core.keeps_steps(training) and (
+            not training or _is_stateless(self.embedding)
+        )
         sampled, kept = self._drawn(
             sequences, conditions, mask, coins, steps_are_kept, beside
         )
@@ -313,7 +318,8 @@ class AutoregressiveRNN(
             if mask is not None:
                 state = _hold(mask, state, before)
             own = hidden[batch:] if beside else hidden
-            sample = self.head.sample(self.head(own), GivenKey(x["key"]))
+            parameters = self.head(own, training=False)
+            sample = self.head.sample(parameters, GivenKey(x["key"]))
             sample = ops.cast(sample, sequences.dtype)
             if coins is not None:
                 sample = _select(x["coin"], sample, x["data"])
@@ -342,8 +348,11 @@ class AutoregressiveRNN(
         return self.head(output), state
 
     def _frame(self, sample):
-        """A step as the core reads it, `(batch, features)`."""
-        return self._frames(sample[:, None])[:, 0]
+        """A step as the core reads it, `(batch, features)`.
+
+        As in use, whatever the model does: a loop has no noise of a step.
+        """
+        return self._frames(sample[:, None], training=False)[:, 0]
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -419,6 +428,14 @@ def _as_core(core, dtype) -> SparseAttentiveRNN:
         activity_regularizer=regularizer,
         dtype=dtype,
         name="core",
+    )
+
+
+def _is_stateless(layer) -> bool:
+    """Whether a layer, or None, does the same at each call."""
+    return layer is None or not any(
+        part._non_trainable_variables or part._seed_generators
+        for part in layer._flatten_layers()
     )
 
 
