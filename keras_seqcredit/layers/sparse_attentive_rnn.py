@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit.layers.carried_states import CarriedStates
 from keras_seqcredit.layers.cell_function import CellFunction
 from keras_seqcredit.layers.cell_function import flat_states
 from keras_seqcredit.layers.cell_function import state_sizes
@@ -32,7 +33,7 @@ from keras_seqcredit.types import Tensor
 
 
 @public
-class SparseAttentiveRNN(RegularizedOutput, keras.layers.RNN):
+class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
     """Any RNN cell, with sparse attention to its own past states.
 
     At each step the cell's new hidden state is compared with the states it
@@ -125,7 +126,10 @@ class SparseAttentiveRNN(RegularizedOutput, keras.layers.RNN):
 
     With `stateful=True` the states and the memory, a ring of `memory_size`
     slots, carry over to the next call, on TensorFlow and JAX alike, until
-    `reset_state()`. They are non-trainable weights of the layer.
+    `reset_state()`. They are no weights: `get_weights` and `set_weights` leave
+    them out, so that a layer trained without `stateful`, or on another batch
+    size, hands its weights on. A file has them beside the weights; they are
+    loaded where they fit.
 
     Inputs that are infinite or NaN give NaN in their row from that step on.
 
@@ -248,19 +252,11 @@ class SparseAttentiveRNN(RegularizedOutput, keras.layers.RNN):
                 "batch_size=None"
             )
         self._expected_batch_size = batch_size
-        # Weights, as JAX keeps no other state between calls.
-        self.states = [
-            self.add_weight(
-                shape=value.shape,
-                dtype=keras.backend.standardize_dtype(value.dtype),
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                name="rnn_state",
-            )
-            for value in self._first_state(batch_size, self.memory_size)
-        ]
+        self._carry(self._first_state(batch_size, self.memory_size))
         self.reset_state()
+
+    def _num_states(self) -> int:
+        return len(self._sizes) + (3 if self.k_top else 1)
 
     def reset_state(self) -> None:
         """Forgets the states and the memory of a stateful layer."""
@@ -343,6 +339,7 @@ class SparseAttentiveRNN(RegularizedOutput, keras.layers.RNN):
         check_mask(self, sequences, mask)
         if sequences.shape[0] == 0:
             return self._no_outputs(sequences, initial_state)
+        self._check_batch_size(sequences)
         operands, constants, cell = self._prepare(
             sequences, initial_state, mask, training
         )
@@ -602,6 +599,7 @@ class SparseAttentiveRNN(RegularizedOutput, keras.layers.RNN):
             initial_state = check_state(self, initial_state, sequences.shape[0])
             shapes = [state.shape for state in initial_state]
         check_mask(self, sequences, kwargs.get("mask"))
+        self._check_batch_size(sequences)
         specs = [
             keras.KerasTensor(shape, dtype=dtype)
             for shape, dtype in self._specs(sequences.shape, shapes)

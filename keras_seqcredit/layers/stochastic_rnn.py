@@ -9,6 +9,7 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
 from keras_seqcredit.layers.auxiliary_state_loss import AuxiliaryStateLoss
+from keras_seqcredit.layers.carried_states import CarriedStates
 from keras_seqcredit.layers.cell_function import flat_states
 from keras_seqcredit.layers.cell_function import state_sizes
 from keras_seqcredit.layers.clipped_mlp import ClippedMLP
@@ -68,7 +69,9 @@ class StochasticOutputs(NamedTuple):
 
 
 @public
-class StochasticRNN(RegularizedOutput, SavedSeed, keras.layers.Layer):
+class StochasticRNN(
+    RegularizedOutput, CarriedStates, SavedSeed, keras.layers.Layer
+):
     """A recurrent layer with a latent variable at each step.
 
     In training the latent is drawn from a posterior that knows the future
@@ -129,7 +132,8 @@ class StochasticRNN(RegularizedOutput, SavedSeed, keras.layers.Layer):
             not to add them to the model's losses.
         go_backwards: Boolean, whether to run from the last step to the first.
         stateful: Boolean, whether the cell's states carry over to the next
-            call, until `reset_state()`. The backward network starts anew.
+            call, until `reset_state()`; they are no weights, as in
+            `SparseAttentiveRNN`. The backward network starts anew.
         zero_output_for_mask: Boolean, whether outputs at padding are 0.
         seed: Integer or None, of the noise.
         jit_compile: Boolean or `"auto"`, as in `SparseAttentiveRNN`.
@@ -276,7 +280,6 @@ class StochasticRNN(RegularizedOutput, SavedSeed, keras.layers.Layer):
                 name="auxiliary",
             )
         self.updates: Any = None
-        self.states: Any = None
 
     def _make_cell(self):
         if not isinstance(self.cell, str):
@@ -368,19 +371,11 @@ class StochasticRNN(RegularizedOutput, SavedSeed, keras.layers.Layer):
                 "`keras.Input(batch_shape=(32, None, 8))`. Received: "
                 "batch_size=None"
             )
-        # Weights, as JAX keeps no other state between calls.
-        self.states = [
-            self.add_weight(
-                shape=value.shape,
-                dtype=self.compute_dtype,
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                name="rnn_state",
-            )
-            for value in self.get_initial_state(batch_size)
-        ]
+        self._carry(self.get_initial_state(batch_size))
         self.reset_state()
+
+    def _num_states(self) -> int:
+        return len(self._sizes)
 
     def reset_state(self) -> None:
         """Forgets the states of a stateful layer."""
@@ -418,6 +413,7 @@ class StochasticRNN(RegularizedOutput, SavedSeed, keras.layers.Layer):
             specs = self._specs(ops.shape(sequences))
             empty = tuple(ops.zeros(shape, dtype) for shape, dtype in specs)
             return empty[0] if len(empty) == 1 else empty
+        self._check_batch_size(sequences)
         if self.stateful and initial_state is None:
             initial_state = [backend.read(v) for v in self.states]
         found = self.infer(
@@ -664,6 +660,7 @@ class StochasticRNN(RegularizedOutput, SavedSeed, keras.layers.Layer):
             kwargs.get("mask"),
             kwargs.get("sample_from", "posterior"),
         )
+        self._check_batch_size(sequences)
         specs = [
             keras.KerasTensor(shape, dtype=dtype)
             for shape, dtype in self._specs(sequences.shape)
