@@ -8,6 +8,8 @@ from keras_seqcredit.schedules import ConstantSchedule
 
 CELLS = ("lstm", "gru")
 POSTERIORS = ("backward", "target", "input")
+SOURCES = ("auto", "posterior", "prior")
+SAMPLES = ("random", "mean")
 
 
 def check_arguments(layer) -> None:
@@ -17,6 +19,8 @@ def check_arguments(layer) -> None:
     for name in ("hidden_units", "k_trunc"):
         check_integer(name, getattr(layer, name), optional=True)
     check_choice("posterior", layer.posterior, POSTERIORS)
+    check_choice("sample_from", layer.sample_from, SOURCES)
+    check_choice("sample", layer.sample, SAMPLES)
     check_choice("auxiliary", layer.auxiliary, ("gaussian", "l2", None))
     check_choice("latent", layer.latent, ("gaussian", "categorical"))
     check_choice(
@@ -79,9 +83,14 @@ def check_states(layer, states, sizes) -> None:
         )
 
 
-def check_targets(layer, sequences, targets, mask, sample_from) -> None:
+def check_samples(sample_from, sample) -> None:
+    """Raises a ValueError for a choice, other than None, that there is not."""
+    check_choice("sample_from", sample_from, (*SOURCES, None))
+    check_choice("sample", sample, (*SAMPLES, None))
+
+
+def check_targets(layer, sequences, targets, mask) -> None:
     """Raises a ValueError for call arguments that do not fit the sequences."""
-    check_choice("sample_from", sample_from, ("posterior", "prior"))
     if len(sequences.shape) != 3:
         raise ValueError(
             f"Layer '{layer.name}' expects inputs of shape (batch, time, "

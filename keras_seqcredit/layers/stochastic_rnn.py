@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
+from keras_seqcredit.checks import check_choice
 from keras_seqcredit.layers.auxiliary_state_loss import AuxiliaryStateLoss
 from keras_seqcredit.layers.carried_states import CarriedStates
 from keras_seqcredit.layers.cell_function import flat_states
@@ -24,7 +25,9 @@ from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.side_effects import check_cell
 from keras_seqcredit.layers.side_effects import check_network
+from keras_seqcredit.layers.stochastic_arguments import SAMPLES
 from keras_seqcredit.layers.stochastic_arguments import check_arguments
+from keras_seqcredit.layers.stochastic_arguments import check_samples
 from keras_seqcredit.layers.stochastic_arguments import check_states
 from keras_seqcredit.layers.stochastic_arguments import check_targets
 from keras_seqcredit.layers.stochastic_step import StochasticStep
@@ -93,6 +96,15 @@ class StochasticRNN(
     adds its costs to the model's losses, averaged over valid steps as Keras
     averages a loss of steps.
 
+    `fit` draws from the posterior. `predict`, `evaluate` and a plain call draw
+    from the prior, so that no step sees a later one: Keras does not tell a
+    layer which of these it is called by. Their costs are the posterior's, as
+    in `fit`, so that `evaluate` adds up the error of what the model predicts
+    and the costs that it is trained on. Use `sample_from` for another choice;
+    `"prior"` saves TensorFlow the costs in `predict`.
+    Latents are random: `predict` gives another answer each time, or, with
+    `sample="mean"`, always the same.
+
     Args:
         units: Positive integer, dimension of the state.
         latent_dim: Positive integer, number of latent variables a step.
@@ -135,6 +147,15 @@ class StochasticRNN(
             call, until `reset_state()`; they are no weights, as in
             `SparseAttentiveRNN`. The backward network starts anew.
         zero_output_for_mask: Boolean, whether outputs at padding are 0.
+        sample_from: What latents are drawn from. `"auto"`, the default, is the
+            posterior in training, where `targets` are given, and with
+            `posterior="input"`, which sees no later step; else the prior.
+            `"posterior"` and `"prior"` are used always. With `"prior"` there
+            are no costs, so the layer learns no posterior.
+        sample: `"random"`, the default, draws latents. `"mean"` takes their
+            mean, of a categorical one the most likely class, outside of
+            training. A mean of the latents is not the mean of the outputs:
+            for that, average `predict` over several calls.
         seed: Integer or None, of the noise.
         jit_compile: Boolean or `"auto"`, as in `SparseAttentiveRNN`.
         **kwargs: Arguments of `keras.layers.Layer`. An `activity_regularizer`
@@ -149,7 +170,10 @@ class StochasticRNN(
             and reaches nothing; the backward network starts at the last valid
             step of each row.
         training: Boolean, whether dropout is used and schedules move on.
-        sample_from: `"posterior"`, or `"prior"` to run without targets.
+        sample_from: As the argument of the layer, for this call. None, the
+            default, is that of the layer.
+        sample: As the argument of the layer, for this call, in training too.
+            None, the default, is that of the layer, and random in training.
 
     Returns:
         One tensor, or a tuple of these in order:
@@ -214,6 +238,8 @@ class StochasticRNN(
         go_backwards: bool = False,
         stateful: bool = False,
         zero_output_for_mask: bool = False,
+        sample_from: str = "auto",
+        sample: str = "random",
         seed: int | None = None,
         jit_compile: bool | str = "auto",
         **kwargs: Any,
@@ -247,6 +273,8 @@ class StochasticRNN(
         self.go_backwards = go_backwards
         self.stateful = stateful
         self.zero_output_for_mask = zero_output_for_mask
+        self.sample_from = sample_from
+        self.sample = sample
         self.seed = seed
         self.jit_compile = jit_compile
         check_arguments(self)
@@ -404,10 +432,12 @@ class StochasticRNN(
         initial_state=None,
         mask=None,
         training=False,
-        sample_from="posterior",
+        sample_from=None,
+        sample=None,
         sequences_mask=None,
     ):
         mask = sequences_mask if mask is None else mask
+        check_samples(sample_from, sample)
         if sequences.shape[0] == 0:
             # Keras' LSTM cell fails on it on TensorFlow.
             specs = self._specs(ops.shape(sequences))
@@ -416,12 +446,24 @@ class StochasticRNN(
         self._check_batch_size(sequences)
         if self.stateful and initial_state is None:
             initial_state = [backend.read(v) for v in self.states]
-        found = self.infer(
-            sequences, targets, initial_state, mask, training, sample_from
-        )
-        kl = ops.sum(found.kl, axis=-1)
-        if sample_from == "posterior" and not self.return_losses:
-            self._add_losses(kl, found.auxiliary, mask)
+        sample_from = sample_from or self.sample_from
+        sample = sample or ("random" if training else self.sample)
+        source = self._source(sample_from, targets, training)
+
+        def infer(source):
+            return self.infer(
+                sequences, targets, initial_state, mask, training, source,
+                sample,
+            )  # fmt: skip
+
+        found = costs = infer(source)
+        if source == "prior" and sample_from == "auto":
+            # Those of training. In `predict` no one asks for them: JAX leaves
+            # them out, TensorFlow does not.
+            costs = infer("posterior")
+        kl = ops.sum(costs.kl, axis=-1)
+        if costs.posterior is not None and not self.return_losses:
+            self._add_losses(kl, costs.auxiliary, mask)
         if training and self.updates is not None:
             self.updates.assign_add(1)
         if self.stateful:
@@ -432,8 +474,16 @@ class StochasticRNN(
         if self.return_state:
             results += found.states
         if self.return_losses:
-            results += [kl, found.auxiliary]
+            results += [kl, costs.auxiliary]
         return results[0] if len(results) == 1 else tuple(results)
+
+    def _source(self, sample_from, targets, training) -> str:
+        """What latents are drawn from."""
+        if sample_from != "auto":
+            return sample_from
+        # With targets of its own, a caller knows what is seen.
+        sees_no_more = self.posterior == "input" or targets is not None
+        return "posterior" if training or sees_no_more else "prior"
 
     def _add_losses(self, kl, auxiliary, mask):
         steps = ops.cast(ops.size(kl), "float32")
@@ -464,15 +514,19 @@ class StochasticRNN(
         mask=None,
         training=False,
         sample_from="posterior",
+        sample="random",
     ) -> StochasticOutputs:
         """All that the layer computes, for a model with its own objective.
 
-        Args: as `call`.
+        Args: as `call`; `sample_from` is `"posterior"`, whatever the layer's
+            argument, or `"prior"`, and `sample` is `"random"` or `"mean"`.
 
         Returns:
             `StochasticOutputs`. No loss is added and no schedule moves on.
         """
-        check_targets(self, sequences, targets, mask, sample_from)
+        check_choice("sample_from", sample_from, ("posterior", "prior"))
+        check_choice("sample", sample, SAMPLES)
+        check_targets(self, sequences, targets, mask)
         if mask is not None:
             mask = ops.cast(mask, "bool")
         shifted = targets is None
@@ -493,7 +547,10 @@ class StochasticRNN(
         evidence = None
         if from_posterior:
             evidence = self._evidence(sequences, targets, mask, shifted)
-        noise = self.latents.noise((batch, time), self.seed_generator)
+        if sample == "mean":
+            noise = ops.zeros((batch, time, self.latents.size))
+        else:
+            noise = self.latents.noise((batch, time), self.seed_generator)
         noise = ops.cast(noise, self.compute_dtype)
         first = self._first_states(batch, initial_state)
         known = [sequences] if evidence is None else [sequences, evidence]
@@ -658,8 +715,8 @@ class StochasticRNN(
             sequences,
             args[0] if args else kwargs.get("targets"),
             kwargs.get("mask"),
-            kwargs.get("sample_from", "posterior"),
         )
+        check_samples(kwargs.get("sample_from"), kwargs.get("sample"))
         self._check_batch_size(sequences)
         specs = [
             keras.KerasTensor(shape, dtype=dtype)
@@ -697,7 +754,8 @@ class StochasticRNN(
             "condition_auxiliary_on_state", "latent", "num_classes",
             "latent_to_cell", "k_trunc", "return_sequences", "return_state",
             "return_losses", "go_backwards", "stateful",
-            "zero_output_for_mask", "seed", "jit_compile",
+            "zero_output_for_mask", "sample_from", "sample", "seed",
+            "jit_compile",
         )  # fmt: skip
         return {
             **config,
