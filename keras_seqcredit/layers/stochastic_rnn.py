@@ -15,6 +15,7 @@ from keras_seqcredit.layers.cell_function import flat_states
 from keras_seqcredit.layers.cell_function import state_sizes
 from keras_seqcredit.layers.clipped_mlp import ClippedMLP
 from keras_seqcredit.layers.conditioned_lstm_cell import ConditionedLSTMCell
+from keras_seqcredit.layers.copied_weights import CopiedWeights
 from keras_seqcredit.layers.gated_stochastic_step import GatedStochasticStep
 from keras_seqcredit.layers.gated_stochastic_step import is_plain
 from keras_seqcredit.layers.latents import CategoricalLatent
@@ -113,9 +114,10 @@ class StochasticRNN(
             not draw random numbers itself, assign variables or add losses.
         hidden_units: Positive integer, of the networks. Defaults to `units`.
         backward: A Keras RNN layer, such as `keras.layers.GRU(64)`, to run
-            backward over the targets. A copy is used, which starts anew in
-            each call and holds its state at padding. Defaults to an LSTM of
-            `units` units.
+            backward over the targets. A copy is used, with the weights that
+            the layer has, if it is built; it starts from zero states in each
+            call and holds its state at padding. Defaults to an LSTM of `units`
+            units.
         posterior: What the posterior knows beside the state: `"backward"`, the
             state of the backward network; `"target"`, the step's target, as a
             variational RNN; `"input"`, the step's input.
@@ -330,6 +332,7 @@ class StochasticRNN(
         )
         # A copy, as in `keras.layers.Bidirectional`. It starts anew, and holds
         # its state at padding.
+        self._backward_weights = CopiedWeights("backward", layer)
         config = layer.get_config()
         for name in ("stateful", "zero_output_for_mask"):
             if name in config:
@@ -362,6 +365,7 @@ class StochasticRNN(
         target_features = targets[-1]
         if self._backward is not None:
             self._backward.build((batch, time, target_features))
+            self._backward_weights.give(self._backward)
             evidence = self._backward.compute_output_shape(targets)[-1]
         else:
             evidence = (

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
+from keras_seqcredit.layers.copied_weights import CopiedWeights
 from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
@@ -37,7 +38,9 @@ class AutoregressiveRNN(
     Args:
         core: What carries the state: a Keras RNN cell, a list of cells, a Keras
             RNN layer such as `keras.layers.GRU(256)`, `SABLSTM`, `SABGRU` or
-            `SparseAttentiveRNN`. The model makes a copy.
+            `SparseAttentiveRNN`. The model makes a copy, with the weights that
+            it has: a trained core goes on from where it was, one that is not
+            built starts anew.
         head: A `DistributionHead` for a step of the sequences.
         embedding: A Keras layer that turns steps into vectors, such as
             `keras.layers.Embedding`, or None for steps that are vectors. Its
@@ -117,6 +120,8 @@ class AutoregressiveRNN(
     ) -> None:
         super().__init__(**kwargs)
         # Passed args.
+        if isinstance(core, (list, tuple)):
+            core = keras.layers.StackedRNNCells(core)
         self.core = _as_core(core, self.dtype_policy)
         self.head = head
         self.embedding = embedding
@@ -128,6 +133,7 @@ class AutoregressiveRNN(
 
         # Other args.
         self.seed_generator = ReplicaSeed(seed)
+        self._core_weights = CopiedWeights("core", core)
         self._nll = keras.metrics.Mean(name="nll")
         self._bits_per_step = BitsPerStep()
         self.updates: Any = None
@@ -151,6 +157,7 @@ class AutoregressiveRNN(
             self.condition_size = conditions[-1]
         features = self.frame_size + self.condition_size
         self._build_part(self.core, (batch, time, features))
+        self._core_weights.give(self.core)
         self._build_part(self.head, (batch, time, self.units))
         self.updates = schedules.add_counter(self)
         self.built = True
@@ -390,8 +397,6 @@ class AutoregressiveRNN(
 
 def _as_core(core, dtype) -> SparseAttentiveRNN:
     """A layer that runs over sequences, and step by step."""
-    if isinstance(core, (list, tuple)):
-        core = keras.layers.StackedRNNCells(core)
     if isinstance(core, keras.layers.RNN) and (
         core.go_backwards or core.stateful
     ):
