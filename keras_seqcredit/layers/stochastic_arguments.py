@@ -2,6 +2,7 @@
 
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.cell_function import state_sizes
 from keras_seqcredit.schedules import ConstantSchedule
@@ -28,6 +29,7 @@ def check_arguments(layer) -> None:
     )
     check_choice("jit_compile", layer.jit_compile, ("auto", True, False))
     _check_cell(layer)
+    _check_dropout(layer)
     if layer.latent == "categorical":
         check_integer("num_classes", layer.num_classes, minimum=2)
     elif layer.num_classes is not None:
@@ -81,6 +83,28 @@ def check_states(layer, states, sizes) -> None:
             f"{len(sizes)} states of shape (batch, size) and sizes {sizes}. "
             f"Received: shapes {[tuple(x.shape) for x in states]}"
         )
+
+
+def _check_dropout(layer) -> None:
+    for name in ("dropout", "recurrent_dropout"):
+        value = getattr(layer, name)
+        check_number(
+            name, value, "a number in [0, 1)", lambda rate: 0 <= rate < 1
+        )
+        if not value:
+            continue
+        if not isinstance(layer.cell, str):
+            raise ValueError(
+                f"`{name}` is of the cells 'lstm' and 'gru'. Expected "
+                f"{name}=0 beside a cell of your own, which takes `{name}` "
+                f"itself. Received: {name}={value}, cell={layer.cell}"
+            )
+        if layer.latent_to_cell == "layer_norm":
+            raise ValueError(
+                f"The cell of `latent_to_cell='layer_norm'` has no `{name}`. "
+                f"Expected {name}=0, or latent_to_cell='input'. Received: "
+                f"{name}={value}, latent_to_cell='layer_norm'"
+            )
 
 
 def check_samples(sample_from, sample) -> None:

@@ -140,6 +140,10 @@ class StochasticRNN(
             any kind: it runs after the loop.
         k_trunc: Positive integer or None, steps between cuts of the gradient
             of the state.
+        dropout: Float in `[0, 1)`, how much of the input of the cell, latents
+            among it, is dropped in training, of the cells `"lstm"` and
+            `"gru"`. A cell of your own has its own.
+        recurrent_dropout: Float in `[0, 1)`, the same of the state.
         return_sequences: Boolean, whether to return all states.
         return_state: Boolean, whether to return the cell's last states too.
         return_losses: Boolean, whether to return the costs of each step and
@@ -234,6 +238,8 @@ class StochasticRNN(
         posterior_network=None,
         auxiliary_network=None,
         k_trunc: int | None = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         return_sequences: bool = False,
         return_state: bool = False,
         return_losses: bool = False,
@@ -269,6 +275,8 @@ class StochasticRNN(
         self.posterior_network = posterior_network
         self.auxiliary_network = auxiliary_network
         self.k_trunc = k_trunc
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.return_losses = return_losses
@@ -319,9 +327,14 @@ class StochasticRNN(
             return ConditionedLSTMCell(
                 self.units, self.latents.size, **arguments
             )
-        if self.cell == "lstm":
-            return keras.layers.LSTMCell(self.units, **arguments)
-        return keras.layers.GRUCell(self.units, **arguments)
+        kind = {"lstm": keras.layers.LSTMCell, "gru": keras.layers.GRUCell}
+        return kind[self.cell](
+            self.units,
+            dropout=self.dropout,
+            recurrent_dropout=self.recurrent_dropout,
+            seed=self.seed,
+            **arguments,
+        )
 
     def _make_backward(self):
         if self.posterior != "backward":
@@ -756,7 +769,8 @@ class StochasticRNN(
         names = (
             "units", "latent_dim", "hidden_units", "posterior", "auxiliary",
             "condition_auxiliary_on_state", "latent", "num_classes",
-            "latent_to_cell", "k_trunc", "return_sequences", "return_state",
+            "latent_to_cell", "k_trunc", "dropout", "recurrent_dropout",
+            "return_sequences", "return_state",
             "return_losses", "go_backwards", "stateful",
             "zero_output_for_mask", "sample_from", "sample", "seed",
             "jit_compile",
