@@ -3,6 +3,7 @@
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
+from keras_seqcredit.checks import check_steps
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.cell_function import state_sizes
 from keras_seqcredit.schedules import ConstantSchedule
@@ -120,6 +121,7 @@ def check_targets(layer, sequences, targets, mask) -> None:
             f"Layer '{layer.name}' expects inputs of shape (batch, time, "
             f"features). Received: shape {tuple(sequences.shape)}"
         )
+    check_steps(layer.name, sequences.shape)
     if targets is not None and (
         len(targets.shape) != 3
         or not fits(targets.shape[:2], sequences.shape[:2])
