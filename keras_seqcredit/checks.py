@@ -56,6 +56,16 @@ def check_choice(name: str, value: Any, choices: tuple) -> None:
         )
 
 
+def check_steps(name: str, shape) -> None:
+    """A shape `(batch, time, ...)` of one step or more, if it is known."""
+    if len(shape) > 1 and shape[1] == 0:
+        raise ValueError(
+            f"'{name}' reads sequences of at least one step. Expected inputs "
+            f"of shape (batch, time, ...) with time >= 1. Received: shape "
+            f"{tuple(shape)}"
+        )
+
+
 def fits(shape, expected) -> bool:
     """Whether two shapes agree; None stands for any size."""
     return len(shape) == len(expected) and all(

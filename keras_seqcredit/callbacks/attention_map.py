@@ -154,7 +154,7 @@ class AttentionMap(View):
         if self._run is None:
             self._build_probe(model)
         self._copy.set_weights(
-            [keras.ops.convert_to_numpy(v) for v in _weights(self._layer)]
+            [keras.ops.convert_to_numpy(v) for v in self._layer.weights]
         )
         x = tree.map_structure(keras.ops.convert_to_tensor, self._x)
         slots, weights = map(keras.ops.convert_to_numpy, self._run(x))
@@ -316,9 +316,3 @@ class _GeneratorProbe(keras.Model):
             sequences, conditions, mask, core=self.copy
         )
         return found[-2:]
-
-
-def _weights(layer: SparseAttentiveRNN) -> list[Any]:
-    """Weights of a layer, without the states of a stateful one."""
-    states = {id(state) for state in layer.states or ()}
-    return [v for v in layer.weights if id(v) not in states]

@@ -106,7 +106,7 @@ class _PerturbedCell(keras.layers.Layer):
     def call(self, inputs, states, training=False):
         units = state_sizes(self.cell)[0]
         inputs, added = inputs[..., :-units], inputs[..., -units:]
-        output, states = self.cell(inputs, states)
+        output, states = self.cell(inputs, states, training=False)
         first, *others = keras.tree.flatten(states)
         return output + added, [first + added, *others]
 

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_steps
 from keras_seqcredit.layers.both_directions import run_both_directions
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
 from keras_seqcredit.registration import public
@@ -117,6 +118,7 @@ class BehaviorDiscriminator(keras.layers.Layer):
 
     def call(self, behaviors, mask=None, training=False, constant_rows=0):
         del training
+        check_steps(self.name, behaviors.shape)
         forward, backward = self._directions
         found = run_both_directions(
             forward, backward, behaviors, mask, constant_rows
@@ -137,6 +139,7 @@ class BehaviorDiscriminator(keras.layers.Layer):
     def compute_output_spec(
         self, behaviors, mask=None, training=False, constant_rows=0
     ):
+        check_steps(self.name, behaviors.shape)
         return keras.KerasTensor((behaviors.shape[0],), "float32")
 
     def get_config(self):

@@ -58,6 +58,28 @@ class CellFunction:
         return flat_states(self._cell, states)
 
 
+def call_once(cell, inputs: Tensor, states) -> list:
+    """The flat states of a cell after a step of training.
+
+    What it draws for Keras' own dropout is forgotten.
+    """
+    with keras.StatelessScope():
+        masks = _dropout_masks(cell, inputs, training=True)
+    kwargs = {}
+    if "training" in inspect.signature(cell.call).parameters:
+        kwargs["training"] = True
+    _set_dropout_masks(cell, masks)
+    try:
+        _, states = cell(inputs, pack_states(cell, list(states)), **kwargs)
+    finally:
+        for layer in cell._flatten_layers():
+            # Also of those inside, which keep what they drew.
+            if hasattr(layer, "get_dropout_mask"):
+                layer.reset_dropout_mask()
+                layer.reset_recurrent_dropout_mask()
+    return flat_states(cell, states)
+
+
 def state_sizes(cell) -> list[int]:
     """Sizes of the flat states of a cell, the hidden state first."""
     return flat_states(cell, cell.state_size)

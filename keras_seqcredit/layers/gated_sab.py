@@ -3,6 +3,7 @@
 import inspect
 from typing import Any
 
+from keras_seqcredit.layers.drop_in_arguments import take_drop_in_arguments
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
 from keras_seqcredit.layers.sparse_attentive_rnn import completed
 
@@ -31,6 +32,7 @@ class GatedSAB(SparseAttentiveRNN):
         return_memory: bool = False,
         **kwargs: Any,
     ) -> None:
+        take_drop_in_arguments(kwargs)
         cell_kwargs = {
             name: kwargs.pop(name)
             for name in self._cell_arguments()

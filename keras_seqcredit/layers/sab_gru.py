@@ -49,7 +49,9 @@ class SABGRU(GatedSAB):
             `activation`, `recurrent_activation`, `use_bias`,
             `reset_after`, the initializers, regularizers and constraints
             of `kernel`, `recurrent` and `bias`, `dropout`,
-            `recurrent_dropout`, `seed`.
+            `recurrent_dropout`, `seed`. Those that change no value are taken
+            and have no effect: `use_cudnn="auto"` or `False`, and
+            `implementation`.
 
     Call arguments:
         sequences: `(batch, time, features)`, in any float dtype.

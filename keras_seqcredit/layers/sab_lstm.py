@@ -49,7 +49,9 @@ class SABLSTM(GatedSAB):
             `activation`, `recurrent_activation`, `use_bias`,
             `unit_forget_bias`, the initializers, regularizers and constraints
             of `kernel`, `recurrent` and `bias`, `dropout`,
-            `recurrent_dropout`, `seed`.
+            `recurrent_dropout`, `seed`. Those that change no value are taken
+            and have no effect: `use_cudnn="auto"` or `False`, and
+            `implementation`.
 
     Call arguments:
         sequences: `(batch, time, features)`, in any float dtype.

@@ -4,6 +4,7 @@ from keras import tree
 
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_steps
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.cell_function import state_sizes
 from keras_seqcredit.ops.recurrence import READS_INTO
@@ -74,7 +75,8 @@ def _check_cell(cell) -> None:
 
 
 def check_mask(layer, sequences, mask) -> None:
-    """Raises a ValueError for a mask that does not fit the sequences."""
+    """Raises a ValueError for no steps, or a mask that does not fit them."""
+    check_steps(layer.name, sequences.shape)
     if isinstance(mask, (list, tuple)):
         mask = mask[0]
     if mask is None:

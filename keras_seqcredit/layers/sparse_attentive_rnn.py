@@ -6,12 +6,15 @@ import keras
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit.layers.carried_states import CarriedStates
 from keras_seqcredit.layers.cell_function import CellFunction
 from keras_seqcredit.layers.cell_function import flat_states
 from keras_seqcredit.layers.cell_function import state_sizes
 from keras_seqcredit.layers.gated_cell import GatedCell
 from keras_seqcredit.layers.gated_cell import is_gated
+from keras_seqcredit.layers.regularized_output import RegularizedOutput
 from keras_seqcredit.layers.score_weights import ScoreWeights
+from keras_seqcredit.layers.side_effects import check_cell
 from keras_seqcredit.layers.sparse_attentive_arguments import check_arguments
 from keras_seqcredit.layers.sparse_attentive_arguments import check_mask
 from keras_seqcredit.layers.sparse_attentive_arguments import check_state
@@ -32,7 +35,7 @@ from keras_seqcredit.types import Tensor
 
 
 @public
-class SparseAttentiveRNN(keras.layers.RNN):
+class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
     """Any RNN cell, with sparse attention to its own past states.
 
     At each step the cell's new hidden state is compared with the states it
@@ -63,8 +66,10 @@ class SparseAttentiveRNN(keras.layers.RNN):
 
     Args:
         cell: A Keras RNN cell, or a list of them (they are stacked, and the
-            hidden state of the last one attends). A cell may use dropout as
-            Keras' own cells do, but may not draw random numbers itself.
+            hidden state of the last one attends). A cell may use the
+            `dropout` and `recurrent_dropout` of Keras' own cells. It may not
+            draw random numbers itself, assign variables or add losses, as
+            `Dropout` or `BatchNormalization` inside it would.
         k_top: Non-negative integer or None, how many remembered states a step
             reads. `0` is the plain cell under truncated back-propagation.
             `None` reads all of them, by a softmax of the scores: the dense
@@ -115,7 +120,9 @@ class SparseAttentiveRNN(keras.layers.RNN):
             takes longer. JAX ignores it.
         **kwargs: `return_sequences`, `return_state`, `go_backwards`,
             `stateful`, `zero_output_for_mask` and what else
-            `keras.layers.RNN` takes, except `unroll`.
+            `keras.layers.RNN` takes, except `unroll`. An
+            `activity_regularizer` counts the output, nothing else that is
+            returned.
 
     Call arguments:
         sequences: `(batch, time, features)`.
@@ -145,12 +152,15 @@ class SparseAttentiveRNN(keras.layers.RNN):
         Integers and booleans aside, all are in the layer's compute dtype.
 
     Raises:
-        ValueError: if an argument, the shape of the input, of a mask or of an
-            initial state is wrong; always before the first step.
+        ValueError: if an argument, the cell, the shape of the input, of a mask
+            or of an initial state is wrong; always before the first step.
 
     With `stateful=True` the states and the memory, a ring of `memory_size`
     slots, carry over to the next call, on TensorFlow and JAX alike, until
-    `reset_state()`. They are non-trainable weights of the layer.
+    `reset_state()`. They are no weights: `get_weights` and `set_weights` leave
+    them out, so that a layer trained without `stateful`, or on another batch
+    size, hands its weights on. A file has them beside the weights; they are
+    loaded where they fit.
 
     Inputs that are infinite or NaN give NaN in their row from that step on.
 
@@ -196,6 +206,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
     ) -> None:
         unroll = kwargs.pop("unroll", False)
         super().__init__(cell, **kwargs)
+        self._take_activity_regularizer()
 
         # Passed args.
         self.k_top = k_top
@@ -263,6 +274,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         if isinstance(self.cell, keras.layers.Layer) and not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]))
             self.cell.built = True
+        check_cell("cell", self.cell, sequences_shape[-1], self.compute_dtype)
         if self._score and not self._score.built:
             self._score.build((None, None, self._sizes[0]))
             self._score.built = True
@@ -277,19 +289,11 @@ class SparseAttentiveRNN(keras.layers.RNN):
                 "batch_size=None"
             )
         self._expected_batch_size = batch_size
-        # Weights, as JAX keeps no other state between calls.
-        self.states = [
-            self.add_weight(
-                shape=value.shape,
-                dtype=keras.backend.standardize_dtype(value.dtype),
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                name="rnn_state",
-            )
-            for value in self._first_state(batch_size, self.memory_size)
-        ]
+        self._carry(self._first_state(batch_size, self.memory_size))
         self.reset_state()
+
+    def _num_states(self) -> int:
+        return len(self._sizes) + (3 if self.k_top else 1)
 
     def reset_state(self) -> None:
         """Forgets the states and the memory of a stateful layer."""
@@ -372,6 +376,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         check_mask(self, sequences, mask)
         if sequences.shape[0] == 0:
             return self._no_outputs(sequences, initial_state)
+        self._check_batch_size(sequences)
         operands, constants, cell = self._prepare(
             sequences, initial_state, mask, training
         )
@@ -392,6 +397,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
                 variable.assign(ops.cast(value, variable.dtype))
 
         results = [self._output(settings, outputs, constants.mask)]
+        self._regularize(results[0])
         if self.return_state:
             results += final
         if self.return_memory:
@@ -581,7 +587,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
         return (
             not self._attends
             and not self.return_summary
-            and self.activity_regularizer is None
+            and self.output_regularizer is None
             and is_gated(self.cell, training)
         )
 
@@ -635,6 +641,7 @@ class SparseAttentiveRNN(keras.layers.RNN):
             initial_state = check_state(self, initial_state, sequences.shape[0])
             shapes = [state.shape for state in initial_state]
         check_mask(self, sequences, kwargs.get("mask"))
+        self._check_batch_size(sequences)
         specs = [
             keras.KerasTensor(shape, dtype=dtype)
             for shape, dtype in self._specs(sequences.shape, shapes)

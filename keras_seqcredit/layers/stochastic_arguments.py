@@ -2,12 +2,16 @@
 
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
+from keras_seqcredit.checks import check_steps
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.cell_function import state_sizes
 from keras_seqcredit.schedules import ConstantSchedule
 
 CELLS = ("lstm", "gru")
 POSTERIORS = ("backward", "target", "input")
+SOURCES = ("auto", "posterior", "prior")
+SAMPLES = ("random", "mean")
 
 
 def check_arguments(layer) -> None:
@@ -17,6 +21,8 @@ def check_arguments(layer) -> None:
     for name in ("hidden_units", "k_trunc"):
         check_integer(name, getattr(layer, name), optional=True)
     check_choice("posterior", layer.posterior, POSTERIORS)
+    check_choice("sample_from", layer.sample_from, SOURCES)
+    check_choice("sample", layer.sample, SAMPLES)
     check_choice("auxiliary", layer.auxiliary, ("gaussian", "l2", None))
     check_choice("latent", layer.latent, ("gaussian", "categorical"))
     check_choice(
@@ -24,6 +30,7 @@ def check_arguments(layer) -> None:
     )
     check_choice("jit_compile", layer.jit_compile, ("auto", True, False))
     _check_cell(layer)
+    _check_dropout(layer)
     if layer.latent == "categorical":
         check_integer("num_classes", layer.num_classes, minimum=2)
     elif layer.num_classes is not None:
@@ -66,28 +73,6 @@ def _check_cell(layer) -> None:
         )
 
 
-def check_network(name, network) -> None:
-    """Raises a ValueError for a network that a loop over time cannot hold."""
-    layers = network._flatten_layers()
-    # Not `non_trainable_variables`, where a frozen layer has all its weights.
-    state = [
-        variable.path
-        for layer in layers
-        for variable in (
-            *layer._non_trainable_variables,
-            *(seed.state for seed in layer._seed_generators),
-        )
-    ]
-    if state:
-        raise ValueError(
-            f"`{name}` runs inside the loop over time, forward and, for the "
-            "gradient, once more. Expected a network without state, such as "
-            "`Dense` and `LayerNormalization`, not `Dropout` or "
-            f"`BatchNormalization`. Received: {name}={network} with the state "
-            f"{state}"
-        )
-
-
 def check_states(layer, states, sizes) -> None:
     """Raises a ValueError for an initial state that is not the cell's."""
     if len(states) != len(sizes) or not all(
@@ -101,14 +86,42 @@ def check_states(layer, states, sizes) -> None:
         )
 
 
-def check_targets(layer, sequences, targets, mask, sample_from) -> None:
+def _check_dropout(layer) -> None:
+    for name in ("dropout", "recurrent_dropout"):
+        value = getattr(layer, name)
+        check_number(
+            name, value, "a number in [0, 1)", lambda rate: 0 <= rate < 1
+        )
+        if not value:
+            continue
+        if not isinstance(layer.cell, str):
+            raise ValueError(
+                f"`{name}` is of the cells 'lstm' and 'gru'. Expected "
+                f"{name}=0 beside a cell of your own, which takes `{name}` "
+                f"itself. Received: {name}={value}, cell={layer.cell}"
+            )
+        if layer.latent_to_cell == "layer_norm":
+            raise ValueError(
+                f"The cell of `latent_to_cell='layer_norm'` has no `{name}`. "
+                f"Expected {name}=0, or latent_to_cell='input'. Received: "
+                f"{name}={value}, latent_to_cell='layer_norm'"
+            )
+
+
+def check_samples(sample_from, sample) -> None:
+    """Raises a ValueError for a choice, other than None, that there is not."""
+    check_choice("sample_from", sample_from, (*SOURCES, None))
+    check_choice("sample", sample, (*SAMPLES, None))
+
+
+def check_targets(layer, sequences, targets, mask) -> None:
     """Raises a ValueError for call arguments that do not fit the sequences."""
-    check_choice("sample_from", sample_from, ("posterior", "prior"))
     if len(sequences.shape) != 3:
         raise ValueError(
             f"Layer '{layer.name}' expects inputs of shape (batch, time, "
             f"features). Received: shape {tuple(sequences.shape)}"
         )
+    check_steps(layer.name, sequences.shape)
     if targets is not None and (
         len(targets.shape) != 3
         or not fits(targets.shape[:2], sequences.shape[:2])

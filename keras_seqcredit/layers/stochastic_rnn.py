@@ -8,20 +8,27 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
+from keras_seqcredit.checks import check_choice
 from keras_seqcredit.layers.auxiliary_state_loss import AuxiliaryStateLoss
+from keras_seqcredit.layers.carried_states import CarriedStates
 from keras_seqcredit.layers.cell_function import flat_states
 from keras_seqcredit.layers.cell_function import state_sizes
 from keras_seqcredit.layers.clipped_mlp import ClippedMLP
 from keras_seqcredit.layers.conditioned_lstm_cell import ConditionedLSTMCell
+from keras_seqcredit.layers.copied_weights import CopiedWeights
 from keras_seqcredit.layers.gated_stochastic_step import GatedStochasticStep
 from keras_seqcredit.layers.gated_stochastic_step import is_plain
 from keras_seqcredit.layers.latents import CategoricalLatent
 from keras_seqcredit.layers.latents import GaussianLatent
+from keras_seqcredit.layers.regularized_output import RegularizedOutput
 from keras_seqcredit.layers.sab_lstm import SABLSTM
 from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
+from keras_seqcredit.layers.side_effects import check_cell
+from keras_seqcredit.layers.side_effects import check_network
+from keras_seqcredit.layers.stochastic_arguments import SAMPLES
 from keras_seqcredit.layers.stochastic_arguments import check_arguments
-from keras_seqcredit.layers.stochastic_arguments import check_network
+from keras_seqcredit.layers.stochastic_arguments import check_samples
 from keras_seqcredit.layers.stochastic_arguments import check_states
 from keras_seqcredit.layers.stochastic_arguments import check_targets
 from keras_seqcredit.layers.stochastic_step import StochasticStep
@@ -66,7 +73,9 @@ class StochasticOutputs(NamedTuple):
 
 
 @public
-class StochasticRNN(SavedSeed, keras.layers.Layer):
+class StochasticRNN(
+    RegularizedOutput, CarriedStates, SavedSeed, keras.layers.Layer
+):
     """A recurrent layer with a latent variable at each step.
 
     In training the latent is drawn from a posterior that knows the future
@@ -88,15 +97,27 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
     adds its costs to the model's losses, averaged over valid steps as Keras
     averages a loss of steps.
 
+    `fit` draws from the posterior. `predict`, `evaluate` and a plain call draw
+    from the prior, so that no step sees a later one: Keras does not tell a
+    layer which of these it is called by. Their costs are the posterior's, as
+    in `fit`, so that `evaluate` adds up the error of what the model predicts
+    and the costs that it is trained on. Use `sample_from` for another choice;
+    `"prior"` saves TensorFlow the costs in `predict`.
+    Latents are random: `predict` gives another answer each time, or, with
+    `sample="mean"`, always the same.
+
     Args:
         units: Positive integer, dimension of the state.
         latent_dim: Positive integer, number of latent variables a step.
-        cell: `"lstm"`, `"gru"`, or a Keras RNN cell of `units` units.
+        cell: `"lstm"`, `"gru"`, or a Keras RNN cell of `units` units. It may
+            use the `dropout` and `recurrent_dropout` of Keras' own cells, but
+            not draw random numbers itself, assign variables or add losses.
         hidden_units: Positive integer, of the networks. Defaults to `units`.
         backward: A Keras RNN layer, such as `keras.layers.GRU(64)`, to run
-            backward over the targets. A copy is used, which starts anew in
-            each call and holds its state at padding. Defaults to an LSTM of
-            `units` units.
+            backward over the targets. A copy is used, with the weights that
+            the layer has, if it is built; it starts from zero states in each
+            call and holds its state at padding. Defaults to an LSTM of `units`
+            units.
         posterior: What the posterior knows beside the state: `"backward"`, the
             state of the backward network; `"target"`, the step's target, as a
             variational RNN; `"input"`, the step's input.
@@ -110,26 +131,41 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         latent_to_cell: `"input"`, or `"layer_norm"` for an LSTM with layer
             normalisation that the latent modulates.
         prior_network: A Keras layer `(batch, h) -> (batch, parameters)`.
-            Defaults to a `ClippedMLP`. As it may run inside the loop, it has
-            neither random numbers nor weights that are not trained by
-            gradients: no dropout, no batch normalisation.
+            Defaults to a `ClippedMLP`. As it may run inside the loop, it may
+            not draw random numbers, assign variables or add losses: no
+            dropout, no batch normalization.
         posterior_network: A Keras layer `[h; b] -> parameters`, in the same
             way.
         auxiliary_network: A Keras layer `z -> parameters` of the state `b`, of
             any kind: it runs after the loop.
         k_trunc: Positive integer or None, steps between cuts of the gradient
             of the state.
+        dropout: Float in `[0, 1)`, how much of the input of the cell, latents
+            among it, is dropped in training, of the cells `"lstm"` and
+            `"gru"`. A cell of your own has its own.
+        recurrent_dropout: Float in `[0, 1)`, the same of the state.
         return_sequences: Boolean, whether to return all states.
         return_state: Boolean, whether to return the cell's last states too.
         return_losses: Boolean, whether to return the costs of each step and
             not to add them to the model's losses.
         go_backwards: Boolean, whether to run from the last step to the first.
         stateful: Boolean, whether the cell's states carry over to the next
-            call, until `reset_state()`. The backward network starts anew.
+            call, until `reset_state()`; they are no weights, as in
+            `SparseAttentiveRNN`. The backward network starts anew.
         zero_output_for_mask: Boolean, whether outputs at padding are 0.
+        sample_from: What latents are drawn from. `"auto"`, the default, is the
+            posterior in training, where `targets` are given, and with
+            `posterior="input"`, which sees no later step; else the prior.
+            `"posterior"` and `"prior"` are used always. With `"prior"` there
+            are no costs, so the layer learns no posterior.
+        sample: `"random"`, the default, draws latents. `"mean"` takes their
+            mean, of a categorical one the most likely class, outside of
+            training. A mean of the latents is not the mean of the outputs:
+            for that, average `predict` over several calls.
         seed: Integer or None, of the noise.
         jit_compile: Boolean or `"auto"`, as in `SparseAttentiveRNN`.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Arguments of `keras.layers.Layer`. An `activity_regularizer`
+            counts the output, nothing else that is returned.
 
     Call arguments:
         sequences: `(batch, time, features)`.
@@ -140,7 +176,10 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             and reaches nothing; the backward network starts at the last valid
             step of each row.
         training: Boolean, whether dropout is used and schedules move on.
-        sample_from: `"posterior"`, or `"prior"` to run without targets.
+        sample_from: As the argument of the layer, for this call. None, the
+            default, is that of the layer.
+        sample: As the argument of the layer, for this call, in training too.
+            None, the default, is that of the layer, and random in training.
 
     Returns:
         One tensor, or a tuple of these in order:
@@ -199,17 +238,22 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         posterior_network=None,
         auxiliary_network=None,
         k_trunc: int | None = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         return_sequences: bool = False,
         return_state: bool = False,
         return_losses: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
         zero_output_for_mask: bool = False,
+        sample_from: str = "auto",
+        sample: str = "random",
         seed: int | None = None,
         jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._take_activity_regularizer()
 
         # Passed args.
         self.units = units
@@ -231,12 +275,16 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         self.posterior_network = posterior_network
         self.auxiliary_network = auxiliary_network
         self.k_trunc = k_trunc
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.return_losses = return_losses
         self.go_backwards = go_backwards
         self.stateful = stateful
         self.zero_output_for_mask = zero_output_for_mask
+        self.sample_from = sample_from
+        self.sample = sample
         self.seed = seed
         self.jit_compile = jit_compile
         check_arguments(self)
@@ -270,7 +318,6 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
                 name="auxiliary",
             )
         self.updates: Any = None
-        self.states: Any = None
 
     def _make_cell(self):
         if not isinstance(self.cell, str):
@@ -280,9 +327,14 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             return ConditionedLSTMCell(
                 self.units, self.latents.size, **arguments
             )
-        if self.cell == "lstm":
-            return keras.layers.LSTMCell(self.units, **arguments)
-        return keras.layers.GRUCell(self.units, **arguments)
+        kind = {"lstm": keras.layers.LSTMCell, "gru": keras.layers.GRUCell}
+        return kind[self.cell](
+            self.units,
+            dropout=self.dropout,
+            recurrent_dropout=self.recurrent_dropout,
+            seed=self.seed,
+            **arguments,
+        )
 
     def _make_backward(self):
         if self.posterior != "backward":
@@ -293,6 +345,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         )
         # A copy, as in `keras.layers.Bidirectional`. It starts anew, and holds
         # its state at padding.
+        self._backward_weights = CopiedWeights("backward", layer)
         config = layer.get_config()
         for name in ("stateful", "zero_output_for_mask"):
             if name in config:
@@ -325,6 +378,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         target_features = targets[-1]
         if self._backward is not None:
             self._backward.build((batch, time, target_features))
+            self._backward_weights.give(self._backward)
             evidence = self._backward.compute_output_shape(targets)[-1]
         else:
             evidence = (
@@ -338,6 +392,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         if not self._cell.built:
             self._cell.build((batch, cell_features))
             self._cell.built = True
+        check_cell("cell", self._cell, cell_features, self.compute_dtype)
         self.evidence_units = evidence
         self.target_units = target_features
         self._build_network("prior_network", self._prior, self.units)
@@ -361,19 +416,11 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
                 "`keras.Input(batch_shape=(32, None, 8))`. Received: "
                 "batch_size=None"
             )
-        # Weights, as JAX keeps no other state between calls.
-        self.states = [
-            self.add_weight(
-                shape=value.shape,
-                dtype=self.compute_dtype,
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                name="rnn_state",
-            )
-            for value in self.get_initial_state(batch_size)
-        ]
+        self._carry(self.get_initial_state(batch_size))
         self.reset_state()
+
+    def _num_states(self) -> int:
+        return len(self._sizes)
 
     def reset_state(self) -> None:
         """Forgets the states of a stateful layer."""
@@ -386,7 +433,7 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
     def _build_network(self, name, network, features) -> None:
         if not network.built:
             network.build((None, features))
-        check_network(name, network)
+        check_network(name, network, features, self.compute_dtype)
         found = network.compute_output_shape((None, features))[-1]
         if found != self.latents.parameters:
             raise ValueError(
@@ -402,34 +449,58 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         initial_state=None,
         mask=None,
         training=False,
-        sample_from="posterior",
+        sample_from=None,
+        sample=None,
         sequences_mask=None,
     ):
         mask = sequences_mask if mask is None else mask
+        check_samples(sample_from, sample)
         if sequences.shape[0] == 0:
             # Keras' LSTM cell fails on it on TensorFlow.
             specs = self._specs(ops.shape(sequences))
             empty = tuple(ops.zeros(shape, dtype) for shape, dtype in specs)
             return empty[0] if len(empty) == 1 else empty
+        self._check_batch_size(sequences)
         if self.stateful and initial_state is None:
             initial_state = [backend.read(v) for v in self.states]
-        found = self.infer(
-            sequences, targets, initial_state, mask, training, sample_from
-        )
-        kl = ops.sum(found.kl, axis=-1)
-        if sample_from == "posterior" and not self.return_losses:
-            self._add_losses(kl, found.auxiliary, mask)
+        sample_from = sample_from or self.sample_from
+        sample = sample or ("random" if training else self.sample)
+        source = self._source(sample_from, targets, training)
+
+        def infer(source):
+            return self.infer(
+                sequences, targets, initial_state, mask, training, source,
+                sample,
+            )  # fmt: skip
+
+        found = costs = infer(source)
+        if source == "prior" and sample_from == "auto":
+            # Those of training. In `predict` no one asks for them: JAX leaves
+            # them out, TensorFlow does not.
+            costs = infer("posterior")
+        kl = ops.sum(costs.kl, axis=-1)
+        if costs.posterior is not None and not self.return_losses:
+            self._add_losses(kl, costs.auxiliary, mask)
         if training and self.updates is not None:
             self.updates.assign_add(1)
         if self.stateful:
             for variable, state in zip(self.states, found.states, strict=True):
                 variable.assign(state)
         results = [self._output(found, mask)]
+        self._regularize(results[0])
         if self.return_state:
             results += found.states
         if self.return_losses:
-            results += [kl, found.auxiliary]
+            results += [kl, costs.auxiliary]
         return results[0] if len(results) == 1 else tuple(results)
+
+    def _source(self, sample_from, targets, training) -> str:
+        """What latents are drawn from."""
+        if sample_from != "auto":
+            return sample_from
+        # With targets of its own, a caller knows what is seen.
+        sees_no_more = self.posterior == "input" or targets is not None
+        return "posterior" if training or sees_no_more else "prior"
 
     def _add_losses(self, kl, auxiliary, mask):
         steps = ops.cast(ops.size(kl), "float32")
@@ -460,15 +531,19 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         mask=None,
         training=False,
         sample_from="posterior",
+        sample="random",
     ) -> StochasticOutputs:
         """All that the layer computes, for a model with its own objective.
 
-        Args: as `call`.
+        Args: as `call`; `sample_from` is `"posterior"`, whatever the layer's
+            argument, or `"prior"`, and `sample` is `"random"` or `"mean"`.
 
         Returns:
             `StochasticOutputs`. No loss is added and no schedule moves on.
         """
-        check_targets(self, sequences, targets, mask, sample_from)
+        check_choice("sample_from", sample_from, ("posterior", "prior"))
+        check_choice("sample", sample, SAMPLES)
+        check_targets(self, sequences, targets, mask)
         if mask is not None:
             mask = ops.cast(mask, "bool")
         shifted = targets is None
@@ -489,7 +564,10 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         evidence = None
         if from_posterior:
             evidence = self._evidence(sequences, targets, mask, shifted)
-        noise = self.latents.noise((batch, time), self.seed_generator)
+        if sample == "mean":
+            noise = ops.zeros((batch, time, self.latents.size))
+        else:
+            noise = self.latents.noise((batch, time), self.seed_generator)
         noise = ops.cast(noise, self.compute_dtype)
         first = self._first_states(batch, initial_state)
         known = [sequences] if evidence is None else [sequences, evidence]
@@ -654,8 +732,9 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
             sequences,
             args[0] if args else kwargs.get("targets"),
             kwargs.get("mask"),
-            kwargs.get("sample_from", "posterior"),
         )
+        check_samples(kwargs.get("sample_from"), kwargs.get("sample"))
+        self._check_batch_size(sequences)
         specs = [
             keras.KerasTensor(shape, dtype=dtype)
             for shape, dtype in self._specs(sequences.shape)
@@ -690,9 +769,11 @@ class StochasticRNN(SavedSeed, keras.layers.Layer):
         names = (
             "units", "latent_dim", "hidden_units", "posterior", "auxiliary",
             "condition_auxiliary_on_state", "latent", "num_classes",
-            "latent_to_cell", "k_trunc", "return_sequences", "return_state",
+            "latent_to_cell", "k_trunc", "dropout", "recurrent_dropout",
+            "return_sequences", "return_state",
             "return_losses", "go_backwards", "stateful",
-            "zero_output_for_mask", "seed", "jit_compile",
+            "zero_output_for_mask", "sample_from", "sample", "seed",
+            "jit_compile",
         )  # fmt: skip
         return {
             **config,

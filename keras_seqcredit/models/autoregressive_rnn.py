@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
+from keras_seqcredit.layers.copied_weights import CopiedWeights
 from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
@@ -37,10 +38,14 @@ class AutoregressiveRNN(
     Args:
         core: What carries the state: a Keras RNN cell, a list of cells, a Keras
             RNN layer such as `keras.layers.GRU(256)`, `SABLSTM`, `SABGRU` or
-            `SparseAttentiveRNN`. The model makes a copy.
+            `SparseAttentiveRNN`. The model makes a copy, with the weights that
+            it has: a trained core goes on from where it was, one that is not
+            built starts anew.
         head: A `DistributionHead` for a step of the sequences.
         embedding: A Keras layer that turns steps into vectors, such as
-            `keras.layers.Embedding`, or None for steps that are vectors.
+            `keras.layers.Embedding`, or None for steps that are vectors. Its
+            dropout, if any, is not applied to the steps that the model
+            samples for itself, as these are drawn.
         condition_network: A Keras layer that turns conditions into vectors
             `(batch, features)` or `(batch, time, features)`, such as an
             embedding of classes or a recurrent net over a text, or None.
@@ -115,6 +120,8 @@ class AutoregressiveRNN(
     ) -> None:
         super().__init__(**kwargs)
         # Passed args.
+        if isinstance(core, (list, tuple)):
+            core = keras.layers.StackedRNNCells(core)
         self.core = _as_core(core, self.dtype_policy)
         self.head = head
         self.embedding = embedding
@@ -126,6 +133,7 @@ class AutoregressiveRNN(
 
         # Other args.
         self.seed_generator = ReplicaSeed(seed)
+        self._core_weights = CopiedWeights("core", core)
         self._nll = keras.metrics.Mean(name="nll")
         self._bits_per_step = BitsPerStep()
         self.updates: Any = None
@@ -149,6 +157,7 @@ class AutoregressiveRNN(
             self.condition_size = conditions[-1]
         features = self.frame_size + self.condition_size
         self._build_part(self.core, (batch, time, features))
+        self._core_weights.give(self.core)
         self._build_part(self.head, (batch, time, self.units))
         self.updates = schedules.add_counter(self)
         self.built = True
@@ -195,10 +204,11 @@ class AutoregressiveRNN(
             joined(past, conditions), mask=mask, training=training
         )
 
-    def _frames(self, sequences):
+    def _frames(self, sequences, training=None):
         """Steps as the core reads them, `(batch, time, features)`."""
         if self.embedding is not None:
-            return self.embedding(sequences)
+            given = {} if training is None else {"training": training}
+            return self.embedding(sequences, **given)
         return ops.cast(sequences, self.core.compute_dtype)
 
     def _conditions(self, conditions):
@@ -230,7 +240,9 @@ class AutoregressiveRNN(
             Hidden states and parameters, of twice the batch with `beside`.
         """
         core = self.core
-        steps_are_kept = core.keeps_steps(training)
+        steps_are_kept = core.keeps_steps(training) and (
+            not training or _is_stateless(self.embedding)
+        )
         sampled, kept = self._drawn(
             sequences, conditions, mask, coins, steps_are_kept, beside
         )
@@ -313,7 +325,8 @@ class AutoregressiveRNN(
             if mask is not None:
                 state = _hold(mask, state, before)
             own = hidden[batch:] if beside else hidden
-            sample = self.head.sample(self.head(own), GivenKey(x["key"]))
+            parameters = self.head(own, training=False)
+            sample = self.head.sample(parameters, GivenKey(x["key"]))
             sample = ops.cast(sample, sequences.dtype)
             if coins is not None:
                 sample = _select(x["coin"], sample, x["data"])
@@ -342,8 +355,11 @@ class AutoregressiveRNN(
         return self.head(output), state
 
     def _frame(self, sample):
-        """A step as the core reads it, `(batch, features)`."""
-        return self._frames(sample[:, None])[:, 0]
+        """A step as the core reads it, `(batch, features)`.
+
+        As in use, whatever the model does: a loop has no noise of a step.
+        """
+        return self._frames(sample[:, None], training=False)[:, 0]
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -381,8 +397,6 @@ class AutoregressiveRNN(
 
 def _as_core(core, dtype) -> SparseAttentiveRNN:
     """A layer that runs over sequences, and step by step."""
-    if isinstance(core, (list, tuple)):
-        core = keras.layers.StackedRNNCells(core)
     if isinstance(core, keras.layers.RNN) and (
         core.go_backwards or core.stateful
     ):
@@ -401,7 +415,9 @@ def _as_core(core, dtype) -> SparseAttentiveRNN:
             "return_attention": False,
         }
         return type(core).from_config(config)
+    regularizer = None
     if isinstance(core, keras.layers.RNN):
+        regularizer = core.activity_regularizer
         core = core.cell
     if not (hasattr(core, "state_size") and callable(core)):
         raise ValueError(
@@ -411,7 +427,20 @@ def _as_core(core, dtype) -> SparseAttentiveRNN:
         )
     cell = type(core).from_config(core.get_config())
     return SparseAttentiveRNN(
-        cell, k_top=0, return_sequences=True, dtype=dtype, name="core"
+        cell,
+        k_top=0,
+        return_sequences=True,
+        activity_regularizer=regularizer,
+        dtype=dtype,
+        name="core",
+    )
+
+
+def _is_stateless(layer) -> bool:
+    """Whether a layer, or None, does the same at each call."""
+    return layer is None or not any(
+        part._non_trainable_variables or part._seed_generators
+        for part in layer._flatten_layers()
     )
 
 

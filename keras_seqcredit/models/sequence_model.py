@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_steps
 from keras_seqcredit.checks import fits
 from keras_seqcredit.models.compiled_methods import CompiledMethods
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
@@ -23,6 +24,7 @@ class SequenceModel(FittedOnInputs, CompiledMethods):
     """
 
     # What the model has.
+    name: str
     embedding: Any
     condition_size: int
     condition_network: Any = None
@@ -40,6 +42,7 @@ class SequenceModel(FittedOnInputs, CompiledMethods):
             sequences = inputs["sequences"]
             conditions = inputs.get("conditions")
             mask = inputs.get("mask", mask)
+        check_steps(self.name, sequences.shape)
         if isinstance(mask, dict):
             mask = mask.get("sequences")
         if mask is None and self.embedding is not None:

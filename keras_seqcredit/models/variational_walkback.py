@@ -14,7 +14,7 @@ from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
-from keras_seqcredit.layers.step_normalization import StepNormalization
+from keras_seqcredit.layers.side_effects import added_losses
 from keras_seqcredit.layers.transition import Transition
 from keras_seqcredit.models.example_weights import example_weights
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
@@ -317,22 +317,17 @@ class VariationalWalkback(
                     "of weights may be there. Received: a layer "
                     f"{layer.name!r} with activity_regularizer={regularizer}"
                 )
-        # One call tells, which takes seconds to compile: not without need.
-        if all(
-            _is_of_keras(layer) or isinstance(layer, StepNormalization)
-            for layer in self.transition.network._flatten_layers()
-        ):
-            return
-        step = ops.zeros((1,), "int32")
-        state = ops.zeros((1, *event), self.transition.parameter_dtype)
-        with keras.StatelessScope(collect_losses=True) as scope:
-            self.transition(state, step, training=True)
-        if scope.losses:
+        found = added_losses(
+            lambda state, step: self.transition(state, step, training=True),
+            keras.KerasTensor((1, *event), self.transition.parameter_dtype),
+            keras.KerasTensor((1,), "int32"),
+        )
+        if found:
             raise ValueError(
                 "Expected a network whose layers add no losses; regularizers "
                 "of weights may be there. Received: a network "
                 f"{self.transition.network.name!r} with `add_loss`, "
-                f"{len(scope.losses)} times a call"
+                f"{found} times a call"
             )
 
     def call(self, inputs, training=False):

@@ -172,7 +172,6 @@ ROWS = [
         "stochastic",
         _stochastic(return_sequences=True, k_trunc=3),
         noisy=True,
-        sees_the_future=True,
     ),
     Row(
         "stochastic_everything",
@@ -185,6 +184,7 @@ ROWS = [
             return_state=True,
             return_losses=True,
             zero_output_for_mask=True,
+            sample_from="posterior",
         ),
         noisy=True,
         sees_the_future=True,
@@ -199,6 +199,7 @@ ROWS = [
             condition_auxiliary_on_state=True,
             latent_to_cell="layer_norm",
             go_backwards=True,
+            sample_from="posterior",
         ),
         noisy=True,
         sees_the_future=True,

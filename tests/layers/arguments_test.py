@@ -227,3 +227,40 @@ def test_future_state_loss(arguments, parts):
 def test_unknown_argument():
     with pytest.raises((TypeError, ValueError), match="k_topp"):
         SABLSTM(UNITS, k_topp=3)
+
+
+@pytest.mark.parametrize("kind", [SABLSTM, SABGRU])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"use_cudnn": "auto"},
+        {"use_cudnn": False},
+        {"implementation": 1},
+        {"implementation": 2},
+        {"weights": None},
+        {"time_major": False},
+    ],
+    ids=str,
+)
+def test_arguments_of_keras_without_effect(kind, arguments):
+    layer = kind(UNITS, k_top=2, **arguments)
+    assert layer.get_config().keys() == kind(UNITS).get_config().keys()
+    assert layer(inputs()).shape == (BATCH, UNITS)
+
+
+@pytest.mark.parametrize("kind", [SABLSTM, SABGRU])
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ({"use_cudnn": True}, ["'auto' or False", "use_cudnn=True"]),
+        ({"use_cudnn": None}, ["('auto', False)", "use_cudnn=None"]),
+        ({"implementation": 3}, ["(1, 2)", "implementation=3"]),
+        ({"weights": [1.0]}, ["`layer.set_weights(weights)`", "a list of 1"]),
+        ({"time_major": True}, ["transpose", "time_major=True"]),
+    ],
+    ids=str,
+)
+def test_arguments_of_keras_that_cannot_be(kind, arguments, parts):
+    with pytest.raises(ValueError, match="Expected") as error:
+        kind(UNITS, **arguments)
+    assert_says(error, "Received", *parts)

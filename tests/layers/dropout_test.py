@@ -1,11 +1,13 @@
 """Dropout in training only, one mask a sequence, and its exact gradient."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from keras_seqcredit.layers import SABGRU
 from keras_seqcredit.layers import SABLSTM
+from keras_seqcredit.layers import StochasticRNN
 from tests.gradients import FASTEST
 from tests.gradients import compiled
 from tests.gradients import value_and_gradients
@@ -113,3 +115,52 @@ def test_gradient_equals_finite_differences(kind):
         slope = (shifted(4e-3) - shifted(-4e-3)) / 8e-3
         expected = np.linalg.norm(gradient)
         assert slope == pytest.approx(expected, rel=0.02, abs=2e-3)
+
+
+CELLS = {"lstm": keras.layers.LSTMCell, "gru": keras.layers.GRUCell}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_of_a_stochastic_layer(cell):
+    """As a cell of one's own that drops as much; no mask is drawn in a loop."""
+    rates = {"dropout": 0.5, "recurrent_dropout": 0.3}
+    layer, own, plain = (
+        StochasticRNN(UNITS, 2, seed=7, return_sequences=True, **arguments)
+        for arguments in (
+            {"cell": cell, **rates},
+            {"cell": CELLS[cell](UNITS, seed=7, **rates)},
+            {"cell": cell},
+        )
+    )
+    for other in (layer, own, plain):
+        other.build((BATCH, None, FEATURES))
+        other.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(
+        run(layer, training=True), run(own, training=True)
+    )
+    again = StochasticRNN.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    assert again._cell.dropout == 0.5
+    assert np.abs(run(layer, training=True) - run(plain, training=True)).max()
+    means = {"sample": "mean"}
+    # Rounding differs: with recurrent dropout Keras' LSTM cell computes its
+    # gates one by one.
+    np.testing.assert_allclose(
+        run(layer, **means), run(plain, **means), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["dropout", "recurrent_dropout"])
+@pytest.mark.parametrize(
+    ("arguments", "value", "message"),
+    [
+        ({}, 1.0, r"a number in \[0, 1\)"),
+        ({}, None, r"a number in \[0, 1\)"),
+        ({"cell": keras.layers.GRUCell(UNITS)}, 0.5, "cell of your own"),
+        ({"latent_to_cell": "layer_norm"}, 0.5, "latent_to_cell='input'"),
+    ],
+)
+def test_a_stochastic_layer_that_cannot_drop(name, arguments, value, message):
+    with pytest.raises(ValueError, match=message) as error:
+        StochasticRNN(UNITS, 2, **{name: value, **arguments})
+    error.match("Expected .*Received: ")

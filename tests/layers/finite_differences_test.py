@@ -97,3 +97,58 @@ def compiled(function):
         lambda arrays: function([tf.convert_to_tensor(a) for a in arrays]),
         reduce_retracing=True,
     )
+
+
+class DeepCell(keras.layers.Layer):
+    """A cell of one's own, with layers inside."""
+
+    state_size = UNITS
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(UNITS)
+        self.last = keras.layers.Dense(UNITS)
+
+    def build(self, inputs_shape):
+        self.dense.build((None, inputs_shape[-1] + UNITS))
+        self.last.build((None, UNITS))
+
+    def call(self, inputs, states):
+        joined = ops.concatenate([inputs, states[0]], axis=-1)
+        state = ops.tanh(self.last(ops.tanh(self.dense(joined))))
+        return state, [state]
+
+
+@pytest.mark.parametrize("k_top", [0, 2])
+def test_a_cell_of_ones_own(k_top):
+    """With larger steps another slot is read, and the slope is another one."""
+    layer = SparseAttentiveRNN(DeepCell(), k_top=k_top)
+    layer.build((BATCH, TIME, FEATURES))
+    random = np.random.default_rng(0)
+    arrays = [
+        random.normal(size=(BATCH, TIME, FEATURES)).astype("float32"),
+        *(
+            0.7 * random.normal(size=v.shape).astype("float32")
+            for v in layer.trainable_variables
+        ),
+    ]
+
+    def loss(arrays):
+        inputs, *weights = arrays
+        outputs = with_weights(
+            layer, weights, lambda: layer(inputs, training=True)
+        )
+        return ops.sum(ops.sin(outputs))
+
+    _, gradients = value_and_gradients(loss, arrays, FASTEST)
+    run = compiled(loss)
+    for i, gradient in enumerate(gradients):
+        direction = gradient / np.linalg.norm(gradient)
+        values = []
+        for shift in (1e-3, -1e-3):
+            moved = list(arrays)
+            moved[i] = arrays[i] + np.float32(shift) * direction
+            values.append(float(run(moved)))
+        slope = (values[0] - values[1]) / 2e-3
+        expected = np.linalg.norm(gradient)
+        assert slope == pytest.approx(expected, rel=0.02, abs=2e-3)

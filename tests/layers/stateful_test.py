@@ -1,11 +1,16 @@
 """States and memory carry over from one batch to the next."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
+from keras_seqcredit.callbacks import ExactResume
 from keras_seqcredit.layers import SABGRU
 from keras_seqcredit.layers import SABLSTM
+from keras_seqcredit.layers import StochasticRNN
+from keras_seqcredit.schedules import LinearSchedule
 
 BATCH, TIME, FEATURES, UNITS = 2, 7, 2, 3
 CUT = 3
@@ -91,12 +96,127 @@ def test_fit_carries_the_state(name):
         assert_close(layer.states[-3], slots)
 
 
-def test_states_are_weights_that_are_not_trained():
+def test_states_are_no_weights():
     layer = make_model(CASES["lstm"]).get_layer("layer")
     # Two states, the memory, its mask, the time.
     assert len(layer.states) == 5
-    names = [variable.path for variable in layer.non_trainable_weights]
-    assert names == [state.path for state in layer.states]
+    assert layer.weights == layer.trainable_weights
+    paths = [variable.path for variable in layer.non_trainable_variables[-5:]]
+    assert paths == [state.path for state in layer.states]
+    assert all(path.endswith("layer/rnn_state") for path in paths)
+
+
+def make_stochastic(stateful, batch):
+    layer = StochasticRNN(
+        UNITS,
+        latent_dim=2,
+        kl_weight=LinearSchedule(0.0, 1.0, 10),
+        stateful=stateful,
+        seed=1,
+        name="layer",
+    )
+    inputs = keras.Input(batch_shape=(batch, None, FEATURES))
+    return keras.Sequential([inputs, layer])
+
+
+def make_attentive(stateful, batch):
+    layer = SABLSTM(
+        UNITS, k_top=2, memory_size=3, stateful=stateful, name="layer"
+    )
+    inputs = keras.Input(batch_shape=(batch, None, FEATURES))
+    return keras.Sequential([inputs, layer])
+
+
+every_layer = pytest.mark.parametrize("make", [make_attentive, make_stochastic])
+STATELESS, LARGE, SERVED = (False, None), (True, 4), (True, 1)
+
+
+@every_layer
+@pytest.mark.parametrize(
+    ("trained", "used"),
+    [(STATELESS, SERVED), (LARGE, SERVED), (SERVED, STATELESS)],
+)
+def test_weights_go_from_one_batch_size_to_another(
+    make, trained, used, tmp_path
+):
+    model, other, third = make(*trained), make(*used), make(*used)
+    model(make_inputs(batch=trained[1] or 2))
+    other.set_weights(model.get_weights())
+    path = tmp_path / "model.weights.h5"
+    model.save_weights(path)
+    third.load_weights(path)
+    for found in (other, third):
+        for a, b in zip(model.weights, found.weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+        if used[0]:
+            for state in found.get_layer("layer").states[:2]:
+                assert not np.asarray(state).any()
+        assert np.isfinite(found.predict(make_inputs(batch=1), verbose=0)).all()
+
+
+@every_layer
+def test_weights_of_the_same_batch_size_bring_their_states(make, tmp_path):
+    model, other = make(*LARGE), make(*LARGE)
+    model(make_inputs(batch=4))
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    states, found = (m.get_layer("layer").states for m in (model, other))
+    assert np.asarray(states[0]).any()
+    for a, b in zip(states, found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_file_in_which_states_are_weights():
+    """Made when they were; so was the last output of the next four steps."""
+    path = Path(__file__).parent / "stateful_states_as_weights.keras"
+    model = keras.saving.load_model(path)
+    states = model.get_layer("stochastic").states
+    expected = [[0.074358962, 0.156023204], [-0.080651656, -0.153216541]]
+    assert_close(states[0], np.array(expected))
+    states = model.get_layer("attentive").states
+    assert int(states[-1]) == 4
+    inputs = np.random.default_rng(0).normal(size=(2, 4, 2)).astype("float32")
+    output, _ = model(inputs)
+    expected = [-0.513277352, -0.376600623, -0.453856736]
+    assert_close(output[0, -1], np.array(expected))
+
+
+@every_layer
+def test_another_batch_size(make):
+    model = make(*LARGE)
+    for x in (make_inputs(batch=3), keras.Input(batch_shape=(3, 5, FEATURES))):
+        with pytest.raises(ValueError, match="is stateful") as error:
+            model.get_layer("layer")(x)
+        error.match("Expected batch size: 4. Received: batch size 3")
+    with pytest.raises(ValueError, match="Received: batch size 3"):
+        model.predict(make_inputs(batch=3), verbose=0)
+
+
+@every_layer
+def test_a_resumed_training_goes_on_with_its_states(make, tmp_path):
+    """As one that was not disturbed, to the last bit."""
+    inputs, targets = make_inputs(batch=8), np.zeros((8, UNITS), "float32")
+
+    def train(folder, epochs, **arguments):
+        keras.utils.set_random_seed(3)
+        model = make(*LARGE)
+        model.compile("adam", "mse")
+        model.fit(
+            inputs,
+            targets,
+            batch_size=4,
+            epochs=epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[ExactResume(tmp_path / folder, **arguments)],
+        )
+        return model
+
+    whole = train("whole", 3)
+    train("parts", 2, delete_checkpoint=False)
+    resumed = train("parts", 3)
+    for a, b in zip(whole.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("name", ["every_other", "without_attention"])

@@ -612,3 +612,159 @@ def test_a_backward_network_starts_anew_and_holds_its_state_at_padding():
         found.append((again.kl, again.auxiliary, again.hidden))
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def make_forecaster(**arguments):
+    model = keras.Sequential(
+        [
+            keras.Input((None, FEATURES)),
+            StochasticRNN(
+                UNITS,
+                LATENT,
+                auxiliary_weight=0.1,
+                return_sequences=True,
+                seed=1,
+                name="rnn",
+                **arguments,
+            ),
+            keras.layers.Dense(FEATURES),
+        ]
+    )
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    return model
+
+
+def latents_count(model):
+    """Makes what the backward network says, and the latents, matter."""
+    random = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(random.normal(size=variable.shape))
+
+
+def moves(model, **arguments):
+    """Whether predictions of the first steps depend on the later ones."""
+    inputs = make_inputs()
+    changed = inputs.copy()
+    changed[:, 4:] = 3.0
+    layer = model.get_layer("rnn")
+    found = []
+    for x in (inputs, changed):
+        layer.seed_generator.state.assign([0, 7])
+        if arguments:
+            found.append(as_numpy(layer(x, **arguments)))
+        else:
+            found.append(model.predict(x, verbose=0))
+    return bool(np.abs(found[0][:, :3] - found[1][:, :3]).max() > 1e-6)
+
+
+def test_predictions_do_not_see_the_future():
+    model = make_forecaster()
+    latents_count(model)
+    assert not moves(model)
+    assert not moves(model, training=False)
+    assert moves(model, training=True)
+    assert moves(model, targets=make_inputs() * 0.5) is False
+    assert moves(model, sample_from="posterior")
+    assert not moves(model, training=True, sample_from="prior")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"sample_from": "posterior"}, True),
+        ({"sample_from": "prior"}, False),
+        ({"posterior": "target", "auxiliary_weight": 0.0}, False),
+        ({"posterior": "input", "auxiliary_weight": 0.0}, False),
+    ],
+)
+def test_where_predictions_come_from(arguments, expected):
+    layer = StochasticRNN(
+        UNITS,
+        LATENT,
+        return_sequences=True,
+        seed=1,
+        name="rnn",
+        **{"auxiliary_weight": 0.1, **arguments},
+    )
+    model = keras.Sequential([keras.Input((None, FEATURES)), layer])
+    latents_count(model)
+    assert moves(model) is expected
+
+
+def test_predictions_are_those_of_the_prior():
+    model = make_forecaster()
+    latents_count(model)
+    layer = model.get_layer("rnn")
+    seed = as_numpy(layer.seed_generator.state)
+    found = layer(make_inputs())
+    layer.seed_generator.state.assign(seed)
+    expected = layer.infer(make_inputs(), sample_from="prior").hidden
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_evaluate_counts_the_error_of_predictions_and_all_costs():
+    model = make_forecaster(sample="mean")
+    latents_count(model)
+    layer, inputs = model.get_layer("rnn"), make_inputs()
+    targets = np.roll(inputs, -1, axis=1)
+    found = model.evaluate(inputs, targets, verbose=0)
+    costs = layer.infer(inputs, sample="mean")
+    error = np.mean((model.predict(inputs, verbose=0) - targets) ** 2)
+    steps = BATCH * TIME
+    expected = (
+        error + np.sum(costs.kl) / steps + 0.1 * np.sum(costs.auxiliary) / steps
+    )
+    assert found == pytest.approx(float(expected), rel=1e-4)
+    # Without a posterior there is nothing to pay.
+    model = make_forecaster(sample_from="prior")
+    assert model(inputs) is not None
+    assert model.losses == []
+
+
+def test_means_are_taken_outside_of_training_only():
+    model, inputs = make_forecaster(sample="mean"), make_inputs()
+    latents_count(model)
+    a, b = (model.predict(inputs, verbose=0) for _ in range(2))
+    np.testing.assert_array_equal(a, b)
+    a, b = (as_numpy(model(inputs, training=True)) for _ in range(2))
+    assert np.abs(a - b).max() > 1e-3
+    model = make_forecaster()
+    latents_count(model)
+    a, b = (model.predict(inputs, verbose=0) for _ in range(2))
+    assert np.abs(a - b).max() > 1e-3
+    layer = model.get_layer("rnn")
+    a, b = (as_numpy(layer(inputs, sample="mean")) for _ in range(2))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_the_most_likely_class_is_the_mean():
+    layer = StochasticRNN(
+        UNITS,
+        LATENT,
+        latent="categorical",
+        num_classes=3,
+        sample="mean",
+        return_sequences=True,
+    )
+    layer.build((BATCH, TIME, FEATURES))
+    found = layer.infer(make_inputs(), sample_from="prior", sample="mean")
+    likely = ops.argmax(
+        ops.reshape(found.prior, (BATCH, TIME, LATENT, 3)), axis=-1
+    )
+    taken = ops.argmax(
+        ops.reshape(found.latents, (BATCH, TIME, LATENT, 3)), axis=-1
+    )
+    np.testing.assert_array_equal(likely, taken)
+
+
+@pytest.mark.parametrize("name", ["sample_from", "sample"])
+def test_choices_of_samples(name):
+    message = f"`{name}` to be one of"
+    with pytest.raises(ValueError, match=message):
+        StochasticRNN(UNITS, LATENT, **{name: "best"})
+    layer = StochasticRNN(UNITS, LATENT)
+    for x in (make_inputs(), keras.Input((TIME, FEATURES))):
+        with pytest.raises(ValueError, match=message):
+            layer(x, **{name: "best"})
+    with pytest.raises(ValueError, match="one of .'posterior', 'prior'"):
+        layer.infer(make_inputs(), sample_from="auto")

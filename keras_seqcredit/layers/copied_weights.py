@@ -1,0 +1,40 @@
+"""Weights of a layer of which a model makes a copy."""
+
+from typing import Any
+
+import numpy as np
+
+
+class CopiedWeights:
+    """The weights that a layer has now, for a copy that is built later.
+
+    Args:
+        name: what the layer is called in errors.
+        layer: a layer, which may not be built: there is nothing to copy then.
+    """
+
+    def __init__(self, name: str, layer: Any) -> None:
+        self._name = name
+        self._values: list[np.ndarray] = layer.get_weights()
+
+    def give(self, copy: Any) -> None:
+        """Sets the weights of a built copy, once.
+
+        Raises:
+            ValueError: if the copy is built for other inputs.
+        """
+        values, self._values = self._values, []
+        if not values:
+            return
+        expected, received = (
+            [tuple(x.shape) for x in of] for of in (copy.weights, values)
+        )
+        if expected != received:
+            raise ValueError(
+                f"`{self._name}` is used with the weights that it has, but was "
+                "built for other inputs than it is given here. Expected "
+                f"weights of shapes {expected}. Received: {received}. To start "
+                "anew, pass a layer that is not built, such as "
+                f"`type({self._name}).from_config({self._name}.get_config())`"
+            )
+        copy.set_weights(values)
