@@ -15,8 +15,10 @@ from keras_seqcredit.schedules import LinearSchedule
 BATCH, TIME, FEATURES, UNITS = 2, 7, 2, 3
 CUT = 3
 
+PAPER = {"memory_content": "state", "read_into": "state"}
 CASES = {
-    "lstm": (SABLSTM, {"memory_size": 3}),
+    "lstm": (SABLSTM, {"memory_size": 3, **PAPER}),
+    "into_output": (SABLSTM, {"memory_size": 3}),
     "every_other": (SABLSTM, {"memory_size": 2, "k_att": 2}),
     "gru": (SABGRU, {"memory_size": 4, "attention": "dot"}),
     "without_attention": (SABLSTM, {"k_top": 0}),
