@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
             "attention": "dot",
             "memory_content": "provisional",
             "read_into": "output",
-            "kernel_scale": 1.0,
+            "kernel_scale": 3.0,
             **defaults,
         }
     )
