@@ -106,3 +106,10 @@ def test_wrong_pair_of_lengths(function, length):
         + re.escape(repr(length)),
     ):
         function(1, length)
+
+
+def test_short_lengths_are_as_frequent_as_long_ones():
+    x, _, _ = datasets.copying_memory(4000, (1, 99), 2, 4, seed=0)
+    lengths = np.argmax(x == 5, axis=1) - 1
+    assert lengths.min() == 1 and lengths.max() == 99
+    assert np.mean(lengths < 10) == pytest.approx(0.5, abs=0.03)
