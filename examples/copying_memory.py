@@ -15,11 +15,11 @@ back-propagation, `dense` the first network with a softmax over all slots, under
 full back-propagation too, and `self-attention` an LSTM followed by causal
 attention to all its past states, from Keras' own layers.
 
-Each sequence has a gap of its own, of 1 to `--length` steps, short ones as often
-as long ones; `--shortest 100` trains on gaps of 100 steps alone. The recall counts as much in the loss as
-`--recall-weight` times the other steps; without the flag every step counts
-alike, as in the paper, and the network needs some thousand steps more to find
-out when to recall. `--read-into state` is the paper's form.
+Each sequence has a gap of its own, of 1 to `--length` steps, short ones as
+often as long ones; `--shortest 100` trains on gaps of 100 steps alone. The
+recall counts in the loss as `--recall-weight` times all other steps; with 0
+every step counts alike, as in the paper. `--read-into state` is the paper's
+form.
 
 A run that was interrupted goes on where it stopped when the same command is
 given again, and a finished one does with more `--epochs`. `--logdir` gets logs
