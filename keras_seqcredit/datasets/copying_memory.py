@@ -214,8 +214,9 @@ def _sample(
     symbols = rng.integers(1, vocabulary + 1, (num_samples, num_symbols))
     if isinstance(length, tuple):
         shortest, longest = length
-        ends = np.log([shortest, longest + 1])
-        lengths = np.exp(rng.uniform(*ends, (num_samples, 1))).astype("int32")
+        start, end = np.log([shortest, longest + 1])
+        lengths = np.exp(rng.uniform(start, end, (num_samples, 1)))
+        lengths = lengths.astype("int32")
         # Rounding may reach the end.
         lengths = np.clip(lengths, shortest, longest)
     else:

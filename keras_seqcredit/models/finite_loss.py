@@ -9,8 +9,38 @@ import keras
 from keras_seqcredit import backend
 
 
+class NonFiniteLossError(ValueError):
+    """Raised by `fit` at the first loss that is NaN or infinite.
+
+    `fit` of the models of this package raises it before any other callback of
+    the batch is called, so that no checkpoint holds what a bad batch left. The
+    message names the epoch, the batch and the losses. A search takes it as a
+    failed trial and goes on.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    from keras_seqcredit import layers
+    from keras_seqcredit import models
+
+    model = models.AutoregressiveRNN(
+        layers.SABLSTM(4, memory_size=8, return_sequences=True),
+        layers.GaussianHead(1),
+    )
+    model.compile("adam")
+    broken = np.full((2, 5, 1), np.nan, "float32")
+    try:
+        model.fit(broken, verbose=0)
+    except models.NonFiniteLossError as error:
+        print(error)
+    ```
+    """
+
+
 class FiniteLoss(keras.callbacks.Callback):
-    """Raises a ValueError that names the epoch and the batch.
+    """Raises a `NonFiniteLossError` that names the epoch and the batch.
 
     With `steps_per_execution` it names the batches of the execution.
     """
@@ -59,7 +89,7 @@ class FiniteLoss(keras.callbacks.Callback):
         of = f"batch {last}"
         if last > first:
             of = f"one of the batches {first} to {last}"
-        raise ValueError(
+        raise NonFiniteLossError(
             f"The loss of {of} (counted from 0) of epoch "
             f"{self._epoch + 1} is not finite. Expected finite data and a "
             "learning rate at which training is stable. Received: "

@@ -1,7 +1,9 @@
 """Fitting of models that need no targets."""
 
 import contextlib
+import copy
 import math
+from typing import Any
 
 import keras
 
@@ -13,22 +15,96 @@ from keras_seqcredit.utils.check_batches import check_batches
 class FittedOnInputs:
     """A mixin of models that learn from their inputs alone."""
 
-    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
-        """As `keras.Model.fit`; a loss that is not finite raises."""
-        self._build_for(x)
-        _check_shares(self, x, *args, **kwargs)
-        y = _or_placeholder(y, kwargs)
-        # First: no other callback shall save what a bad batch has left.
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.callbacks.insert(0, FiniteLoss())
-        else:
-            callbacks = [FiniteLoss(), *keras.tree.flatten(callbacks or [])]
-        return super().fit(x, y, *args, callbacks=callbacks, **kwargs)  # type: ignore[misc]
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+    ):
+        """As `keras.Model.fit`; a loss that is not finite raises.
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
+        Raises:
+            NonFiniteLossError: at the first batch whose loss is not finite.
+        """
+        x = self._checked(x)
+        if validation_data is not None:
+            inputs, *_ = keras.utils.unpack_x_y_sample_weight(validation_data)
+            self._checked(inputs, "data for validation")
+        self._build_for(x)
+        _check_shares(
+            self,
+            x,
+            batch_size,
+            steps_per_epoch,
+            validation_split,
+            validation_data,
+            validation_batch_size,
+            validation_steps,
+        )
+        return super().fit(  # type: ignore[misc]
+            x,
+            _or_placeholder(y, sample_weight),
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=guarded(callbacks),
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )
+
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ):
         """As `keras.Model.evaluate`."""
-        y = _or_placeholder(y, kwargs)
-        return super().evaluate(x, y, *args, **kwargs)  # type: ignore[misc]
+        # `fit`, which has checked it, validates so after each epoch.
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x = self._checked(x)
+        return super().evaluate(  # type: ignore[misc]
+            x,
+            _or_placeholder(y, sample_weight),
+            batch_size=batch_size,
+            verbose=verbose,
+            sample_weight=sample_weight,
+            steps=steps,
+            callbacks=callbacks,
+            return_dict=return_dict,
+            **kwargs,
+        )
+
+    def _checked(self, data, name="data"):
+        """The data, or an error that says why the model cannot learn them."""
+        del name
+        return data
 
     def _added_losses(self):
         """The losses that layers have added.
@@ -57,6 +133,19 @@ class FittedOnInputs:
                 self.build(shapes)  # type: ignore[attr-defined]
 
 
+def guarded(callbacks: Any) -> Any:
+    """Callbacks for `fit`, `FiniteLoss` being the first of them.
+
+    No other callback shall save what a bad batch has left. What the caller has
+    passed stays as it is.
+    """
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        return [FiniteLoss(), *keras.tree.flatten(callbacks or [])]
+    more = copy.copy(callbacks)
+    more.callbacks = [FiniteLoss(), *callbacks.callbacks]
+    return more
+
+
 def _shapes(data):
     """The shapes of the inputs for any batch size, or None if unknown."""
     if isinstance(data, keras.utils.PyDataset):
@@ -76,17 +165,14 @@ def _shapes(data):
 def _check_shares(
     model,
     x,
-    batch_size=None,
-    *args,
-    steps_per_epoch=None,
-    validation_split=0.0,
-    validation_data=None,
-    validation_batch_size=None,
-    validation_steps=None,
-    **kwargs,
+    batch_size,
+    steps_per_epoch,
+    validation_split,
+    validation_data,
+    validation_batch_size,
+    validation_steps,
 ) -> None:
     """Whether devices can share the batches of training and validation."""
-    del args, kwargs
     # One device draws no batch more than Keras does.
     if backend.num_shares(model) == 1:
         return
@@ -140,6 +226,6 @@ def _sizes(data, batch_size, steps):
         yield data, batch_size or default
 
 
-def _or_placeholder(y, arguments):
+def _or_placeholder(y, sample_weight):
     """Keras drops the weights of examples that have no targets."""
-    return arguments.get("sample_weight") if y is None else y
+    return sample_weight if y is None else y

@@ -1,5 +1,6 @@
 """Professor Forcing: generators that run freely as they run on data."""
 
+import functools
 import inspect
 from typing import Any
 from typing import NamedTuple
@@ -561,8 +562,9 @@ class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
         self._report(None, runs, sample_weight)
         return self._of_replica(loss + weight * match + added)
 
-    def evaluate(self, *args, **kwargs):
-        """As `keras.Model.evaluate`; no gate is asked, none is reported."""
+    @functools.wraps(FittedOnInputs.evaluate)
+    def evaluate(self, *args, **kwargs):  # type: ignore[override]
+        # No gate is asked, none is reported.
         self._evaluates = True
         try:
             return super().evaluate(*args, **kwargs)

@@ -586,24 +586,6 @@ class VariationalWalkback(
         )
         return self.get_metrics_result()
 
-    def fit(self, x=None, *args, validation_data=None, **kwargs):
-        """As `keras.Model.fit`; checks arrays and the first batch of data
-        sets, and a loss that is not finite raises.
-        """  # noqa: D205
-        _ = self.total_steps  # Raises if it is not known.
-        x = self._checked(x)
-        if validation_data is not None:
-            inputs, *_ = keras.utils.unpack_x_y_sample_weight(validation_data)
-            self._checked(inputs, "data for validation")
-        return super().fit(x, *args, validation_data=validation_data, **kwargs)
-
-    def evaluate(self, x=None, *args, **kwargs):
-        """As `keras.Model.evaluate`; checks data as `fit` does."""
-        # `fit`, which has checked it, validates so after each epoch.
-        if not kwargs.get("_use_cached_eval_dataset"):
-            x = self._checked(x)
-        return super().evaluate(x, *args, **kwargs)
-
     def train_on_batch(self, x, *args, **kwargs):
         """As `keras.Model.train_on_batch`; checks the data."""
         return super().train_on_batch(self._checked(x), *args, **kwargs)
@@ -614,6 +596,7 @@ class VariationalWalkback(
 
     def _checked(self, data, name="data"):
         """An array that is one of data; of a data set the first batch is."""
+        _ = self.total_steps  # Raises if it is not known.
         if hasattr(data, "shape"):
             return self._as_data(data, name)
         # No batch is drawn for an operator that takes any.

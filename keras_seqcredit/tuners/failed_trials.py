@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_seqcredit.models.finite_loss import NonFiniteLossError
 from keras_seqcredit.tuners.keras_tuner import FailedTrialError
 
 # Of the backends, which are not imported here: each says it in its own way.
@@ -58,11 +59,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_loss_not_finite(error: BaseException) -> bool:
-    """Whether an error is that of `FiniteLoss`."""
-    return isinstance(error, ValueError) and (
-        str(error).startswith("The loss of batch ")
-        and "is not finite" in str(error)
-    )
+    """Whether an error, or one that led to it, is that of `FiniteLoss`."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, NonFiniteLossError):
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 class TrialGuard(keras.callbacks.Callback):

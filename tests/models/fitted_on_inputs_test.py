@@ -1,11 +1,18 @@
 """Models without targets are built before any callback looks at them."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit.models import AutoregressiveRNN
+from keras_seqcredit.models import NonFiniteLossError
+from keras_seqcredit.models import ProfessorForcing
+from keras_seqcredit.models import VariationalWalkback
+from keras_seqcredit.models import ZForcing
 from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 
@@ -30,8 +37,53 @@ def test_batches_of_one_execution_are_named_together():
     x = np.ones((16, 2), "float32")
     x[9] = np.nan
     message = "one of the batches 3 to 5 .* of epoch 1 is not finite"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(NonFiniteLossError, match=message):
         model.fit({"x": x}, batch_size=2, shuffle=False, verbose=0)
+
+
+class Epochs(keras.callbacks.Callback):
+    """Counts epochs that have ended."""
+
+    count = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.count += 1
+
+
+def test_arguments_are_those_of_keras_by_position_too():
+    models = AutoregressiveRNN, ProfessorForcing, VariationalWalkback, ZForcing
+    for model in models:
+        for name in ("fit", "evaluate"):
+            ours = inspect.signature(getattr(model, name)).parameters
+            theirs = inspect.signature(getattr(keras.Model, name)).parameters
+            assert [(p.name, p.default) for p in ours.values()] == [
+                (p.name, p.default) for p in theirs.values()
+            ]
+    model = Distance()
+    model.compile("sgd")
+    epochs = Epochs()
+    model.fit({"x": X}, None, 2, 3, 0, [epochs])
+    assert epochs.count == 3
+    assert np.isfinite(model.evaluate({"x": X}, None, 2, 0))
+
+
+def test_a_list_of_callbacks_is_left_as_it_is():
+    model = Distance()
+    model.compile("sgd")
+    epochs = Epochs()
+    given = keras.callbacks.CallbackList(
+        [epochs], add_history=True, model=model
+    )
+    before = list(given.callbacks)
+    for _ in range(2):
+        model.fit({"x": X}, callbacks=given, verbose=0)
+    assert given.callbacks == before
+    assert epochs.count == 2
+    plain = [epochs]
+    model.fit({"x": X}, callbacks=plain, verbose=0)
+    assert plain == [epochs]
+    with pytest.raises(NonFiniteLossError):
+        model.fit({"x": np.full_like(X, np.nan)}, callbacks=given, verbose=0)
 
 
 def test_the_first_of_batches_that_end_in_any_order_is_named():

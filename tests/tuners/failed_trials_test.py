@@ -11,6 +11,8 @@ import pytest
 from keras_seqcredit import layers
 from keras_seqcredit import models
 from keras_seqcredit import tuners
+from keras_seqcredit.models import NonFiniteLossError
+from keras_seqcredit.tuners.failed_trials import failing_trials
 from keras_seqcredit.tuners.failed_trials import is_out_of_memory
 from tests.tuners.conftest import SmallSpace
 from tests.tuners.conftest import small
@@ -116,6 +118,18 @@ def test_loss_of_a_model_of_ours():
         keras_tuner.errors.FailedTrialError, match="batch 0 .* is not finite"
     ):
         space.fit(hp, space.build(hp), x, validation_data=(x, None), verbose=0)
+
+
+def test_loss_of_one_of_several_batches():
+    error = NonFiniteLossError("The loss of one of the batches 0 to 7 ...")
+    wrapped = RuntimeError("in a callback")
+    wrapped.__cause__ = error
+    for found in (error, wrapped):
+        with pytest.raises(keras_tuner.errors.FailedTrialError):
+            with failing_trials():
+                raise found
+    with pytest.raises(ValueError), failing_trials():
+        raise ValueError("The loss of batch 0 is not finite")
 
 
 def test_size_of_a_model_that_its_data_build():
