@@ -1,5 +1,6 @@
 """Training that goes on after a crash as if there had been none."""
 
+import copy
 import os
 import pathlib
 import tempfile
@@ -103,6 +104,13 @@ class ExactResume(keras.callbacks.Callback):
         self._training: dict[str, Any] = {}
         self._logs: list[dict[str, Any]] = []
         self._found: Any = None
+
+    def __deepcopy__(self, memo: dict[int, Any]):
+        """One of the same arguments, of no model yet."""
+        keep = copy.deepcopy(self.keep, memo)
+        copied = type(self)(self.backup_dir, keep, self.delete_checkpoint)
+        memo[id(self)] = copied
+        return copied
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self.model

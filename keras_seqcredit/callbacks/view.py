@@ -38,6 +38,23 @@ class View(keras.callbacks.Callback):
 
     folder: ClassVar[str]
     shows: ClassVar[str]
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any):
+        view = super().__new__(cls)
+        view._arguments = args, kwargs
+        return view
+
+    def __deepcopy__(self, memo: dict[int, Any]):
+        """A view of the same arguments, of no model yet.
+
+        KerasTuner copies callbacks for each training. What a view holds of a
+        model, and the file that it writes, belong to one training.
+        """
+        args, kwargs = self._arguments
+        copied = type(self)(*args, **kwargs)
+        memo[id(self)] = copied
+        return copied
 
     def __init__(
         self, log_dir: str | os.PathLike[str], frequency: int = 1

@@ -57,6 +57,11 @@ class FiniteLoss(keras.callbacks.Callback):
         self._failed = False
         self._lock = threading.Lock()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FiniteLoss":
+        """One that has begun no epoch: a lock cannot be copied."""
+        memo[id(self)] = FiniteLoss()
+        return memo[id(self)]
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         del logs
         self._epoch = epoch

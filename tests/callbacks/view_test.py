@@ -1,3 +1,4 @@
+import copy
 import errno
 import pathlib
 import re
@@ -93,6 +94,32 @@ def test_training_is_the_same_with_and_without(name, tmp_path):
     np.testing.assert_allclose(losses, losses_seen, rtol=1e-6)
     for a, b in zip(weights, weights_seen, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT))
+def test_can_be_copied_before_and_after_it_has_a_model(name, tmp_path):
+    make, data, view = CASES[name]
+    one = view(tmp_path / "one")
+    before = copy.deepcopy(one)
+    fit(make(), data, [one], epochs=1)
+    after = copy.deepcopy(one)
+    assert type(before) is type(after) is type(one)
+    # Each is of another training, and writes what it sees there.
+    model = make()
+    fit(model, data, [before, after], epochs=1)
+    assert before.seconds > 0 and after.seconds > 0
+    assert len({one.log_dir, before.log_dir, after.log_dir}) == 3
+    assert all(any(x.log_dir.iterdir()) for x in (before, after))
+
+
+def test_a_resume_can_be_copied_with_what_it_keeps(tmp_path):
+    kept = keras.callbacks.EarlyStopping("loss", patience=3)
+    resume = callbacks.ExactResume(tmp_path, keep=[kept])
+    model = reader()
+    fit(model, (bits(), LABELS), [kept, resume], epochs=1)
+    kept_copy, copied = copy.deepcopy([kept, resume])
+    assert copied.keep == [kept_copy] and kept_copy is not kept
+    fit(reader(), (bits(), LABELS), [kept_copy, copied], epochs=1)
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"ScheduleLogger"}))

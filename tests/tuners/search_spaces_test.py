@@ -5,6 +5,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from keras_seqcredit import callbacks
 from keras_seqcredit import layers
 from keras_seqcredit import models
 from keras_seqcredit import tuners
@@ -75,6 +76,21 @@ def test_sab(make_tuner):
         "read_into",
         "units",
     }
+
+
+def test_views_of_a_search(make_tuner, tmp_path):
+    x, y = sequences(), classes()
+    space = tuners.SABHyperModel((TIME, 1), 3, **SMALL)
+    tuner = make_tuner(space, fixed={"units": 4, "layer": "lstm"})
+    views = [
+        callbacks.AttentionMap(x[:2], tmp_path / "views"),
+        callbacks.ScheduleLogger(tmp_path / "views"),
+    ]
+    tuner.search(x[:8], y[:8], verbose=0, callbacks=views, **held_out(x, y))
+    assert statuses(tuner) == ["COMPLETED", "COMPLETED"]
+    folders = {path.name for path in (tmp_path / "views").iterdir()}
+    # One of each trial.
+    assert {"attention_map", "attention_map-2", "schedules-2"} <= folders
 
 
 def test_sab_for_each_step_of_tokens():
