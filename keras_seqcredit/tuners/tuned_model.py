@@ -3,6 +3,7 @@
 import math
 import os
 import pathlib
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,33 @@ from keras_seqcredit.tuners.keras_tuner import keras_tuner
 from keras_seqcredit.tuners.search_configuration import check_configuration
 from keras_seqcredit.tuners.trial_progress import TrialProgress
 
+# Names of metrics, also as the end of a name.
+_METRICS = {
+    "min": (
+        "loss",
+        "nll",
+        "nats",
+        "kl",
+        "error",
+        "perplexity",
+        "entropy",
+        "crossentropy",
+        "gap",
+        "mse",
+        "mae",
+        "bits_per_step",
+    ),
+    "max": (
+        "elbo",
+        "bound",
+        "likelihood",
+        "accuracy",
+        "active_units",
+        "auc",
+        "acc",
+    ),
+}
+
 
 class TunedModel(keras_tuner.HyperModel):
     """A search space of models and of how they are trained.
@@ -29,11 +57,13 @@ class TunedModel(keras_tuner.HyperModel):
     A subclass makes a model in `make_model` and compiles it in `compile`.
 
     Args:
-        objective: A `keras_tuner.Objective`, or None for the system's own.
+        objective: A `keras_tuner.Objective`; the name of a metric of this
+            package or of Keras, whose direction is known; or None for the
+            system's own.
         max_parameters: Positive integer, a model with more of them is a failed
             trial; or None.
-        batch_sizes: Tuple of positive integers to choose from, or None for data
-            that come in batches.
+        batch_sizes: Tuple of positive integers to choose from, or None. Data
+            that come in batches have their own: a warning says so.
         epochs: Positive integer, or a tuple of the lowest and the highest.
         train_size: Positive integer, the number of examples to train on, or
             None. If given, learning rates fall to 0 along a cosine.
@@ -230,12 +260,13 @@ class TunedModel(keras_tuner.HyperModel):
         """The arguments of `fit`, with those that are tuned."""
         kwargs = {"epochs": self._num_epochs(hp), **kwargs}
         if self.batch_sizes is not None and not _is_of_arrays(x):
-            raise FatalValueError(
-                "Data that come in batches have no batch size to tune. "
-                "Expected `x` to be arrays, or `batch_sizes=None`. Received: "
-                f"x={type(x).__name__}, batch_sizes={self.batch_sizes}"
+            warnings.warn(
+                "The batch size is not tuned: data that come in batches have "
+                "their own. `batch_sizes=None` says so. Received: "
+                f"x={type(x).__name__}, batch_sizes={self.batch_sizes}",
+                stacklevel=2,
             )
-        if self.batch_sizes is not None:
+        elif self.batch_sizes is not None:
             kwargs = {"batch_size": self._batch_size(hp), **kwargs}
         validates = kwargs.get("validation_data") is not None
         validates = validates or bool(kwargs.get("validation_split"))
@@ -297,9 +328,12 @@ def made(factory: Callable[[Any], Any] | None, hp: Any) -> Any:
 
 
 def _check_objective(objective: Any) -> Any:
+    if isinstance(objective, str):
+        return keras_tuner.Objective(objective, _direction(objective))
     if not isinstance(objective, keras_tuner.Objective):
         raise ValueError(
-            "Expected `objective` to be a `keras_tuner.Objective` or None. "
+            "Expected `objective` to be a `keras_tuner.Objective`, the name of "
+            "a metric, or None. "
             f"Received: objective={objective!r}"
         )
     if objective.direction not in ("min", "max"):
@@ -308,6 +342,19 @@ def _check_objective(objective: Any) -> Any:
             f"Received: direction={objective.direction!r}"
         )
     return objective
+
+
+def _direction(name: str) -> str:
+    """Whether less or more of a metric is better."""
+    metric = name.removeprefix("val_")
+    for direction, names in _METRICS.items():
+        if metric in names or any(metric.endswith(f"_{x}") for x in names):
+            return direction
+    raise ValueError(
+        "Expected `objective` to be a metric whose direction is known, or "
+        f'`keras_tuner.Objective("{name}", direction="min")`, or "max". '
+        f"Received: objective={name!r}"
+    )
 
 
 def _check_batch_sizes(sizes: Any) -> tuple[int, ...] | None:

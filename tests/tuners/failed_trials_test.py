@@ -184,8 +184,44 @@ def test_asks_for_data_to_validate_on(make_tuner, points):
         tuner.search(*points, verbose=0)
 
 
-def test_asks_for_arrays(make_tuner, points):
-    batches = [points]
+class Batches(keras.utils.PyDataset):
+    """The points, two at a time."""
+
+    def __init__(self, points):
+        super().__init__()
+        self.points = points
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return tuple(x[2 * index : 2 * index + 2] for x in self.points)
+
+
+def test_batches_of_data_have_their_own_size(make_tuner, points):
     tuner = make_tuner(small())
-    with pytest.raises(ValueError, match="or `batch_sizes=None`. Received"):
-        tuner.search(iter(batches), validation_data=points, verbose=0)
+    with pytest.warns(UserWarning, match="batch size is not tuned.*x=Batches"):
+        tuner.search(Batches(points), validation_data=points, verbose=0)
+    assert statuses(tuner) == ["COMPLETED", "COMPLETED"]
+
+
+@pytest.mark.parametrize(
+    "name, direction",
+    [
+        ("val_elbo", "max"),
+        ("val_bound", "max"),
+        ("val_loss", "min"),
+        ("accuracy", "max"),
+        ("val_sparse_categorical_accuracy", "max"),
+        ("val_nll", "min"),
+    ],
+)
+def test_objectives_by_name(name, direction):
+    space = small(objective=name)
+    assert space.objective == keras_tuner.Objective(name, direction)
+
+
+def test_an_objective_of_unknown_direction():
+    message = r'Objective\("val_mystery", direction="min"\).*Received'
+    with pytest.raises(ValueError, match=message):
+        small(objective="val_mystery")

@@ -250,8 +250,8 @@ HEAD = layers.GaussianHead(1)
             r"trainings=\('student',\)",
         ),
         (
-            lambda: tuners.WalkbackHyperModel(2, objective="val_bound"),
-            "objective='val_bound'",
+            lambda: tuners.WalkbackHyperModel(2, objective="val_mystery"),
+            "objective='val_mystery'",
         ),
         (
             lambda: tuners.WalkbackHyperModel(
