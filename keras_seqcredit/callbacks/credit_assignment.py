@@ -57,6 +57,9 @@ class CreditAssignment(View):
             string each, for that page.
         frequency: Positive integer, the number of epochs from one look to the
             next. Defaults to `1`.
+        output: Of a model with several outputs, the name or the number of the
+            one whose loss is looked at; `y` has its targets. May be left out
+            where there is only one. Defaults to `None`.
 
     Padded steps get no gradient; lags count from the last step of the
     sequence that is not padding.
@@ -65,7 +68,8 @@ class CreditAssignment(View):
         ImportError: if matplotlib or TensorBoard is not installed.
         ValueError: if an argument is wrong; at the start of training, if the
             model has no such layer, has several and `layer` is not given, has
-            several outputs, or was compiled with anything but one loss.
+            several outputs and `output` is not given, or was compiled without
+            a loss of that output.
 
     Example:
 
@@ -113,6 +117,7 @@ class CreditAssignment(View):
         examples: Sequence[int] = (0,),
         labels: Sequence[Sequence[str]] | None = None,
         frequency: int = 1,
+        output: str | int | None = None,
     ) -> None:
         import_optional("matplotlib", "examples", "`CreditAssignment`")
         super().__init__(log_dir, frequency)
@@ -126,6 +131,7 @@ class CreditAssignment(View):
             )
         self._has_targets = y is not None
         self.layer = layer
+        self.output = output
         self.examples = check_examples(examples, number)
         check_labels(labels, number)
         self.labels = labels
@@ -147,13 +153,6 @@ class CreditAssignment(View):
                     "The model predicts its input. Expected `y=None`. "
                     f"Received: y of {num_examples(self._y)} rows"
                 )
-        elif not isinstance(model.loss, (str, keras.losses.Loss)) and not (
-            callable(model.loss)
-        ):
-            raise ValueError(
-                "Expected a model that was compiled with one loss. Received: "
-                f"loss={model.loss!r}"
-            )
         elif not self._has_targets:
             raise ValueError(
                 f"Expected `y`, the targets of `x`, for {described(model)}. "
@@ -161,6 +160,7 @@ class CreditAssignment(View):
             )
         else:
             _check_graph(model)
+            _loss_of_output(model, self.output)
         self._run = None
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
@@ -176,7 +176,7 @@ class CreditAssignment(View):
         """
         model = self.model  # On JAX this brings the weights up to date.
         if self._run is None:
-            run = _gradients(model, self._layer)
+            run = _gradients(model, self._layer, self.output)
             self._run = backend.compiled(run, model, quickly=True)
         inputs = tree.map_structure(ops.convert_to_tensor, (self._x, self._y))
         found = self._run(*inputs)
@@ -228,11 +228,38 @@ def _check_graph(model: keras.Model) -> None:
             "Expected a `Sequential` or a functional model. "
             f"Received: {described(model)}, built={model.built}"
         )
-    if len(model.outputs) != 1:
+
+
+def _loss_of_output(model: keras.Model, output: Any) -> tuple[int, Any]:
+    """The output that is looked at, its number, and its loss."""
+    if isinstance(model, keras.Sequential):
+        names = [model.name]
+    else:
+        names = list(model.output_names)
+    if output is None and len(names) == 1:
+        index = 0
+    elif output in names:
+        index = names.index(output)
+    elif not isinstance(output, bool) and output in range(len(names)):
+        index = output
+    else:
         raise ValueError(
-            "Expected a model with one output, that of the loss. Received: "
-            f"{described(model)} with {len(model.outputs)} outputs"
+            f"Expected `output` to be one of the outputs {names}, or its "
+            f"number. Received: output={output!r}, {described(model)}"
         )
+    # Not as TensorFlow wraps it.
+    given = dict(model.loss) if isinstance(model.loss, dict) else model.loss
+    loss = given
+    if isinstance(given, dict):
+        loss = given.get(names[index])
+    elif isinstance(given, (list, tuple)):
+        loss = given[index] if index < len(given) else None
+    if not isinstance(loss, (str, keras.losses.Loss)) and not callable(loss):
+        raise ValueError(
+            "Expected a model that was compiled with a loss for output "
+            f"{names[index]!r}. Received: loss={given!r}"
+        )
+    return index, loss
 
 
 def _candidates(model: keras.Model) -> list:
@@ -256,14 +283,14 @@ def _find_layer(model: keras.Model, layer: Any) -> Any:
     )
 
 
-def _gradients(model: keras.Model, layer: Any) -> Any:
+def _gradients(model: keras.Model, layer: Any, output: Any) -> Any:
     """A function of `(x, y)`: norms by state, the last steps, by weight."""
     perturbed = PerturbedRNN(layer)
     generator = generator_of(model)
     if isinstance(generator, AutoregressiveRNN):
         losses = _losses_of_generator(generator, perturbed)
     else:
-        losses = _losses_of_graph(model, layer, perturbed)
+        losses = _losses_of_graph(model, layer, perturbed, output)
 
     def run(x, y):
         before = [(v, backend.read(v)) for v in model.variables]
@@ -328,13 +355,14 @@ def _losses_of_generator(generator: Any, perturbed: PerturbedRNN) -> Any:
 
 
 def _losses_of_graph(
-    model: keras.Model, layer: Any, perturbed: PerturbedRNN
+    model: keras.Model, layer: Any, perturbed: PerturbedRNN, output: Any
 ) -> Any:
+    index, loss = _loss_of_output(model, output)
     graph = keras.models.clone_model(
-        keras.Model(model.inputs, model.outputs),
+        keras.Model(model.inputs, model.outputs[index]),
         clone_function=lambda x: perturbed if x is layer else x,
     )
-    loss = keras.losses.get(model.loss)
+    loss = keras.losses.get(loss)
     values = loss.call if isinstance(loss, keras.losses.Loss) else loss
 
     def losses(x, y):

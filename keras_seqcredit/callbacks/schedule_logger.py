@@ -32,8 +32,9 @@ class ScheduleLogger(View):
 
     Args:
         log_dir: The folder that TensorBoard is shown.
-        hyperparameters: Dictionary from names to booleans, numbers or strings,
-            or None.
+        hyperparameters: Dictionary from names to booleans, numbers, strings or
+            None, which is listed as "None". Defaults to `None`: none are
+            listed.
         frequency: Positive integer, the number of epochs from one look to the
             next. Defaults to `1`.
 
@@ -80,12 +81,16 @@ class ScheduleLogger(View):
             "`ScheduleLogger`",
         )
         for name, value in (hyperparameters or {}).items():
-            if not isinstance(value, (bool, int, float, str)):
+            if not isinstance(value, (bool, int, float, str, type(None))):
                 raise ValueError(
-                    "Expected `hyperparameters` to be booleans, numbers or "
-                    f"strings. Received: {name}={value!r}"
+                    "Expected `hyperparameters` to be booleans, numbers, "
+                    f"strings or None. Received: {name}={value!r}"
                 )
-        self.hyperparameters = hyperparameters
+        # TensorBoard has no None.
+        self.hyperparameters = hyperparameters and {
+            name: "None" if value is None else value
+            for name, value in hyperparameters.items()
+        }
         self._is_listed = False
 
     @staticmethod

@@ -10,6 +10,8 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.layers.step_normalization import StepNormalization
 
 CONDITIONINGS = ("embedding", "normalization")
+# States are so, whatever `keras.config.image_data_format` says.
+_CHANNELS_LAST = {"data_format": "channels_last"}
 
 
 def transition_mlp(
@@ -63,7 +65,7 @@ def transition_mlp(
     shape = _check_shape(shape)
     condition = _Conditioning(num_steps, step_conditioning, dtype)
     states = keras.Input(shape, name="states")
-    x = keras.layers.Flatten(dtype=dtype)(states)
+    x = keras.layers.Flatten(dtype=dtype, **_CHANNELS_LAST)(states)
     for size in units:
         check_integer("units", size)
         x = keras.layers.Dense(size, dtype=dtype)(x)
@@ -145,7 +147,9 @@ def transition_unet(
     normalizes = num_steps is not None and step_conditioning == "normalization"
 
     def convolve(x, size, condition=None):
-        x = keras.layers.Conv2D(size, 3, padding="same", dtype=dtype)(x)
+        x = keras.layers.Conv2D(
+            size, 3, padding="same", dtype=dtype, **_CHANNELS_LAST
+        )(x)
         if condition is None or not normalizes:
             x = keras.layers.GroupNormalization(8, dtype=dtype)(x)
         if condition is not None:
@@ -153,7 +157,9 @@ def transition_unet(
         return keras.layers.Activation(activation, dtype=dtype)(x)
 
     def block(x, size):
-        shortcut = keras.layers.Conv2D(size, 1, dtype=dtype)(x)
+        shortcut = keras.layers.Conv2D(size, 1, dtype=dtype, **_CHANNELS_LAST)(
+            x
+        )
         x = convolve(x, size, condition)
         x = convolve(x, size)
         return keras.layers.Add(dtype=dtype)([x, shortcut])
@@ -164,10 +170,10 @@ def transition_unet(
     for size in filters[:-1]:
         x = block(x, size)
         kept.append(x)
-        x = keras.layers.AveragePooling2D(2, dtype=dtype)(x)
+        x = keras.layers.AveragePooling2D(2, dtype=dtype, **_CHANNELS_LAST)(x)
     x = block(x, filters[-1])
     for size, before in zip(filters[-2::-1], kept[::-1], strict=True):
-        x = keras.layers.UpSampling2D(dtype=dtype)(x)
+        x = keras.layers.UpSampling2D(dtype=dtype, **_CHANNELS_LAST)(x)
         x = keras.layers.Concatenate(dtype=dtype)([x, before])
         x = block(x, size)
 
@@ -178,6 +184,7 @@ def transition_unet(
             padding="same",
             kernel_initializer="zeros",
             dtype=dtype,
+            **_CHANNELS_LAST,
         )(x)
 
     outputs = _outputs(states, last, learned_scale)

@@ -275,6 +275,33 @@ def two_outputs():
     return model
 
 
+def two_heads(loss=None):
+    keras.utils.set_random_seed(0)
+    x = keras.Input((TIME, 1))
+    state = keras.layers.GRU(4, use_cudnn=False)(x)
+    heads = [keras.layers.Dense(1, name=name)(state) for name in "ab"]
+    model = keras.Model(x, dict(zip("ab", heads, strict=True)))
+    model.compile("adam", loss or {"a": "mse", "b": "mae"})
+    return model
+
+
+def one_loss_of_two():
+    return two_heads({"a": "mse", "b": None})
+
+
+@pytest.mark.parametrize("output", ["b", 1])
+def test_of_two_outputs_one_is_chosen(output, tmp_path):
+    model = two_heads()
+    y = LABELS[:, None].astype("float32")
+    found, _, by_weight = looking_at(model, y, tmp_path, output=output).norms()
+    alone = keras.Model(model.inputs, model.get_layer("b").output)
+    alone.compile("adam", "mae")
+    expected, _, _ = looking_at(alone, y, tmp_path).norms()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
+    assert found.max() > 1e-4
+    assert by_weight["a/kernel"] == 0 < by_weight["b/kernel"]
+
+
 def without_loss():
     model = keras.Sequential([keras.Input((TIME, 1)), keras.layers.GRU(4)])
     model.compile("adam")
@@ -289,7 +316,10 @@ def without_loss():
         (reader, None, {}, "y=None"),
         (generator, LABELS, {}, "y of 6 rows"),
         (without_loss, LABELS, {}, "loss=None"),
-        (two_outputs, LABELS, {}, "with 2 outputs"),
+        (two_outputs, LABELS, {}, "output=None"),
+        (two_heads, LABELS, {"output": "c"}, "output='c'"),
+        (two_heads, LABELS, {"output": 2}, "output=2"),
+        (one_loss_of_two, LABELS, {"output": "b"}, "loss={'a': 'mse'"),
     ],
 )
 def test_says_what_is_wrong_with_the_model(make, y, kwargs, message, tmp_path):

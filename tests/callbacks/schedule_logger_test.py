@@ -123,7 +123,13 @@ def test_any_keras_model(tmp_path):
 def test_hyperparameters_are_listed(tmp_path):
     from tensorboard.plugins.hparams import metadata
 
-    given = {"units": 4, "rate": 0.5, "cell": "gru", "ln": True}
+    given = {
+        "units": 4,
+        "rate": 0.5,
+        "cell": "gru",
+        "ln": True,
+        "k_trunc": None,
+    }
     for _ in range(2):
         log(generator(), (bits(),), tmp_path, given)
     groups = set()
@@ -139,6 +145,7 @@ def test_hyperparameters_are_listed(tmp_path):
         assert parameters["rate"].number_value == 0.5
         assert parameters["cell"].string_value == "gru"
         assert parameters["ln"].bool_value is True
+        assert parameters["k_trunc"].string_value == "None"
     assert len(groups) == 2
 
 

@@ -860,3 +860,26 @@ def test_weights_count_without_targets():
         x, sample_weight=np.zeros(4), verbose=0, return_dict=True
     )
     assert found["loss"] == 0
+
+
+@pytest.mark.parametrize("make", [transition_mlp, transition_unet])
+def test_networks_have_channels_last_whatever_the_configuration(make):
+    shape, kwargs = (4, 4, 3), {"num_steps": 2}
+    if make is transition_unet:
+        kwargs["filters"] = (8, 16)
+    keras.utils.set_random_seed(0)
+    expected = make(shape, **kwargs)
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    try:
+        network = make(shape, **kwargs)
+    finally:
+        keras.config.set_image_data_format(before)
+    assert network.output_shape == expected.output_shape
+    random = np.random.default_rng(0)
+    network.set_weights(
+        [random.normal(size=w.shape) for w in expected.get_weights()]
+    )
+    expected.set_weights(network.get_weights())
+    inputs = [np.ones((2, *shape), "float32"), np.zeros(2, "int32")]
+    np.testing.assert_array_equal(network(inputs), expected(inputs))
