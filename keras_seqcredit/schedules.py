@@ -20,6 +20,7 @@ __all__ = [
     "ConstantSchedule",
     "CyclicalSchedule",
     "FreeBits",
+    "KerasSchedule",
     "LinearSchedule",
     "Schedule",
     "get",
@@ -253,6 +254,55 @@ class CyclicalSchedule(Schedule):
 
 
 @public
+class KerasSchedule(Schedule):
+    """A schedule of Keras, of the number of updates, as a weight.
+
+    `get` makes it of a `keras.optimizers.schedules.LearningRateSchedule`, so
+    that a model takes one as it is.
+
+    Args:
+        schedule: A `keras.optimizers.schedules.LearningRateSchedule`.
+
+    Raises:
+        ValueError: if it is something else.
+
+    Example:
+
+    ```python
+    import keras
+
+    from keras_seqcredit import schedules
+
+    rising = keras.optimizers.schedules.PolynomialDecay(
+        0.0, decay_steps=100, end_learning_rate=1.0
+    )
+    schedule = schedules.get(rising)
+    assert float(schedule(50)) == 0.5
+    ```
+    """
+
+    def __init__(self, schedule: Any) -> None:
+        if not isinstance(
+            schedule, keras.optimizers.schedules.LearningRateSchedule
+        ):
+            raise ValueError(
+                "Expected `schedule` to be a schedule of "
+                f"`keras.optimizers.schedules`. Received: schedule={schedule!r}"
+            )
+        self.schedule = schedule
+
+    def __call__(self, step: Any) -> Tensor:
+        return ops.cast(self.schedule(step), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(keras.saving.deserialize_keras_object(config["schedule"]))
+
+
+@public
 class FreeBits:
     """A KL divergence that is not penalised below a threshold.
 
@@ -353,9 +403,10 @@ def get(identifier: Any) -> Schedule:
     """Returns the schedule that is meant.
 
     Args:
-        identifier: A `Schedule`; a number, the constant weight; or the
-            dictionary that `keras.saving.serialize_keras_object` makes of a
-            schedule.
+        identifier: A `Schedule`; a number, the constant weight; a schedule of
+            `keras.optimizers.schedules`, its step being the number of updates;
+            or the dictionary that `keras.saving.serialize_keras_object` makes
+            of a schedule.
 
     Returns:
         A `Schedule`.
@@ -377,10 +428,15 @@ def get(identifier: Any) -> Schedule:
         schedule = keras.saving.deserialize_keras_object(identifier)
     elif _is_number(identifier):
         schedule = ConstantSchedule(identifier)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        schedule = KerasSchedule(schedule)
     if not isinstance(schedule, Schedule):
         raise ValueError(
-            "Expected a weight to be a finite number, a `Schedule` or the "
-            f"serialized form of one. Received: {identifier!r}"
+            "Expected a weight to be a finite number, a `Schedule`, one of "
+            "`keras.optimizers.schedules`, or the serialized form of one. A "
+            "function of the number of updates is written as `__call__` of a "
+            f"subclass of `Schedule`, which can be saved. Received: "
+            f"{identifier!r}"
         )
     return schedule
 
@@ -402,6 +458,26 @@ def get_weight(
             f"Received: {name}={schedule.value}"
         )
     return schedule
+
+
+class ScheduledWeights:
+    """A mixin of layers and models whose weights are schedules.
+
+    A weight is a part of the program that `fit` compiles: another one, given
+    later, would change nothing and say nothing.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(self.__dict__.get(name), Schedule):
+            raise AttributeError(
+                f"`{name}` of {type(self).__name__} is compiled into the "
+                "program that trains. Expected a schedule when the object is "
+                f"made, such as `{name}=LinearSchedule(0.2, 1.0, steps=1000)` "
+                "or a subclass of `Schedule` with another `__call__(step)`, in "
+                "place of an assignment. Received: "
+                f"{name}={value!r}"
+            )
+        super().__setattr__(name, value)
 
 
 def add_counter(layer: keras.layers.Layer) -> keras.Variable:

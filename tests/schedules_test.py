@@ -5,15 +5,22 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_seqcredit import layers
+from keras_seqcredit import models
 from keras_seqcredit import schedules
 from tests.gradients import BACKEND
 from tests.gradients import value_and_gradients
+from tests.on_one_backend import only_on
 
 SCHEDULES = [
     schedules.ConstantSchedule(0.5),
     schedules.LinearSchedule(0.2, 1.0, steps=16000),
     schedules.CyclicalSchedule(0.0, 1.0, steps=40, num_cycles=3, ratio=0.7),
 ]
+RISING = keras.optimizers.schedules.PolynomialDecay(
+    0.2, decay_steps=8, end_learning_rate=1.0
+)
+SCHEDULES.append(schedules.KerasSchedule(RISING))
 OBJECTS = [*SCHEDULES, schedules.FreeBits(0.5, per="step", average=False)]
 
 
@@ -200,3 +207,62 @@ def test_counter_is_saved_and_goes_on(tmp_path):
     model = keras.saving.load_model(tmp_path / "model.keras")
     loss = model.fit(x, batch_size=2, verbose=0).history["loss"]
     np.testing.assert_allclose(loss, [0.3], rtol=1e-6)
+
+
+def test_a_schedule_of_keras_is_a_weight():
+    schedule = schedules.get(RISING)
+    values = [float(schedule(step)) for step in (0, 4, 8, 99)]
+    np.testing.assert_allclose(values, [0.2, 0.6, 1.0, 1.0], rtol=1e-6)
+    with pytest.raises(ValueError, match="Received: schedule=0.5"):
+        schedules.KerasSchedule(0.5)
+
+
+def test_a_function_is_told_what_to_be():
+    with pytest.raises(ValueError, match="subclass of `Schedule`.*Received"):
+        schedules.get(lambda step: 0.5)
+
+
+@only_on("jax")
+def test_a_model_trains_by_a_schedule_of_keras_and_keeps_it(tmp_path):
+    x = np.random.default_rng(0).normal(size=(4, 5, 2)).astype("float32")
+    model = models.ZForcing(
+        layers.StochasticRNN(3, latent_dim=2, return_sequences=True),
+        layers.GaussianHead(2),
+        kl_weight=RISING,
+    )
+    model.compile("adam")
+    model.fit(x, epochs=4, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    for found in (model, again):
+        weight = found.kl_weight(found.updates.value)
+        assert float(weight) == pytest.approx(0.6)
+
+
+def owners():
+    def gaussian():
+        return layers.GaussianHead(1)
+
+    def generator():
+        return models.AutoregressiveRNN(keras.layers.GRUCell(2), gaussian())
+
+    rnn = layers.StochasticRNN(3, latent_dim=2, return_sequences=True)
+    return [
+        (rnn, "kl_weight"),
+        (rnn, "auxiliary_weight"),
+        (layers.AuxiliaryStateLoss(), "weight"),
+        (models.ZForcing(rnn, gaussian()), "kl_weight"),
+        (models.ZForcing(rnn, gaussian()), "auxiliary_weight"),
+        (models.ZForcing(rnn, gaussian()), "backward_weight"),
+        (generator(), "sampling_probability"),
+        (models.ProfessorForcing(generator()), "adversarial_weight"),
+    ]
+
+
+def test_a_weight_that_is_assigned_says_what_to_do():
+    for owner, name in owners():
+        before = getattr(owner, name)
+        message = rf"`{name}=LinearSchedule.*Received: {name}=0.5"
+        with pytest.raises(AttributeError, match=message):
+            setattr(owner, name, 0.5)
+        assert getattr(owner, name) is before

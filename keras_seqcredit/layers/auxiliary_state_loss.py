@@ -14,7 +14,7 @@ from keras_seqcredit.registration import public
 
 
 @public
-class AuxiliaryStateLoss(keras.layers.Layer):
+class AuxiliaryStateLoss(schedules.ScheduledWeights, keras.layers.Layer):
     """Makes a latent say something about a state that sums up the future.
 
     The cost of a step is `-log r(sg(b) | z)` with

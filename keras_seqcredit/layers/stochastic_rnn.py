@@ -74,7 +74,11 @@ class StochasticOutputs(NamedTuple):
 
 @public
 class StochasticRNN(
-    RegularizedOutput, CarriedStates, SavedSeed, keras.layers.Layer
+    schedules.ScheduledWeights,
+    RegularizedOutput,
+    CarriedStates,
+    SavedSeed,
+    keras.layers.Layer,
 ):
     """A recurrent layer with a latent variable at each step.
 

@@ -26,7 +26,11 @@ from keras_seqcredit.registration import public
 
 @public
 class AutoregressiveRNN(
-    SavedSeed, ConfigOfObjects, AutoregressiveSampling, keras.Model
+    schedules.ScheduledWeights,
+    SavedSeed,
+    ConfigOfObjects,
+    AutoregressiveSampling,
+    keras.Model,
 ):
     """A recurrent net that gives the density of each step after those before.
 

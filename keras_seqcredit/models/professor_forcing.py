@@ -52,7 +52,9 @@ class Runs(NamedTuple):
 
 
 @public
-class ProfessorForcing(ConfigOfObjects, FittedOnInputs, keras.Model):
+class ProfessorForcing(
+    schedules.ScheduledWeights, ConfigOfObjects, FittedOnInputs, keras.Model
+):
     """Trains a generator to behave on its own samples as it does on data.
 
     In each step of training the generator runs twice: on the data, and freely

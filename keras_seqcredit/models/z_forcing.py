@@ -19,7 +19,13 @@ from keras_seqcredit.registration import public
 
 
 @public
-class ZForcing(SavedSeed, ConfigOfObjects, LatentSampling, keras.Model):
+class ZForcing(
+    schedules.ScheduledWeights,
+    SavedSeed,
+    ConfigOfObjects,
+    LatentSampling,
+    keras.Model,
+):
     """A recurrent generative model with a latent variable at each step.
 
     Fit it on sequences: each step is predicted from those before it and from
