@@ -42,7 +42,7 @@ class FittedOnInputs:
         x = self._checked(x)
         if validation_data is not None:
             inputs, *_ = keras.utils.unpack_x_y_sample_weight(validation_data)
-            self._checked(inputs, "data for validation")
+            self._checked(inputs, "validation_data")
         self._build_for(x)
         _check_shares(
             self,
@@ -101,7 +101,7 @@ class FittedOnInputs:
             **kwargs,
         )
 
-    def _checked(self, data, name="data"):
+    def _checked(self, data, name="x"):
         """The data, or an error that says why the model cannot learn them."""
         del name
         return data

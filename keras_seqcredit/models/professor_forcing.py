@@ -19,6 +19,7 @@ from keras_seqcredit.models.autoregressive_rnn import twice
 from keras_seqcredit.models.config_of_objects import ConfigOfObjects
 from keras_seqcredit.models.example_weights import example_weights
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
+from keras_seqcredit.models.readable_sequences import readable_sequences
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
 
@@ -563,6 +564,9 @@ class ProfessorForcing(
         # Keras tracks the loss itself.
         self._report(None, runs, sample_weight)
         return self._of_replica(loss + weight * match + added)
+
+    def _checked(self, data, name="x"):
+        return readable_sequences(data, name, self.generator.embedding)
 
     @functools.wraps(FittedOnInputs.evaluate)
     def evaluate(self, *args, **kwargs):  # type: ignore[override]

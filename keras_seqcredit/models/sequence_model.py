@@ -11,6 +11,7 @@ from keras_seqcredit.checks import fits
 from keras_seqcredit.models.compiled_methods import CompiledMethods
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
 from keras_seqcredit.models.given_key import GivenKey
+from keras_seqcredit.models.readable_sequences import readable_sequences
 from keras_seqcredit.ops.sequence import previous_valid
 
 
@@ -28,6 +29,9 @@ class SequenceModel(FittedOnInputs, CompiledMethods):
     embedding: Any
     condition_size: int
     condition_network: Any = None
+
+    def _checked(self, data, name="x"):
+        return readable_sequences(data, name, self.embedding)
 
     def _unpack(self, inputs, mask=None):
         """Sequences, conditions and the mask, the last two or None."""
@@ -86,6 +90,7 @@ class SequenceModel(FittedOnInputs, CompiledMethods):
         """
         check_integer("batch_size", batch_size)
         self._check_built()
+        x = self._checked(x)
         arrays = x if isinstance(x, dict) else {"sequences": x}
         arrays = {key: np.asarray(value) for key, value in arrays.items()}
         run = self._compiled((name,), function)

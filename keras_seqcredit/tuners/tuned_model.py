@@ -259,7 +259,14 @@ class TunedModel(keras_tuner.HyperModel):
     ) -> dict[str, Any]:
         """The arguments of `fit`, with those that are tuned."""
         kwargs = {"epochs": self._num_epochs(hp), **kwargs}
-        if self.batch_sizes is not None and not _is_of_arrays(x):
+        in_batches = self.batch_sizes is not None and not _is_of_arrays(x)
+        if in_batches and self.train_size is not None:
+            raise FatalValueError(
+                "The number of updates is not known for data that come in "
+                "batches. Expected `x` to be arrays, or `train_size=None`. "
+                f"Received: x={type(x).__name__}, train_size={self.train_size}"
+            )
+        if in_batches:
             warnings.warn(
                 "The batch size is not tuned: data that come in batches have "
                 "their own. `batch_sizes=None` says so. Received: "

@@ -205,6 +205,12 @@ def test_batches_of_data_have_their_own_size(make_tuner, points):
     assert statuses(tuner) == ["COMPLETED", "COMPLETED"]
 
 
+def test_updates_of_batches_are_not_known(make_tuner, points):
+    tuner = make_tuner(small(train_size=4))
+    with pytest.raises(ValueError, match="train_size=None.*Received: x=Batch"):
+        tuner.search(Batches(points), validation_data=points, verbose=0)
+
+
 @pytest.mark.parametrize(
     "name, direction",
     [

@@ -1,0 +1,124 @@
+"""Data that a model of sequences can read, or an error with what to call."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+_PAD = (
+    'Pad them and say where they end: `{"sequences": keras.utils.'
+    'pad_sequences(x, padding="post"), "mask": mask}`, the mask being '
+    "`np.arange(steps) < lengths[:, None]`"
+)
+
+
+def readable_sequences(data: Any, name: str, embedding: Any = None) -> Any:
+    """Data as arrays; of data sets, what their batches are is looked at.
+
+    Args:
+        data: As `fit` takes it: arrays, lists, dictionaries, data sets.
+        name: String, what to call it in an error.
+        embedding: The layer that turns tokens into vectors, or None.
+
+    Returns:
+        The data, lists of equal lengths being arrays now.
+
+    Raises:
+        ValueError: for ragged sequences, text, one-hot tokens, tokens that are
+            no whole numbers, and tokens that the embedding does not have.
+    """
+    if isinstance(data, dict):
+        if "sequences" in data:
+            sequences = readable_sequences(data["sequences"], name, embedding)
+            return {**data, "sequences": sequences}
+        return data  # The model says what it expects.
+    if isinstance(data, keras.utils.PyDataset):
+        _look_at_batch(data[0], name, embedding)
+        return data
+    if hasattr(data, "element_spec"):
+        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data.element_spec)
+        _look_at_spec(inputs, name)
+        return data
+    if isinstance(data, (list, tuple)):
+        return _of_lists(data, name, embedding)
+    _look_at_spec(data, name)
+    if isinstance(data, np.ndarray):
+        _look_at_array(data, name, embedding)
+    return data
+
+
+def _look_at_batch(batch: Any, name: str, embedding: Any) -> None:
+    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    readable_sequences(inputs, f"{name}, the first batch,", embedding)
+
+
+def _look_at_spec(spec: Any, name: str) -> None:
+    """What a tensor, or TensorFlow's description of one, tells."""
+    if isinstance(spec, dict):
+        spec = spec.get("sequences")
+    if hasattr(spec, "ragged_rank"):
+        raise ValueError(
+            f"Expected `{name}` to be sequences of one length. Pad them and "
+            'say where they end: `{"sequences": x.to_tensor(), "mask": '
+            "tf.sequence_mask(x.row_lengths())}`. Received: a "
+            f"{type(spec).__name__}"
+        )
+    dtype = str(getattr(spec, "dtype", ""))
+    if "string" in dtype:
+        raise _text(name, dtype)
+
+
+def _of_lists(data: Any, name: str, embedding: Any) -> Any:
+    try:
+        array = np.asarray(data)
+    except ValueError:
+        array = None  # Of different lengths.
+    if array is None or array.dtype == object:
+        lengths = sorted({len(row) for row in data if hasattr(row, "__len__")})
+        raise ValueError(
+            f"Expected `{name}` to be sequences of one length. {_PAD}. "
+            f"Received: lengths {lengths[:3]}"
+            + (" and more" if len(lengths) > 3 else "")
+        )
+    _look_at_array(array, name, embedding)
+    return array
+
+
+def _look_at_array(array: np.ndarray, name: str, embedding: Any) -> None:
+    if array.dtype == object:
+        raise ValueError(
+            f"Expected `{name}` to be sequences of one length. {_PAD}. "
+            f"Received: an array of {type(array.flat[0]).__name__}"
+        )
+    if array.dtype.kind in "USO":
+        raise _text(name, array.dtype)
+    tokens = getattr(embedding, "input_dim", None)
+    if embedding is None or tokens is None or not array.size:
+        return
+    if array.ndim == 3 and array.shape[-1] > 1:
+        raise ValueError(
+            f"Expected `{name}` to be tokens, integers (batch, time), as the "
+            "model has an embedding. Of one-hot vectors `np.argmax(x, "
+            f"axis=-1)` makes them. Received: shape={array.shape}"
+        )
+    if array.dtype.kind == "f" and not np.all(array == np.round(array)):
+        raise ValueError(
+            f"Expected `{name}` to be tokens, whole numbers. Without an "
+            "`embedding` a model reads numbers of any kind. Received: "
+            f"{array[array != np.round(array)].flat[0]!r} in an array of "
+            f"{array.dtype}"
+        )
+    least, most = array.min(), array.max()
+    if least < 0 or most >= tokens:
+        raise ValueError(
+            f"Expected `{name}` to be tokens from 0 to {tokens - 1}, as the "
+            f"embedding has {tokens}. Received: tokens from {least} to {most}"
+        )
+
+
+def _text(name: str, dtype: Any) -> ValueError:
+    return ValueError(
+        f"Expected `{name}` to be numbers. `keras.layers.StringLookup` turns "
+        "words or characters into tokens, `keras.layers.TextVectorization` "
+        f"text. Received: dtype={dtype}"
+    )
