@@ -9,10 +9,16 @@ of the process that trains.
 
     python -m examples.benchmarks.backward_replay
 
-Steps are counted in the gradient of the last output by each input, which is 0
-at a step that no path leads to. The event is an input ten times as large as the
-others; a network with attention is drawn anew until its last step reads the
-state right after it, which training brings about and chance alone seldom does.
+Steps are counted in what the network reads and where its gradient is cut. Then
+the gradient of the last output by each input is taken: the steps where it is
+not 0 must be those that were counted, no more and no fewer, or the program
+stops. For this the forget gates are set to hold a state for as many steps as
+there are; those of Keras' start let the gradient of a thousand steps underflow
+to 0. The event is an input ten times as large as the others. Sequences, and
+networks with attention, are drawn until a last step reads a state between the
+event and the next cut, which training brings about and chance alone seldom
+does.
+
 Prints a table in Markdown and writes JSON to `--output`.
 """
 
@@ -27,7 +33,7 @@ BATCH, FEATURES, UNITS, CLASSES = 32, 10, 64, 10
 K_TOP, K_TRUNC = 5, 5
 EVENT = 3
 NETS = ("sab", "truncated", "full")
-DRAWS = 200
+DRAWS = 50
 
 
 def make_layer(net: str, **arguments):
@@ -39,40 +45,84 @@ def make_layer(net: str, **arguments):
         return keras.layers.LSTM(UNITS, use_cudnn=False, **arguments)
     return SABLSTM(
         UNITS,
-        k_top=K_TOP if net == "sab" else 0,
+        **{"k_top": K_TOP if net == "sab" else 0, **arguments},
         k_trunc=K_TRUNC,
-        **arguments,
+        attention="dot",
+        memory_content="provisional",
+        read_into="output",
     )
 
 
-def make_sequence(length: int):
+def make_sequences(length: int):
     import numpy as np
 
     random = np.random.default_rng(0)
-    x = random.normal(size=(1, length, FEATURES)).astype("float32")
+    x = random.normal(size=(BATCH, length, FEATURES)).astype("float32")
     x[:, EVENT] *= 10
     return x
 
 
-def layer_that_reads_the_event(net: str, x):
-    """A layer of random weights; and the step whose state it reads, if any."""
+def steps_back(length: int, k_trunc: int | None, read=()) -> dict[int, int]:
+    """Fewest steps from the last output back to each input it depends on.
+
+    A hop to a state counts one, and so does each step of the cell; a cut ends
+    the way. States that are remembered before attention know of no hop before.
+
+    Args:
+        length: Steps of the sequence.
+        k_trunc: Steps between cuts, or None.
+        read: Steps after which the states are that the last step reads.
+    """
+    found: dict[int, int] = {}
+    for start, steps in [(length - 1, 0), *((step, 1) for step in read)]:
+        first = start // k_trunc * k_trunc if k_trunc else 0
+        for step in range(first, start + 1):
+            count = steps + start - step
+            found[step] = min(count, found.get(step, count))
+    return found
+
+
+def draw_layer(net: str, x, seed: int, **arguments):
+    """A layer of random weights that holds a state for the whole sequence."""
     import keras
     import numpy as np
+    from keras import ops
 
-    if net != "sab":
-        keras.utils.set_random_seed(0)
-        return make_layer(net), None
+    keras.utils.set_random_seed(seed)
+    layer = make_layer(net, **arguments)
+    layer.build(x.shape)
+    bias = np.array(ops.convert_to_numpy(layer.cell.bias))
+    bias[UNITS : 2 * UNITS] = np.log(x.shape[1])
+    layer.cell.bias.assign(bias)
+    return layer
+
+
+def reader_of_the_event(sequences):
+    """A layer with attention, a sequence, and the steps that its end reads.
+
+    To these belongs the best state that is not read: its score is subtracted
+    from the others', and so gets a gradient.
+    """
+    import numpy as np
+
+    length = sequences.shape[1]
     for seed in range(DRAWS):
-        keras.utils.set_random_seed(seed)
-        layer = make_layer(net, return_attention=True)
-        _, slots, _ = layer(x)
-        read = np.asarray(slots)[0, -1] - 1
-        # In the segment of the event, and not before it.
-        end = (EVENT // K_TRUNC + 1) * K_TRUNC
-        reached = [int(step) for step in read if EVENT <= step < end]
-        if reached:
-            return layer, min(reached)
+        wider = draw_layer(
+            "sab", sequences, seed, k_top=K_TOP + 1, return_attention=True
+        )
+        _, slots, _ = wider(sequences)
+        for x, last in zip(sequences, np.asarray(slots)[:, -1], strict=True):
+            # Slot 0 is the initial state, and -1 is none.
+            read = [slot - 1 for slot in last.tolist()]
+            if EVENT in steps_back(length, K_TRUNC, _states(read[:K_TOP])):
+                layer = draw_layer("sab", sequences, seed)
+                layer.set_weights(wider.get_weights())
+                return layer, x[None], _states(read)
     raise RuntimeError(f"None of {DRAWS} networks reads the event")
+
+
+def _states(steps: list[int]) -> list[int]:
+    return [step for step in steps if step >= 0]
 
 
 def paths(net: str, length: int) -> dict:
@@ -82,27 +132,28 @@ def paths(net: str, length: int) -> dict:
 
     from keras_seqcredit import backend
 
-    x = make_sequence(length)
-    layer, read = layer_that_reads_the_event(net, x)
+    x, read = make_sequences(length), []
+    if net == "sab":
+        layer, x, read = reader_of_the_event(x)
+    else:
+        layer, x = draw_layer(net, x, seed=0), x[:1]
+    counted = steps_back(length, None if net == "full" else K_TRUNC, read)
 
-    def last_output(x):
-        output = layer(x)
-        output = output[0] if isinstance(output, (list, tuple)) else output
-        return ops.sum(ops.sin(output))
-
-    value, pullback = backend.vjp(last_output, ops.convert_to_tensor(x))
+    value, pullback = backend.vjp(
+        lambda x: ops.sum(ops.sin(layer(x))), ops.convert_to_tensor(x)
+    )
     (gradient,) = pullback(ops.ones_like(value))
     sizes = np.abs(ops.convert_to_numpy(gradient)).max(axis=(0, 2))
-    steps = None
-    if net == "full":
-        steps = length - 1 - EVENT
-    elif net == "sab":
-        # A hop, and the cell's steps from the state that was read.
-        steps = 1 + read - EVENT
+    reached = np.flatnonzero(sizes).tolist()
+    if reached != sorted(counted):
+        raise RuntimeError(
+            f"Expected a gradient at the steps {sorted(counted)}. "
+            f"Received: one at {reached}"
+        )
     return {
-        "steps_to_event": steps,
+        "steps_to_event": counted.get(EVENT),
         "gradient_at_event": float(sizes[EVENT]),
-        "steps_reached": int((sizes > 0).sum()),
+        "steps_reached": len(reached),
     }
 
 
