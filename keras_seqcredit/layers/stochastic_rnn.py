@@ -331,14 +331,14 @@ class StochasticRNN(
             return ConditionedLSTMCell(
                 self.units, self.latents.size, **arguments
             )
+        if self.dropout or self.recurrent_dropout:
+            arguments |= {
+                "dropout": self.dropout,
+                "recurrent_dropout": self.recurrent_dropout,
+                "seed": self.seed,
+            }
         kind = {"lstm": keras.layers.LSTMCell, "gru": keras.layers.GRUCell}
-        return kind[self.cell](
-            self.units,
-            dropout=self.dropout,
-            recurrent_dropout=self.recurrent_dropout,
-            seed=self.seed,
-            **arguments,
-        )
+        return kind[self.cell](self.units, **arguments)
 
     def _make_backward(self):
         if self.posterior != "backward":

@@ -263,7 +263,7 @@ def test_only_the_posterior_and_the_cell_are_in_the_loop(monkeypatch):
             return call(*args, **kwargs)
 
         monkeypatch.setattr(part, "call", spy)
-    layer(make_inputs())
+    layer(make_inputs(), training=True)
     # All steps at once, and one step at a time.
     assert seen["_prior"] == [(BATCH * TIME, UNITS)]
     assert seen["_auxiliary"] == [(BATCH, TIME, LATENT)]
@@ -405,7 +405,7 @@ def make_stateful_model(stateful):
 def test_states_carry_over_to_the_next_call():
     model, whole = make_stateful_model(True), make_stateful_model(False)
     (layer,) = model.layers
-    assert layer.non_trainable_weights == layer.states
+    assert layer.weights == layer.trainable_weights
     for a, b in zip(
         layer.trainable_weights, whole.trainable_weights, strict=True
     ):
