@@ -37,8 +37,7 @@ non_negative.__name__ = "non-negative number"
 
 def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
     """Adds the flags of a network; `defaults` are those of the example."""
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "--net",
         choices=NETS,
         help="sab: SABLSTM; truncated: the same without attention; full: LSTM "
@@ -46,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
         "a softmax, under full back-propagation; self-attention: LSTM, then "
         "causal attention to its states",
     )
+    add_layer_arguments(parser, **{"net": "sab", **defaults})
+
+
+def add_layer_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
+    """Adds these without `--net`, for an example that trains several."""
+    add = parser.add_argument
     add("--units", type=positive, help="units of the LSTM")
     add("--k-top", type=positive, help="slots that a step reads")
     add("--k-att", type=positive, help="every k-th state is remembered")
@@ -79,7 +84,6 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
     )
     parser.set_defaults(
         **{
-            "net": "sab",
             "units": 64,
             "k_top": 5,
             "k_att": 1,
