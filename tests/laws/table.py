@@ -105,18 +105,24 @@ ROWS = [
         exported=False,
     ),
     Row(
+        "lstm_dense",
+        _lstm(
+            k_top=None,
+            k_trunc=None,
+            read_into="mean",
+            attention_regularizer="l2",
+        ),
+        exported=False,
+    ),
+    Row(
         "lstm_into_output",
         _lstm(
             attention="dot",
             read_into="output",
+            attention_regularizer="l2",
             return_sequences=True,
             return_state=True,
         ),
-    ),
-    Row(
-        "lstm_dense",
-        _lstm(k_top=None, k_trunc=None, read_into="mean"),
-        exported=False,
     ),
     Row(
         "lstm_ring",
