@@ -59,8 +59,8 @@ def autoregressive(head=layers.GaussianHead):
 
 def professor_forcing(head=layers.GaussianHead):
     return models.ProfessorForcing(
-        models.AutoregressiveRNN(keras.layers.GRUCell(6), head(FEATURES)),
-        layers.BehaviorDiscriminator(4, dtype="float32"),
+        models.AutoregressiveRNN(keras.layers.GRUCell(5), head(FEATURES)),
+        layers.BehaviorDiscriminator(8, dtype="float32"),
         adversarial_weight=_weight(),
         discriminator_accuracy_range=(0.48, 0.5),
     )
