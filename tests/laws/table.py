@@ -105,26 +105,6 @@ ROWS = [
         exported=False,
     ),
     Row(
-        "lstm_dense",
-        _lstm(
-            k_top=None,
-            k_trunc=None,
-            read_into="mean",
-            attention_regularizer="l2",
-        ),
-        exported=False,
-    ),
-    Row(
-        "lstm_into_output",
-        _lstm(
-            attention="dot",
-            read_into="output",
-            attention_regularizer="l2",
-            return_sequences=True,
-            return_state=True,
-        ),
-    ),
-    Row(
         "lstm_ring",
         _lstm(
             memory_content="provisional",
@@ -251,6 +231,24 @@ ROWS = [
         _head(layers.BernoulliHead, 3),
         masked=False,
         is_head=True,
+    ),
+    Row(
+        "lstm_dense",
+        _lstm(
+            k_top=None,
+            k_trunc=None,
+            read_into="mean",
+        ),
+        exported=False,
+    ),
+    Row(
+        "lstm_into_output",
+        _lstm(
+            attention="dot",
+            read_into="output",
+            return_sequences=True,
+            return_state=True,
+        ),
     ),
     Row(
         "categorical_head",
