@@ -8,9 +8,9 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.sequence_model import SequenceModel
 from keras_seqcredit.models.sequence_model import each_step
+from keras_seqcredit.seeds import FixedSeed
 
 # Steps between two looks whether all sequences have ended.
 _STOP_CHECK = 64
@@ -151,7 +151,7 @@ class AutoregressiveSampling(SequenceModel):
         # Whole chunks, so that one program is compiled.
         steps = -(-length // chunk_size) * chunk_size
         keys = ops.convert_to_numpy(
-            GivenKey.draw(generator, length, self.seed_generator)
+            FixedSeed.draw(generator, length, self.seed_generator)
         )
         keys = np.pad(keys, [(0, steps - length), (0, 0)])
         return self._chunks(
@@ -265,7 +265,7 @@ class AutoregressiveSampling(SequenceModel):
             if top_k is not None:
                 parameters = self.head.keep_top(parameters, top_k)
             sample = self.head.sample(
-                parameters, GivenKey(x["key"]), temperature
+                parameters, FixedSeed(x["key"]), temperature
             )
             if "given" in x:
                 given = ops.cast(x["given"], sample.dtype)

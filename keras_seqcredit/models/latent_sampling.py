@@ -9,10 +9,10 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import fits
-from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.importance_weights import log_mean
 from keras_seqcredit.models.sequence_model import SequenceModel
 from keras_seqcredit.models.sequence_model import each_step
+from keras_seqcredit.seeds import FixedSeed
 
 
 class LatentSampling(SequenceModel):
@@ -90,7 +90,7 @@ class LatentSampling(SequenceModel):
         total = batch * num_samples
         generator = self._generator(seed)
         noise = self.stochastic_rnn.latents.noise((length, total), generator)
-        keys = GivenKey.draw(generator, length, self.seed_generator)
+        keys = FixedSeed.draw(generator, length, self.seed_generator)
         key = ("generate", length, start, conditions is None)
         run = self._compiled(
             key, lambda *args: self._generate(length, start, *args)
@@ -137,7 +137,7 @@ class LatentSampling(SequenceModel):
             inputs = _with(x[2:], frame)
             output, state = self.stochastic_rnn.step(inputs, state, x[0])
             sample = self.head.sample(
-                self.head(output), GivenKey(x[1]), temperature
+                self.head(output), FixedSeed(x[1]), temperature
             )
             return (self._frame(sample), state), sample
 

@@ -10,9 +10,9 @@ from keras_seqcredit.checks import check_steps
 from keras_seqcredit.checks import fits
 from keras_seqcredit.models.compiled_methods import CompiledMethods
 from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
-from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.readable_sequences import readable_sequences
-from keras_seqcredit.ops.sequence import previous_valid
+from keras_seqcredit.seeds import FixedSeed
+from keras_seqcredit.sequence_ops import previous_valid
 
 
 class SequenceModel(FittedOnInputs, CompiledMethods):
@@ -97,7 +97,7 @@ class SequenceModel(FittedOnInputs, CompiledMethods):
         starts = range(0, len(arrays["sequences"]), batch_size)
         keys: Any = [()] * len(starts)
         if generator is not None:
-            drawn = GivenKey.draw(generator, len(starts), self.seed_generator)
+            drawn = FixedSeed.draw(generator, len(starts), self.seed_generator)
             keys = [(key,) for key in drawn]
         found = [
             ops.convert_to_numpy(

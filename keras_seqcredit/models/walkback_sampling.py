@@ -9,8 +9,8 @@ from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.models.compiled_methods import CompiledMethods
-from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.importance_weights import log_mean
+from keras_seqcredit.seeds import FixedSeed
 
 
 class WalkbackSampling(CompiledMethods):
@@ -309,7 +309,7 @@ class WalkbackSampling(CompiledMethods):
 
     def _chain(self, first, schedule, generator, return_trajectory, known=()):
         """Runs the operator; holds known features, if there are some."""
-        keys = GivenKey.draw(generator, len(schedule[0]), self.seed_generator)
+        keys = FixedSeed.draw(generator, len(schedule[0]), self.seed_generator)
         run = self._compiled(
             ("chain", return_trajectory, bool(known)),
             lambda *arguments: self._run_chain(return_trajectory, *arguments),
