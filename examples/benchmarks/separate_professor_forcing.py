@@ -14,7 +14,7 @@ from keras_seqcredit.models import ProfessorForcing
 from keras_seqcredit.models.autoregressive_rnn import time_first
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.professor_forcing import Runs
-from keras_seqcredit.models.sequence_model import past_of
+from keras_seqcredit.models.sequence_generator import past_of
 
 
 class SeparateProfessorForcing(ProfessorForcing):

@@ -12,15 +12,15 @@ from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
 from keras_seqcredit.metrics import BitsPerStep
-from keras_seqcredit.models.autoregressive_sampling import (
-    AutoregressiveSampling,
+from keras_seqcredit.models.autoregressive_generator import (
+    AutoregressiveGenerator,
 )
 from keras_seqcredit.models.config_of_objects import ConfigOfObjects
 from keras_seqcredit.models.example_weights import example_weights
 from keras_seqcredit.models.given_key import GivenKey
-from keras_seqcredit.models.sequence_model import each_step
-from keras_seqcredit.models.sequence_model import joined
-from keras_seqcredit.models.sequence_model import past_of
+from keras_seqcredit.models.sequence_generator import each_step
+from keras_seqcredit.models.sequence_generator import joined
+from keras_seqcredit.models.sequence_generator import past_of
 from keras_seqcredit.registration import public
 
 
@@ -29,7 +29,7 @@ class AutoregressiveRNN(
     schedules.ScheduledWeights,
     SavedSeed,
     ConfigOfObjects,
-    AutoregressiveSampling,
+    AutoregressiveGenerator,
     keras.Model,
 ):
     """A recurrent net that gives the density of each step after those before.

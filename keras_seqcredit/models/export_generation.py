@@ -13,7 +13,7 @@ from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.autoregressive_rnn import time_first
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
-from keras_seqcredit.models.sequence_model import each_step
+from keras_seqcredit.models.sequence_generator import each_step
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.models.z_forcing import ZForcing
 

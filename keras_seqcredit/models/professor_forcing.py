@@ -18,7 +18,7 @@ from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.autoregressive_rnn import twice
 from keras_seqcredit.models.config_of_objects import ConfigOfObjects
 from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
+from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.models.readable_sequences import readable_sequences
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
@@ -54,7 +54,7 @@ class Runs(NamedTuple):
 
 @public
 class ProfessorForcing(
-    schedules.ScheduledWeights, ConfigOfObjects, FittedOnInputs, keras.Model
+    schedules.ScheduledWeights, ConfigOfObjects, GenerativeModel, keras.Model
 ):
     """Trains a generator to behave on its own samples as it does on data.
 
@@ -568,7 +568,7 @@ class ProfessorForcing(
     def _checked(self, data, name="x"):
         return readable_sequences(data, name, self.generator.embedding)
 
-    @functools.wraps(FittedOnInputs.evaluate)
+    @functools.wraps(GenerativeModel.evaluate)
     def evaluate(self, *args, **kwargs):  # type: ignore[override]
         # No gate is asked, none is reported.
         self._evaluates = True

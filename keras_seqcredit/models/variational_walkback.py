@@ -17,9 +17,9 @@ from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.side_effects import added_losses
 from keras_seqcredit.layers.transition import Transition
 from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
+from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.models.given_key import GivenKey
-from keras_seqcredit.models.walkback_sampling import WalkbackSampling
+from keras_seqcredit.models.chain_model import ChainModel
 from keras_seqcredit.registration import public
 
 AUTO = "auto"
@@ -27,7 +27,7 @@ AUTO = "auto"
 
 @public
 class VariationalWalkback(
-    SavedSeed, FittedOnInputs, WalkbackSampling, keras.Model
+    SavedSeed, GenerativeModel, ChainModel, keras.Model
 ):
     """A generative Markov chain, trained to undo its own walk away from data.
 

@@ -11,9 +11,9 @@ from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.models.config_of_objects import ConfigOfObjects
 from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.latent_sampling import LatentSampling
-from keras_seqcredit.models.sequence_model import joined
-from keras_seqcredit.models.sequence_model import past_of
+from keras_seqcredit.models.latent_generator import LatentGenerator
+from keras_seqcredit.models.sequence_generator import joined
+from keras_seqcredit.models.sequence_generator import past_of
 from keras_seqcredit.ops.sequence import has_later_valid
 from keras_seqcredit.registration import public
 
@@ -23,7 +23,7 @@ class ZForcing(
     schedules.ScheduledWeights,
     SavedSeed,
     ConfigOfObjects,
-    LatentSampling,
+    LatentGenerator,
     keras.Model,
 ):
     """A recurrent generative model with a latent variable at each step.

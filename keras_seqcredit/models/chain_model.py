@@ -13,7 +13,7 @@ from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.importance_weights import log_mean
 
 
-class WalkbackSampling(CompiledMethods):
+class ChainModel(CompiledMethods):
     """A mixin of `VariationalWalkback`: samples, walks and likelihoods.
 
     Everything is compiled, once for each shape.
