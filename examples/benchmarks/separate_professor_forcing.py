@@ -13,7 +13,7 @@ from keras_seqcredit import backend
 from keras_seqcredit.models import ProfessorForcing
 from keras_seqcredit.models.autoregressive_rnn import time_first
 from keras_seqcredit.models.professor_forcing import Runs
-from keras_seqcredit.models.sequence_model import past_of
+from keras_seqcredit.models.sequence_generator import past_of
 from keras_seqcredit.seeds import FixedSeed
 
 

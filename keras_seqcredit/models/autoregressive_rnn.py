@@ -12,13 +12,13 @@ from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
     SparseAttentiveRNN,
 )
 from keras_seqcredit.metrics import BitsPerStep
-from keras_seqcredit.models.autoregressive_sampling import (
-    AutoregressiveSampling,
+from keras_seqcredit.models.autoregressive_generator import (
+    AutoregressiveGenerator,
 )
 from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.sequence_model import each_step
-from keras_seqcredit.models.sequence_model import joined
-from keras_seqcredit.models.sequence_model import past_of
+from keras_seqcredit.models.sequence_generator import each_step
+from keras_seqcredit.models.sequence_generator import joined
+from keras_seqcredit.models.sequence_generator import past_of
 from keras_seqcredit.saving import SerializesArguments
 from keras_seqcredit.saving import public
 from keras_seqcredit.seeds import FixedSeed
@@ -31,7 +31,7 @@ class AutoregressiveRNN(
     schedules.ScheduledWeights,
     SavedSeed,
     SerializesArguments,
-    AutoregressiveSampling,
+    AutoregressiveGenerator,
     keras.Model,
 ):
     """A recurrent net that gives the density of each step after those before.

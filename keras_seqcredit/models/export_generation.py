@@ -12,7 +12,7 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.autoregressive_rnn import time_first
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
-from keras_seqcredit.models.sequence_model import each_step
+from keras_seqcredit.models.sequence_generator import each_step
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.models.z_forcing import ZForcing
 from keras_seqcredit.seeds import FixedSeed

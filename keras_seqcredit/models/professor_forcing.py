@@ -19,7 +19,7 @@ from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.autoregressive_rnn import twice
 from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
+from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.models.readable_sequences import readable_sequences
 from keras_seqcredit.saving import SerializesArguments
 from keras_seqcredit.saving import public
@@ -56,7 +56,10 @@ class Runs(NamedTuple):
 
 @public
 class ProfessorForcing(
-    schedules.ScheduledWeights, SerializesArguments, FittedOnInputs, keras.Model
+    schedules.ScheduledWeights,
+    SerializesArguments,
+    GenerativeModel,
+    keras.Model,
 ):
     """Trains a generator to behave on its own samples as it does on data.
 
@@ -570,7 +573,7 @@ class ProfessorForcing(
     def _checked(self, data, name="x"):
         return readable_sequences(data, name, self.generator.embedding)
 
-    @functools.wraps(FittedOnInputs.evaluate)
+    @functools.wraps(GenerativeModel.evaluate)
     def evaluate(self, *args, **kwargs):  # type: ignore[override]
         # No gate is asked, none is reported.
         self._evaluates = True

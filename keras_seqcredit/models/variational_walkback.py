@@ -13,9 +13,9 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.transitions.transition import Transition
+from keras_seqcredit.models.chain_model import ChainModel
 from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
-from keras_seqcredit.models.walkback_sampling import WalkbackSampling
+from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.recurrence.side_effects import added_losses
 from keras_seqcredit.saving import public
 from keras_seqcredit.seeds import FixedSeed
@@ -26,9 +26,7 @@ AUTO = "auto"
 
 
 @public
-class VariationalWalkback(
-    SavedSeed, FittedOnInputs, WalkbackSampling, keras.Model
-):
+class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
     """A generative Markov chain, trained to undo its own walk away from data.
 
     Fit it on data. From a point `s_0` the chain walks away, hotter with each

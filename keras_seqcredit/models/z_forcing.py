@@ -8,9 +8,9 @@ from keras import ops
 from keras_seqcredit import schedules
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.latent_sampling import LatentSampling
-from keras_seqcredit.models.sequence_model import joined
-from keras_seqcredit.models.sequence_model import past_of
+from keras_seqcredit.models.latent_generator import LatentGenerator
+from keras_seqcredit.models.sequence_generator import joined
+from keras_seqcredit.models.sequence_generator import past_of
 from keras_seqcredit.saving import SerializesArguments
 from keras_seqcredit.saving import public
 from keras_seqcredit.seeds import ReplicaSeed
@@ -23,7 +23,7 @@ class ZForcing(
     schedules.ScheduledWeights,
     SavedSeed,
     SerializesArguments,
-    LatentSampling,
+    LatentGenerator,
     keras.Model,
 ):
     """A recurrent generative model with a latent variable at each step.

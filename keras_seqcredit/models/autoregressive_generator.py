@@ -8,15 +8,15 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.models.sequence_model import SequenceModel
-from keras_seqcredit.models.sequence_model import each_step
+from keras_seqcredit.models.sequence_generator import SequenceGenerator
+from keras_seqcredit.models.sequence_generator import each_step
 from keras_seqcredit.seeds import FixedSeed
 
 # Steps between two looks whether all sequences have ended.
 _STOP_CHECK = 64
 
 
-class AutoregressiveSampling(SequenceModel):
+class AutoregressiveGenerator(SequenceGenerator):
     """A mixin of `AutoregressiveRNN`: generation and likelihood.
 
     Everything is compiled, once for each shape.

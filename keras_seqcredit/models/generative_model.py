@@ -12,7 +12,7 @@ from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.utils.check_batches import check_batches
 
 
-class FittedOnInputs:
+class GenerativeModel:
     """A mixin of models that learn from their inputs alone."""
 
     def fit(

@@ -10,12 +10,12 @@ from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import fits
 from keras_seqcredit.models.importance_weights import log_mean
-from keras_seqcredit.models.sequence_model import SequenceModel
-from keras_seqcredit.models.sequence_model import each_step
+from keras_seqcredit.models.sequence_generator import SequenceGenerator
+from keras_seqcredit.models.sequence_generator import each_step
 from keras_seqcredit.seeds import FixedSeed
 
 
-class LatentSampling(SequenceModel):
+class LatentGenerator(SequenceGenerator):
     """A mixin of `ZForcing`: generation, encoding and likelihoods.
 
     Everything is compiled, once for each shape.

@@ -13,7 +13,7 @@ from keras_seqcredit.models.importance_weights import log_mean
 from keras_seqcredit.seeds import FixedSeed
 
 
-class WalkbackSampling(CompiledMethods):
+class ChainModel(CompiledMethods):
     """A mixin of `VariationalWalkback`: samples, walks and likelihoods.
 
     Everything is compiled, once for each shape.

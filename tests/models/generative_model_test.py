@@ -14,12 +14,12 @@ from keras_seqcredit.models import ProfessorForcing
 from keras_seqcredit.models import VariationalWalkback
 from keras_seqcredit.models import ZForcing
 from keras_seqcredit.models.finite_loss import FiniteLoss
-from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
+from keras_seqcredit.models.generative_model import GenerativeModel
 
 X = np.ones((4, 2), "float32")
 
 
-class Distance(FittedOnInputs, keras.Model):
+class Distance(GenerativeModel, keras.Model):
     def build(self, shape):
         self.point = self.add_weight(shape=(shape["x"][-1],), name="point")
         self.built = True

@@ -9,13 +9,13 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_steps
 from keras_seqcredit.checks import fits
 from keras_seqcredit.models.compiled_methods import CompiledMethods
-from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
+from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.models.readable_sequences import readable_sequences
 from keras_seqcredit.seeds import FixedSeed
 from keras_seqcredit.sequence_ops import previous_valid
 
 
-class SequenceModel(FittedOnInputs, CompiledMethods):
+class SequenceGenerator(GenerativeModel, CompiledMethods):
     """A mixin of models that are fitted on sequences.
 
     Their input is an array `(batch, time, features)`, integers `(batch, time)`
