@@ -3,17 +3,25 @@
 Each raises a ValueError that says what was expected and what was received.
 """
 
-import math
 import numbers
 import operator
+import os
 from collections.abc import Callable
 from typing import Any
 
-_KINDS = {0: "a non-negative integer", 1: "a positive integer"}
+import keras
+import numpy as np
+
+LARGEST = float(np.finfo("float32").max)
+_INTEGERS = {
+    None: "an integer",
+    0: "a non-negative integer",
+    1: "a positive integer",
+}
 
 
 def check_integer(
-    name: str, value: Any, minimum: int = 1, optional: bool = False
+    name: str, value: Any, minimum: int | None = 1, optional: bool = False
 ) -> Any:
     """Returns an integer of at least `minimum`, or None where allowed."""
     if value is None and optional:
@@ -22,12 +30,9 @@ def check_integer(
         integer = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         integer = None
-    if integer is None or integer < minimum:
-        kind = _KINDS.get(minimum, f"an integer of at least {minimum}")
-        also = " or None" if optional else ""
-        raise ValueError(
-            f"Expected `{name}` to be {kind}{also}. Received: {name}={value!r}"
-        )
+    if integer is None or (minimum is not None and integer < minimum):
+        expected = _INTEGERS.get(minimum, f"an integer of at least {minimum}")
+        raise _error(name, expected, value, optional)
     return integer
 
 
@@ -36,24 +41,181 @@ def check_number(
     value: Any,
     expected: str = "a positive number",
     fits: Callable[[float], bool] = lambda value: value > 0,
+    optional: bool = False,
 ) -> Any:
     """Returns a finite real number that fits, as one of Python's own."""
+    if value is None and optional:
+        return None
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (is_real and math.isfinite(value) and fits(value)):
-        raise ValueError(
-            f"Expected `{name}` to be {expected}. Received: {name}={value!r}"
-        )
+    # Beyond it, a float32 is infinite.
+    if not (is_real and abs(value) <= LARGEST and fits(value)):
+        raise _error(name, expected, value, optional)
     # NumPy's are not for JSON.
     return value if type(value) in (int, float) else float(value)
 
 
+def check_non_negative(name: str, value: Any) -> Any:
+    """Returns a finite number of at least 0."""
+    return check_number(name, value, "a non-negative number", lambda x: x >= 0)
+
+
+def check_share(name: str, value: Any) -> Any:
+    """Returns a number from 0, and below 1."""
+    return check_number(name, value, "a number in [0, 1)", lambda x: 0 <= x < 1)
+
+
 def check_choice(name: str, value: Any, choices: tuple) -> None:
-    """One of `choices`."""
-    if value not in choices:
+    """One of `choices`, which are strings, booleans, numbers or None."""
+    # An array would be compared element by element.
+    plain = value is None or isinstance(value, (str, numbers.Number))
+    if not plain or value not in choices:
         raise ValueError(
             f"Expected `{name}` to be one of {choices}. "
             f"Received: {name}={value!r}"
         )
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Returns True or False; 0 and 1 are as good."""
+    is_integer = isinstance(value, (numbers.Integral, np.bool_))
+    if not is_integer or value not in (0, 1):
+        raise _error(name, "True or False", value)
+    return bool(value)
+
+
+def check_seed(value: Any, optional: bool = True) -> int | None:
+    """Returns the seed of a generator of random numbers."""
+    return check_integer("seed", value, minimum=0, optional=optional)
+
+
+def check_path(name: str, value: Any, optional: bool = False) -> Any:
+    """Returns a path, which need not exist, as it was given."""
+    if value is None and optional:
+        return None
+    is_path = isinstance(value, (str, os.PathLike))
+    if not is_path or not os.fspath(value):
+        raise _error(name, "a path", value, optional)
+    return value
+
+
+def check_layer(name: str, value: Any, optional: bool = False) -> None:
+    """A Keras layer; a model is one, too."""
+    if value is None and optional:
+        return
+    if not isinstance(value, keras.layers.Layer):
+        raise _error(name, "a Keras layer or model", value, optional)
+
+
+def output_shape(name: str, layer: Any, shape: tuple) -> tuple:
+    """The shape of what a layer makes of one input; builds it for that."""
+    try:
+        if not layer.built:
+            layer.build(shape)
+        return tuple(layer.compute_output_shape(shape))
+    except Exception as error:
+        raise ValueError(
+            f"Expected `{name}` to be a layer of one input, of shape {shape}. "
+            f"Received: {name}={layer}, where this failed with: {error}"
+        ) from error
+
+
+def check_sequence(
+    name: str, value: Any, length: int | None, optional: bool = False
+) -> None:
+    """As many entries as `length`, if that is known."""
+    if value is None and optional:
+        return
+    expected = "a sequence"
+    if length is not None:
+        expected = f"a sequence of {length} entries"
+    try:
+        size = len(value)
+    except TypeError:
+        raise _error(name, expected, value, optional) from None
+    if length is not None and size != length:
+        raise ValueError(
+            f"Expected `{name}` to be {expected}. Received: {size} {name}"
+        )
+
+
+def check_strings(name: str, values: Any) -> list[str]:
+    """Returns a list of strings."""
+    try:
+        strings = [] if isinstance(values, str) else list(values)
+    except TypeError:
+        strings = []
+    if not strings or not all(isinstance(value, str) for value in strings):
+        raise _error(name, "a list of strings", values)
+    return strings
+
+
+def check_shape(
+    name: str,
+    value: Any,
+    lengths: tuple[int, ...] | None = None,
+    expected: str = "a tuple of positive integers",
+) -> tuple[int, ...]:
+    """Returns a shape of known sizes, of one of so many axes."""
+    try:
+        shape = tuple(check_integer(name, size) for size in value)
+    except (TypeError, ValueError):
+        shape = ()
+    if not shape or (lengths and len(shape) not in lengths):
+        if lengths:
+            expected = " or ".join(map(str, lengths)) + " positive integers"
+        raise _error(name, expected, value)
+    return shape
+
+
+def check_array(name: str, value: Any, ndim: int | None = None) -> np.ndarray:
+    """Returns an array of numbers as NumPy has it, of so many axes."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # Rows of different lengths.
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf" or ndim not in (None, array.ndim):
+        expected = "an array of numbers"
+        if ndim is not None:
+            expected += f" with {ndim} axes"
+        raise _error(name, expected, value)
+    return array
+
+
+_BY_SUFFIX = {
+    "activation": keras.activations.get,
+    "initializer": keras.initializers.get,
+    "regularizer": keras.regularizers.get,
+    "constraint": keras.constraints.get,
+}
+
+
+def check_named(name: str, value: Any, optional: bool = True) -> Any:
+    """Returns what Keras knows by a name: an initializer, an activation, ...
+
+    Args:
+        name: what the argument is called; its end says which of them it is.
+        value: an object of Keras, a function, a name, or a configuration.
+        optional: whether None is allowed.
+    """
+    kind = name.rpartition("_")[2]
+    try:
+        found = _BY_SUFFIX[kind](value)
+        is_known = found is not None or (value is None and optional)
+    except (TypeError, ValueError, AttributeError):
+        is_known = False
+    if not is_known:
+        expected = f"what `keras.{kind}s.get` takes"
+        raise _error(name, expected, value)
+    return found
+
+
+def _error(
+    name: str, expected: str, value: Any, optional: bool = False
+) -> ValueError:
+    also = " or None" if optional else ""
+    return ValueError(
+        f"Expected `{name}` to be {expected}{also}. Received: {name}={value!r}"
+    )
 
 
 def check_steps(name: str, shape) -> None:

@@ -7,7 +7,10 @@ import keras
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit.checks import check_array
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_non_negative
+from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.heads.distribution_head import DistributionHead
 from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
@@ -177,14 +180,8 @@ class ActiveUnits(keras.metrics.Metric):
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        check_integer("latent_dim", latent_dim)
-        if not threshold >= 0:
-            raise ValueError(
-                "Expected `threshold` to be a non-negative number. "
-                f"Received: threshold={threshold!r}"
-            )
-        self.latent_dim = latent_dim
-        self.threshold = threshold
+        self.latent_dim = check_integer("latent_dim", latent_dim)
+        self.threshold = check_non_negative("threshold", threshold)
         self._direction = "up"
         # All three are sums, which is how replicas are put together.
         self.count = self.add_variable((), "zeros", self.dtype, name="count")
@@ -263,6 +260,9 @@ def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
     Returns:
         Scalar, the mean over steps.
 
+    Raises:
+        ValueError: if shapes do not fit.
+
     Example:
 
     ```python
@@ -278,13 +278,25 @@ def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
     References:
         - Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012, section 6.
     """
+    shape = "batch, time, features"
+    a, b = _as_tensor("a", a, shape), _as_tensor("b", b, shape)
+    if not fits(a.shape, b.shape):
+        raise ValueError(
+            "Expected `a` and `b` to be of one shape (batch, time, features). "
+            f"Received: {tuple(a.shape)} and {tuple(b.shape)}"
+        )
 
     def next_row(x):
         return ops.roll(x, 1, axis=0)
 
     pairs = ops.ones(ops.shape(a)[:2], a.dtype)
     if mask is not None:
-        mask = ops.cast(mask, "bool")
+        mask = ops.cast(_as_tensor("mask", mask, "batch, time"), "bool")
+        if not fits(mask.shape, a.shape[:2]):
+            raise ValueError(
+                "Expected `mask` to have the shape (batch, time)="
+                f"{tuple(a.shape[:2])}. Received: {tuple(mask.shape)}"
+            )
         a, b = (ops.where(mask[..., None], x, 0.0) for x in (a, b))
         pairs = ops.cast(mask & next_row(mask), a.dtype)
 
@@ -305,3 +317,16 @@ def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
     found = found - kernel(distance(a, next_row(b)))
     found = found - kernel(distance(b, next_row(a)))
     return ops.sum(pairs * found) / ops.maximum(ops.sum(pairs), 1.0)
+
+
+def _as_tensor(name: str, x: Any, shape: str) -> Tensor:
+    """A tensor of as many axes as `shape` names."""
+    ndim = len(shape.split(", "))
+    if not ops.is_tensor(x):
+        x = ops.convert_to_tensor(check_array(name, x, ndim))
+    if len(x.shape) != ndim:
+        raise ValueError(
+            f"Expected `{name}` to have the shape ({shape}). Received: "
+            f"{tuple(x.shape)}"
+        )
+    return x

@@ -12,7 +12,12 @@ import keras
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit.checks import LARGEST
+from keras_seqcredit.checks import check_choice
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_non_negative
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
 
@@ -122,7 +127,7 @@ class ConstantSchedule(Schedule):
     """
 
     def __init__(self, value: float) -> None:
-        self.value = _check_number("value", value)
+        self.value = _finite("value", value)
 
     def __call__(self, step: Any) -> Tensor:
         del step
@@ -163,10 +168,9 @@ class LinearSchedule(Schedule):
     """
 
     def __init__(self, start: float, end: float, steps: int) -> None:
-        self.start = _check_number("start", start)
-        self.end = _check_number("end", end)
-        check_integer("steps", steps)
-        self.steps = steps
+        self.start = _finite("start", start)
+        self.end = _finite("end", end)
+        self.steps = check_integer("steps", steps)
 
     def __call__(self, step: Any) -> Tensor:
         fraction = ops.cast(step, "float32") / self.steps
@@ -217,23 +221,18 @@ class CyclicalSchedule(Schedule):
         num_cycles: int = 4,
         ratio: float = 0.5,
     ) -> None:
-        self.start = _check_number("start", start)
-        self.end = _check_number("end", end)
-        check_integer("steps", steps)
-        self.steps = steps
-        check_integer("num_cycles", num_cycles)
-        self.num_cycles = num_cycles
+        self.start = _finite("start", start)
+        self.end = _finite("end", end)
+        self.steps = check_integer("steps", steps)
+        self.num_cycles = check_integer("num_cycles", num_cycles)
         if self.num_cycles > self.steps:
             raise ValueError(
                 "Expected `num_cycles` to be at most `steps`. Received: "
                 f"num_cycles={num_cycles!r}, steps={steps!r}"
             )
-        self.ratio = _check_number("ratio", ratio)
-        if not 0 < self.ratio <= 1:
-            raise ValueError(
-                "Expected `ratio` to be above 0 and at most 1. "
-                f"Received: ratio={ratio!r}"
-            )
+        self.ratio = check_number(
+            "ratio", ratio, "above 0 and at most 1", lambda x: 0 < x <= 1
+        )
 
     def __call__(self, step: Any) -> Tensor:
         period = math.ceil(self.steps / self.num_cycles)
@@ -355,18 +354,10 @@ class FreeBits:
     def __init__(
         self, nats: float, per: str = "dimension", average: bool = True
     ) -> None:
-        self.nats = _check_number("nats", nats)
-        if self.nats < 0:
-            raise ValueError(
-                f"Expected `nats` to be at least 0. Received: nats={nats!r}"
-            )
-        if per not in ("dimension", "step"):
-            raise ValueError(
-                "Expected `per` to be 'dimension' or 'step'. "
-                f"Received: per={per!r}"
-            )
+        self.nats = float(check_non_negative("nats", nats))
+        check_choice("per", per, ("dimension", "step"))
         self.per = per
-        self.average = bool(average)
+        self.average = check_flag("average", average)
 
     def __call__(self, kl: Any, mask: Any = None) -> Tensor:
         kl = ops.cast(kl, "float32")
@@ -504,15 +495,12 @@ def _between(start: float, end: float, fraction: Tensor) -> Tensor:
 
 def _is_number(value: Any) -> bool:
     try:
-        return not isinstance(value, (bool, str)) and math.isfinite(value)
+        return not isinstance(value, (bool, str)) and bool(
+            abs(value) <= LARGEST
+        )
     except (TypeError, ValueError):
         return False
 
 
-def _check_number(name: str, value: Any) -> float:
-    if not _is_number(value):
-        raise ValueError(
-            f"Expected `{name}` to be a finite number. "
-            f"Received: {name}={value!r}"
-        )
-    return float(value)
+def _finite(name: str, value: Any) -> float:
+    return float(check_number(name, value, "a finite number", lambda _: True))

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import tree
 
+from keras_seqcredit.checks import check_sequence
+
 
 def as_arrays(x: Any, name: str = "x") -> Any:
     """NumPy arrays in the structure of `x`, with the same number of rows.
@@ -14,7 +16,15 @@ def as_arrays(x: Any, name: str = "x") -> Any:
     Raises:
         ValueError: if there are none, or of different lengths.
     """
-    x = tree.map_structure(keras.ops.convert_to_numpy, x)
+    try:
+        x = tree.map_structure(keras.ops.convert_to_numpy, x)
+        kinds = {rows.dtype.kind for rows in tree.flatten(x)}
+    except (TypeError, ValueError):
+        kinds = {"O"}
+    if kinds - set("biuf"):
+        raise ValueError(
+            f"Expected `{name}` to be arrays of numbers. Received: {name}={x!r}"
+        )
     sizes = {rows.shape[:1] for rows in tree.flatten(x)}
     if len(sizes) != 1 or sizes & {(), (0,)}:
         shapes = sorted({rows.shape for rows in tree.flatten(x)})
@@ -55,11 +65,7 @@ def check_labels(labels: Sequence[Sequence[str]] | None, number: int) -> None:
     Raises:
         ValueError: if there are more or fewer rows.
     """
-    if labels is not None and len(labels) != number:
-        raise ValueError(
-            f"Expected `labels` to have one entry for each of the {number} "
-            f"rows of `x`. Received: {len(labels)} entries"
-        )
+    check_sequence("labels", labels, number, optional=True)
 
 
 def check_label_lengths(

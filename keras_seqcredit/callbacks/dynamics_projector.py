@@ -18,6 +18,8 @@ from keras_seqcredit.callbacks.view import generator_of
 from keras_seqcredit.callbacks.walkback_trajectory import check_image_shape
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_seed
+from keras_seqcredit.checks import check_sequence
 from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
@@ -107,11 +109,7 @@ class DynamicsProjector(View):
         super().__init__(log_dir, frequency)
         self._x = as_arrays(x)
         number = num_examples(self._x)
-        if classes is not None and len(classes) != number:
-            raise ValueError(
-                "Expected `classes` to have one entry for each of the "
-                f"{number} rows of `x`. Received: {len(classes)} entries"
-            )
+        check_sequence("classes", classes, number, optional=True)
         if image_shape is not None:
             sequences = self._x
             if isinstance(sequences, dict):
@@ -120,12 +118,11 @@ class DynamicsProjector(View):
         check_choice("projection", projection, ("pca", "tsne"))
         if projection == "tsne":
             import_optional("sklearn", "examples", "`projection='tsne'`")
-        check_integer("max_points", max_points)
         self.classes = classes
         self.image_shape = image_shape
         self.projection = projection
-        self.max_points = max_points
-        self.seed = seed
+        self.max_points = check_integer("max_points", max_points)
+        self.seed = check_seed(seed, optional=False)
         self._run: Any = None
 
     @staticmethod

@@ -12,6 +12,9 @@ import keras
 from keras_seqcredit import backend
 from keras_seqcredit.callbacks import training_description
 from keras_seqcredit.callbacks import training_state
+from keras_seqcredit.checks import check_flag
+from keras_seqcredit.checks import check_path
+from keras_seqcredit.checks import check_sequence
 
 
 class ExactResume(keras.callbacks.Callback):
@@ -84,11 +87,8 @@ class ExactResume(keras.callbacks.Callback):
         delete_checkpoint: bool = True,
     ) -> None:
         super().__init__()
-        if not os.fspath(backup_dir):
-            raise ValueError(
-                "Expected `backup_dir` to be the path of a folder. Received: "
-                f"backup_dir={backup_dir!r}"
-            )
+        check_path("backup_dir", backup_dir)
+        check_sequence("keep", keep, None)
         wrong = [x for x in keep if not isinstance(x, keras.callbacks.Callback)]
         if wrong:
             raise ValueError(
@@ -98,7 +98,9 @@ class ExactResume(keras.callbacks.Callback):
         # Passed args.
         self.backup_dir = pathlib.Path(backup_dir)
         self.keep = list(keep)
-        self.delete_checkpoint = delete_checkpoint
+        self.delete_checkpoint = check_flag(
+            "delete_checkpoint", delete_checkpoint
+        )
 
         # Other args.
         self._training: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from keras_seqcredit.callbacks.chosen_examples import as_arrays
 from keras_seqcredit.callbacks.chosen_examples import num_examples
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_non_negative
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.models.z_forcing import ZForcing
 from keras_seqcredit.utils.optional_import import import_optional
@@ -96,14 +97,8 @@ class LatentMonitor(View):
                 "What a latent tells of an example shows beside another. "
                 "Expected `x` to have at least 2 rows. Received: 1 row"
             )
-        if not threshold >= 0:
-            raise ValueError(
-                "Expected `threshold` to be a non-negative number. "
-                f"Received: threshold={threshold!r}"
-            )
-        check_integer("patience", patience)
-        self.threshold = threshold
-        self.patience = patience
+        self.threshold = check_non_negative("threshold", threshold)
+        self.patience = check_integer("patience", patience)
         self._collapsed = 0  # Looks in a row.
         self._run: Any = None
 

@@ -13,6 +13,10 @@ from keras_seqcredit.callbacks.view import described
 from keras_seqcredit.callbacks.view import generator_of
 from keras_seqcredit.callbacks.walkback_trajectory import picture_of
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
+from keras_seqcredit.checks import check_seed
+from keras_seqcredit.checks import check_shape
+from keras_seqcredit.checks import check_strings
 from keras_seqcredit.layers.heads.bernoulli_head import BernoulliHead
 from keras_seqcredit.layers.heads.pen_stroke_head import PenStrokeHead
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
@@ -114,7 +118,6 @@ class SampleLogger(View):
         super().__init__(log_dir, frequency)
         self.length = check_integer("length", length, optional=True)
         self.num_samples = check_integer("num_samples", num_samples)
-        check_integer("sample_rate", sample_rate, optional=True)
         kinds = {
             "vocabulary": vocabulary,
             "sample_rate": sample_rate,
@@ -128,13 +131,29 @@ class SampleLogger(View):
             )
         self.prompt = prompt
         self.conditions = conditions
-        self.temperature = temperature
-        self.vocabulary = None if vocabulary is None else list(vocabulary)
+        self.temperature = check_number("temperature", temperature)
+        self.vocabulary: list[str] | None = None
+        if vocabulary is not None:
+            self.vocabulary = check_strings("vocabulary", vocabulary)
         self.separator = separator
-        self.sample_rate = sample_rate
+        self.sample_rate = check_integer(
+            "sample_rate", sample_rate, optional=True
+        )
         self.image_shape = image_shape
+        if image_shape is not None:
+            self.image_shape = check_shape("image_shape", image_shape, (2, 3))
+        if not isinstance(separator, str):
+            raise ValueError(
+                "Expected `separator` to be a string. Received: "
+                f"separator={separator!r}"
+            )
+        if decode is not None and not callable(decode):
+            raise ValueError(
+                "Expected `decode` to be a function or None. Received: "
+                f"decode={decode!r}"
+            )
         self.decode = decode
-        self.seed = seed
+        self.seed = check_seed(seed, optional=False)
 
     @staticmethod
     def fits(model: keras.Model) -> bool:

@@ -80,6 +80,11 @@ class ScheduleLogger(View):
             "examples",
             "`ScheduleLogger`",
         )
+        if not isinstance(hyperparameters, (dict, type(None))):
+            raise ValueError(
+                "Expected `hyperparameters` to be a dictionary or None. "
+                f"Received: hyperparameters={hyperparameters!r}"
+            )
         for name, value in (hyperparameters or {}).items():
             if not isinstance(value, (bool, int, float, str, type(None))):
                 raise ValueError(

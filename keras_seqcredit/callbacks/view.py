@@ -11,6 +11,7 @@ import keras
 
 from keras_seqcredit.callbacks.summary_writer import SummaryWriter
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_path
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
 
 
@@ -60,8 +61,8 @@ class View(keras.callbacks.Callback):
         self, log_dir: str | os.PathLike[str], frequency: int = 1
     ) -> None:
         super().__init__()
-        check_integer("frequency", frequency)
-        self.frequency = frequency
+        check_path("log_dir", log_dir)
+        self.frequency = check_integer("frequency", frequency)
         self.writer = SummaryWriter(pathlib.Path(log_dir) / self.folder)
         self.seconds = 0.0
         self._writable = True

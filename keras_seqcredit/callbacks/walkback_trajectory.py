@@ -9,6 +9,7 @@ import numpy as np
 from keras_seqcredit.callbacks.chosen_examples import as_arrays
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_shape
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.utils.optional_import import import_optional
 
@@ -77,11 +78,10 @@ class WalkbackTrajectory(View):
         import_optional("matplotlib", "examples", "`WalkbackTrajectory`")
         super().__init__(log_dir, frequency)
         self._x = as_arrays(x)
-        check_integer("frames", frames)
         if image_shape is not None:
             check_image_shape(image_shape, self._x.shape[1:])
         self.image_shape = image_shape
-        self.frames = frames
+        self.frames = check_integer("frames", frames)
         self.seed = seed
 
     @staticmethod
@@ -130,7 +130,8 @@ def check_image_shape(image_shape: tuple[int, ...], shape: tuple) -> None:
     Raises:
         ValueError: if not.
     """
-    if len(image_shape) not in (2, 3) or np.prod(image_shape) != np.prod(shape):
+    image_shape = check_shape("image_shape", image_shape, (2, 3))
+    if np.prod(image_shape) != np.prod(shape):
         raise ValueError(
             "Expected `image_shape` to be (height, width) or (height, width, "
             f"channels) with {np.prod(shape):.0f} numbers. Received: "

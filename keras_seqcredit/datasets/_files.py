@@ -4,6 +4,8 @@ import hashlib
 import os
 import pathlib
 
+from keras_seqcredit.checks import check_path
+
 
 def checked_file(
     path: str | os.PathLike[str], name: str, sha256: str
@@ -22,7 +24,7 @@ def checked_file(
         FileNotFoundError: if there is no such file.
         ValueError: if it holds something else.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(check_path("path", path))
     if path.is_dir():
         path = path / name
     if not path.is_file():

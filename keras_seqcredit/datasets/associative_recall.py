@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.datasets._distinct import distinct_integers
 from keras_seqcredit.datasets._streams import Stream
@@ -247,7 +248,7 @@ def _sampler(
         num_values=num_values,
         length=length,
         hops=hops,
-        one_hot=one_hot,
+        one_hot=check_flag("one_hot", one_hot),
     )
 
 

@@ -7,6 +7,8 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_seqcredit.checks import check_path
+
 SHA256 = "334750958c9aabbcff4f83b98c272d0ae5386aa1012d7ff7e9570a9ee375cea8"
 
 
@@ -50,7 +52,7 @@ def cifar10(
     if path is None:
         (x, y), _ = keras.datasets.cifar10.load_data()
     else:
-        x, y = _load(pathlib.Path(path))
+        x, y = _load(pathlib.Path(check_path("path", path)))
     return x, y[:, 0].astype("int32")
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._noise import check_noise
+from keras_seqcredit.checks import check_non_negative
+from keras_seqcredit.checks import check_seed
 
 
 def circle(
@@ -34,10 +35,8 @@ def circle(
     ```
     """
     num_samples = check_integer("num_samples", num_samples)
-    check_noise(noise)
-    rng = np.random.default_rng(
-        check_integer("seed", seed, minimum=0, optional=True)
-    )
+    check_non_negative("noise", noise)
+    rng = np.random.default_rng(check_seed(seed))
     angle = rng.uniform(0, 2 * np.pi, num_samples)
     points = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     points += rng.normal(scale=noise, size=points.shape)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.datasets._streams import Stream
 from keras_seqcredit.datasets._streams import draw
@@ -184,7 +185,7 @@ def _sampler(
         length=_check_length(length),
         num_symbols=check_integer("num_symbols", num_symbols),
         vocabulary=check_integer("vocabulary", vocabulary),
-        one_hot=one_hot,
+        one_hot=check_flag("one_hot", one_hot),
     )
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from keras_seqcredit.checks import check_array
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._noise import check_noise
+from keras_seqcredit.checks import check_non_negative
+from keras_seqcredit.checks import check_seed
 
 
 def gaussian_mixture(
@@ -46,13 +48,11 @@ def gaussian_mixture(
     ```
     """
     num_samples = check_integer("num_samples", num_samples)
-    check_noise(noise)
-    rng = np.random.default_rng(
-        check_integer("seed", seed, minimum=0, optional=True)
-    )
+    check_non_negative("noise", noise)
+    rng = np.random.default_rng(check_seed(seed))
     probabilities = np.full(9, 1 / 9)
     if weights is not None:
-        probabilities = np.asarray(weights, "float64")
+        probabilities = check_array("weights", weights).astype("float64")
         if (
             probabilities.shape != (9,)
             or not (probabilities >= 0).all()

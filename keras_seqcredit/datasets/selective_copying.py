@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.datasets._distinct import distinct_integers
 from keras_seqcredit.datasets._streams import Stream
@@ -169,7 +170,7 @@ def _sampler(
         length=length,
         num_symbols=num_symbols,
         vocabulary=vocabulary,
-        one_hot=one_hot,
+        one_hot=check_flag("one_hot", one_hot),
     )
 
 

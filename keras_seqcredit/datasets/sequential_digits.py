@@ -1,11 +1,11 @@
 """Scikit-learn's handwritten digits, read pixel by pixel."""
 
 import math
-from numbers import Real
 
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.datasets._pixels import pixel_order
 from keras_seqcredit.datasets._pixels import pixel_sequences
 
@@ -56,11 +56,12 @@ def sequential_digits(
           Machine Learning Repository, 1998, doi:10.24432/C50P49.
     """
     seed = check_integer("seed", seed, minimum=0)
-    if not (isinstance(test_fraction, Real) and 0 < test_fraction < 1):
-        raise ValueError(
-            "Expected `test_fraction` to be a number between 0 and 1. "
-            f"Received: test_fraction={test_fraction!r}"
-        )
+    check_number(
+        "test_fraction",
+        test_fraction,
+        "a number between 0 and 1",
+        lambda share: 0 < share < 1,
+    )
     order = pixel_order(64, permute)
     try:
         from sklearn.datasets import load_digits

@@ -3,7 +3,8 @@
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._noise import check_noise
+from keras_seqcredit.checks import check_non_negative
+from keras_seqcredit.checks import check_seed
 
 
 def swiss_roll(
@@ -37,10 +38,8 @@ def swiss_roll(
     ```
     """
     num_samples = check_integer("num_samples", num_samples)
-    check_noise(noise)
-    rng = np.random.default_rng(
-        check_integer("seed", seed, minimum=0, optional=True)
-    )
+    check_non_negative("noise", noise)
+    rng = np.random.default_rng(check_seed(seed))
     angle = rng.uniform(1.5 * np.pi, 4.5 * np.pi, num_samples)
     radius = angle / (4.5 * np.pi)
     points = radius * np.stack([np.cos(angle), np.sin(angle)])

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.models.sequence_generator import SequenceGenerator
 from keras_seqcredit.models.sequence_generator import each_step
 from keras_seqcredit.seeds import FixedSeed
@@ -123,11 +124,7 @@ class AutoregressiveGenerator(SequenceGenerator):
         check_integer("length", length)
         check_integer("num_samples", num_samples)
         check_integer("chunk_size", chunk_size)
-        if not temperature > 0:
-            raise ValueError(
-                "Expected `temperature` to be a positive number. Received: "
-                f"temperature={temperature!r}"
-            )
+        check_number("temperature", temperature)
         self._check_classes(top_k, stop)
         self._check_built()
         prompt = self._checked_prompt(prompt, length)

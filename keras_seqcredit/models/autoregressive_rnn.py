@@ -7,7 +7,11 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
+from keras_seqcredit.checks import check_layer
+from keras_seqcredit.checks import check_seed
+from keras_seqcredit.layers.heads.distribution_head import check_head
 from keras_seqcredit.layers.recurrent.copied_weights import CopiedWeights
+from keras_seqcredit.layers.recurrent.drop_in_arguments import check_cell_type
 from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
     SparseAttentiveRNN,
 )
@@ -126,6 +130,7 @@ class AutoregressiveRNN(
     ) -> None:
         super().__init__(**kwargs)
         # Passed args.
+        _check_parts(core, head, embedding, condition_network)
         if isinstance(core, (list, tuple)):
             core = keras.layers.StackedRNNCells(core)
         self.core = _as_core(core, self.dtype_policy)
@@ -135,10 +140,10 @@ class AutoregressiveRNN(
         self.sampling_probability = schedules.get_weight(
             "sampling_probability", sampling_probability, largest=1
         )
-        self.seed = seed
+        self.seed = check_seed(seed)
 
         # Other args.
-        self.seed_generator = ReplicaSeed(seed)
+        self.seed_generator = ReplicaSeed(self.seed)
         self._core_weights = CopiedWeights("core", core)
         self._nll = keras.metrics.Mean(name="nll")
         self._bits_per_step = BitsPerStep()
@@ -399,6 +404,14 @@ class AutoregressiveRNN(
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
+
+
+def _check_parts(core, head, embedding, condition_network) -> None:
+    if not isinstance(core, keras.layers.RNN):
+        check_cell_type("core", core)
+    check_head(head)
+    check_layer("embedding", embedding, optional=True)
+    check_layer("condition_network", condition_network, optional=True)
 
 
 def _as_core(core, dtype) -> SparseAttentiveRNN:

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.autoregressive_rnn import time_first
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
@@ -242,11 +243,7 @@ def _check(model, specs, length, num_samples, temperature):
     """What both models of sequences expect."""
     check_integer("length", length)
     check_integer("num_samples", num_samples)
-    if not temperature > 0:
-        raise ValueError(
-            "Expected `temperature` to be a positive number. Received: "
-            f"temperature={temperature!r}"
-        )
+    check_number("temperature", temperature)
     for name, spec in specs.items():
         if not isinstance(spec, keras.InputSpec) or not spec.shape:
             raise ValueError(

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import fits
 from keras_seqcredit.models.importance_weights import log_mean
 from keras_seqcredit.models.sequence_generator import SequenceGenerator
@@ -62,11 +63,7 @@ class LatentGenerator(SequenceGenerator):
         self._check_built()
         check_integer("length", length)
         check_integer("num_samples", num_samples)
-        if not temperature > 0:
-            raise ValueError(
-                "Expected `temperature` to be a positive number. Received: "
-                f"temperature={temperature!r}"
-            )
+        check_number("temperature", temperature)
         start = 0
         given = [x for x in (prompt, conditions) if x is not None]
         batch = len(given[0]) if given else 1

@@ -11,7 +11,11 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
 from keras_seqcredit.checks import check_choice
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_layer
+from keras_seqcredit.checks import check_number
+from keras_seqcredit.checks import check_sequence
 from keras_seqcredit.layers.recurrent.behavior_discriminator import (
     BehaviorDiscriminator,
 )
@@ -164,8 +168,10 @@ class ProfessorForcing(
         self.adversarial_weight = schedules.get_weight(
             "adversarial_weight", adversarial_weight
         )
-        self.match_teacher = match_teacher
-        self.discriminator_accuracy_range = tuple(discriminator_accuracy_range)
+        self.match_teacher = check_flag("match_teacher", match_teacher)
+        self.discriminator_accuracy_range = _check_range(
+            discriminator_accuracy_range
+        )
         self.matching = matching
         self.free_running_steps = free_running_steps
         self._check()
@@ -200,13 +206,7 @@ class ProfessorForcing(
                 f"discriminator={self.discriminator}, "
                 f"match_teacher={self.match_teacher}"
             )
-        limits = self.discriminator_accuracy_range
-        if len(limits) != 2 or not 0 <= limits[0] <= limits[1] <= 1:
-            raise ValueError(
-                "Expected `discriminator_accuracy_range` to be two numbers in "
-                "[0, 1], the lower one first. Received: "
-                f"discriminator_accuracy_range={limits}"
-            )
+        check_layer("discriminator", self.discriminator, optional=True)
         dtype = getattr(self.discriminator, "compute_dtype", None)
         if dtype == "float16":
             raise ValueError(
@@ -608,6 +608,21 @@ class ProfessorForcing(
 
 def _num_rows(x):
     return ops.cast(ops.shape(x)[0], "float32")
+
+
+def _check_range(limits) -> tuple[float, float]:
+    expected = "two numbers in [0, 1], the lower one first"
+    name = "discriminator_accuracy_range"
+    check_sequence(name, limits, 2)
+    low, high = (
+        check_number(name, limit, expected, lambda x: 0 <= x <= 1)
+        for limit in limits
+    )
+    if low > high:
+        raise ValueError(
+            f"Expected `{name}` to be {expected}. Received: {name}={limits}"
+        )
+    return low, high
 
 
 def _check_steps(shape) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 import keras
 
 from keras_seqcredit.checks import check_choice
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_named
+from keras_seqcredit.checks import check_shape
 from keras_seqcredit.layers.transitions.step_normalization import (
     StepNormalization,
 )
@@ -65,11 +68,13 @@ def transition_mlp(
     ```
     """
     shape = _check_shape(shape)
+    units = check_shape("units", units)
+    activation = check_named("activation", activation)
+    check_flag("learned_scale", learned_scale)
     condition = _Conditioning(num_steps, step_conditioning, dtype)
     states = keras.Input(shape, name="states")
     x = keras.layers.Flatten(dtype=dtype, **_CHANNELS_LAST)(states)
     for size in units:
-        check_integer("units", size)
         x = keras.layers.Dense(size, dtype=dtype)(x)
         x = condition(x)
         x = keras.layers.Activation(activation, dtype=dtype)(x)
@@ -132,6 +137,9 @@ def transition_unet(
     ```
     """
     sizes = _check_shape(shape)
+    filters = check_shape("filters", filters)
+    activation = check_named("activation", activation)
+    check_flag("learned_scale", learned_scale)
     halvings = 2 ** (len(filters) - 1)
     if len(sizes) != 3 or sizes[0] % halvings or sizes[1] % halvings:
         raise ValueError(
@@ -140,7 +148,7 @@ def transition_unet(
             f"Received: shape={sizes}"
         )
     for size in filters:
-        if check_integer("filters", size) % 8:
+        if size % 8:
             raise ValueError(
                 "Expected `filters` to be multiples of 8. "
                 f"Received: filters={tuple(filters)}"
@@ -209,9 +217,8 @@ class _Conditioning:
     """Shows a network its step, if it is to see it."""
 
     def __init__(self, num_steps, kind, dtype):
-        check_integer("num_steps", num_steps, optional=True)
         check_choice("step_conditioning", kind, CONDITIONINGS)
-        self.num_steps = num_steps
+        self.num_steps = check_integer("num_steps", num_steps, optional=True)
         self.kind = kind
         self.dtype = dtype
         if num_steps is not None:
@@ -236,5 +243,7 @@ class _Conditioning:
 
 
 def _check_shape(shape) -> tuple[int, ...]:
-    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    return tuple(check_integer("shape", size) for size in sizes)
+    is_size = not isinstance(shape, (tuple, list))
+    expected = "a positive integer or a tuple of them"
+    sizes = (shape,) if is_size else shape
+    return check_shape("shape", sizes, expected=expected)

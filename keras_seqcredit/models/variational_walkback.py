@@ -9,8 +9,11 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
+from keras_seqcredit.checks import check_seed
+from keras_seqcredit.checks import check_share
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.models.chain_model import ChainModel
@@ -152,17 +155,15 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
         self.initial_temperature = check_number(
             "initial_temperature", initial_temperature
         )
-        self.online = online
-        self.dequantize = dequantize
-        self.momentum = check_number(
-            "momentum", momentum, "a number in [0, 1)", lambda x: 0 <= x < 1
-        )
+        self.online = check_flag("online", online)
+        self.dequantize = check_flag("dequantize", dequantize)
+        self.momentum = check_share("momentum", momentum)
         self.steps_per_call: Any = steps_per_call
-        self.seed = seed
+        self.seed = check_seed(seed)
         self._check()
 
         # Other args.
-        self.seed_generator = ReplicaSeed(seed)
+        self.seed_generator = ReplicaSeed(self.seed)
         self._terms = {
             name: keras.metrics.Mean(name=name)
             for name in ("bound", "reverse_log_prob", "step_size", "acceptance")
@@ -178,7 +179,7 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
                 f"Received: transition={self.transition!r}"
             )
         check_integer("extra_steps", self.extra_steps, minimum=0)
-        if self.steps_per_call != AUTO:
+        if not _is_auto(self.steps_per_call):
             check_integer("steps_per_call", self.steps_per_call, optional=True)
         variance = self.transition.smallest_variance
         if self.dequantize and variance is None:
@@ -186,7 +187,7 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
                 "Expected an operator of real states for `dequantize=True`. "
                 f"Received: {type(self.transition).__name__}"
             )
-        if self.num_steps != AUTO:
+        if not _is_auto(self.num_steps):
             self._check_steps(check_integer("num_steps", self.num_steps))
         elif variance is None or self.temperature_factor <= 1:
             raise ValueError(
@@ -718,3 +719,7 @@ def _step_size(before, after, axis):
     """Root mean square over features."""
     axes = tuple(range(axis, len(after.shape)))
     return ops.sqrt(ops.mean(ops.square(after - before), axis=axes))
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == AUTO

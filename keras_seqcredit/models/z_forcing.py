@@ -6,6 +6,10 @@ import keras
 from keras import ops
 
 from keras_seqcredit import schedules
+from keras_seqcredit.checks import check_layer
+from keras_seqcredit.checks import check_seed
+from keras_seqcredit.layers.heads.distribution_head import check_head
+from keras_seqcredit.layers.recurrent.stochastic_rnn import StochasticRNN
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.models.example_weights import example_weights
 from keras_seqcredit.models.latent_generator import LatentGenerator
@@ -126,6 +130,7 @@ class ZForcing(
     ) -> None:
         super().__init__(**kwargs)
         # Passed args.
+        self._check_parts(stochastic_rnn, head, embedding)
         self.stochastic_rnn = stochastic_rnn
         self.head = head
         self.embedding = embedding
@@ -137,11 +142,11 @@ class ZForcing(
             "backward_weight", backward_weight
         )
         self.free_bits = free_bits
-        self.seed = seed
+        self.seed = check_seed(seed)
         self._check()
 
         # Other args.
-        self.seed_generator = ReplicaSeed(seed)
+        self.seed_generator = ReplicaSeed(self.seed)
         self._backward_head: Any = None
         if not schedules.is_zero(self.backward_weight):
             config = {**head.get_config(), "name": "backward_head"}
@@ -155,6 +160,16 @@ class ZForcing(
             self._active_units = ActiveUnits(stochastic_rnn.latent_dim)
         self.condition_size = 0
         self.updates: Any = None
+
+    @staticmethod
+    def _check_parts(stochastic_rnn, head, embedding) -> None:
+        if not isinstance(stochastic_rnn, StochasticRNN):
+            raise ValueError(
+                "Expected `stochastic_rnn` to be a `StochasticRNN`. Received: "
+                f"stochastic_rnn={stochastic_rnn!r}"
+            )
+        check_head(head)
+        check_layer("embedding", embedding, optional=True)
 
     def _check(self) -> None:
         for name in ("go_backwards", "stateful"):

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_strings
 from keras_seqcredit.layers.recurrent.sab_gru import SABGRU
 from keras_seqcredit.layers.recurrent.sab_lstm import SABLSTM
 from keras_seqcredit.tuners.tuned_model import TunedModel
@@ -159,12 +160,10 @@ def _check_shape(shape: Any, is_of_vectors: bool) -> tuple[int | None, ...]:
 def _check_metrics(metrics: Any) -> list[str] | None:
     if metrics is None:
         return None
-    if isinstance(metrics, str) or not all(
-        isinstance(metric, str) for metric in metrics
-    ):
+    try:
         # An object would be shared by the models of all trials.
+        return check_strings("metrics", metrics)
+    except ValueError as error:
         raise ValueError(
-            "Expected `metrics` to be a list of names; for others, override "
-            f"`compile`. Received: metrics={metrics!r}"
-        )
-    return list(metrics)
+            f"{error}. For other metrics, override `compile`."
+        ) from None

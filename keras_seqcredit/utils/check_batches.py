@@ -4,6 +4,7 @@ import keras
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_layer
 
 
 def check_batches(
@@ -42,6 +43,7 @@ def check_batches(
     utils.check_batches(model, num_examples=1000, batch_size=50)
     ```
     """
+    check_layer("model", model)
     check_integer("num_examples", num_examples)
     check_integer("batch_size", batch_size)
     devices = backend.num_shares(model)

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_seqcredit.checks import check_array
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_path
+from keras_seqcredit.checks import check_sequence
 from keras_seqcredit.utils.optional_import import import_optional
 
 INK = "#333333"
@@ -86,10 +89,12 @@ def plot_attention(
     slots, weights = _check_reads(slots, weights, k_att)
     num_steps = len(slots)
     inputs = _check_inputs(inputs, num_steps)
-    if labels is not None and len(labels) != num_steps:
+    check_sequence("labels", labels, num_steps, optional=True)
+    check_path("path", path, optional=True)
+    if not isinstance(title, (str, type(None))):
         raise ValueError(
-            f"Expected `labels` to name each of the {num_steps} steps. "
-            f"Received: {len(labels)} labels"
+            "Expected `title` to be a string or None. Received: "
+            f"title={title!r}"
         )
 
     reader, column = np.nonzero((slots >= 0) & (weights > 0))
@@ -133,7 +138,8 @@ def plot_attention(
 def _check_reads(
     slots: Any, weights: Any, k_att: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    slots, weights = np.asarray(slots), np.asarray(weights, dtype="float64")
+    slots = check_array("slots", slots)
+    weights = check_array("weights", weights).astype("float64")
     if slots.ndim != 2 or slots.shape != weights.shape or not slots.size:
         raise ValueError(
             "Expected `slots` and `weights` of one example, both of shape "
@@ -162,7 +168,7 @@ def _check_reads(
 def _check_inputs(inputs: Any, num_steps: int) -> np.ndarray | None:
     if inputs is None:
         return None
-    inputs = np.asarray(inputs, dtype="float64")
+    inputs = check_array("inputs", inputs).astype("float64")
     if inputs.ndim not in (1, 2) or len(inputs) != num_steps:
         raise ValueError(
             "Expected `inputs` of shape (time,) or (time, features) with "

@@ -334,7 +334,10 @@ def test_a_network_with_outputs_of_another_shape(transition, message):
     ("make", "message"),
     [
         (lambda: transition_mlp(0), "`shape` to be a positive integer"),
-        (lambda: transition_mlp(2, units=(8, -1)), "`units` to be a positive"),
+        (
+            lambda: transition_mlp(2, units=(8, -1)),
+            "`units` to be a tuple",
+        ),
         (
             lambda: transition_mlp(2, num_steps=2, step_conditioning="concat"),
             "`step_conditioning` to be one of",

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seqcredit.checks import check_integer
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.heads.distribution_head import DistributionHead
 from keras_seqcredit.saving import public
@@ -70,16 +71,7 @@ class CategoricalHead(DistributionHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(None, hidden_units, activation, **kwargs)
-        if (
-            not isinstance(num_classes, int)
-            or isinstance(num_classes, bool)
-            or num_classes < 2
-        ):
-            raise ValueError(
-                "Expected `num_classes` to be an integer of at least 2. "
-                f"Received: num_classes={num_classes!r}"
-            )
-        self.num_classes = num_classes
+        self.num_classes = check_integer("num_classes", num_classes, minimum=2)
 
     @property
     def num_parameters(self) -> int:

@@ -90,21 +90,11 @@ class DiscretizedLogisticMixtureHead(DistributionHead):
         activation: Any = "relu",
         **kwargs: Any,
     ) -> None:
+        check_integer("event_size", event_size)
         super().__init__(event_size, hidden_units, activation, **kwargs)
-        check_integer("num_components", num_components)
-        check_integer("num_levels", num_levels)
-        if num_levels < 2:
-            raise ValueError(
-                "Expected `num_levels` to be at least 2. "
-                f"Received: num_levels={num_levels!r}"
-            )
-        if not isinstance(low, int) or isinstance(low, bool):
-            raise ValueError(
-                f"Expected `low` to be an integer. Received: low={low!r}"
-            )
-        self.num_components = num_components
-        self.num_levels = num_levels
-        self.low = low
+        self.num_components = check_integer("num_components", num_components)
+        self.num_levels = check_integer("num_levels", num_levels, minimum=2)
+        self.low = check_integer("low", low, minimum=None)
 
     @property
     def num_parameters(self) -> int:

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_named
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.heads.negative_log_likelihood import (
     NegativeLogLikelihood,
@@ -91,13 +92,15 @@ class DistributionHead(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_integer("event_size", event_size, optional=True)
-        check_integer("hidden_units", hidden_units, optional=True)
         tfd()  # What is missing is missed here, not in a training step.
         # Passed args.
-        self.event_size: Any = event_size
-        self.hidden_units = hidden_units
-        self.activation = keras.activations.get(activation)
+        self.event_size: Any = check_integer(
+            "event_size", event_size, optional=True
+        )
+        self.hidden_units = check_integer(
+            "hidden_units", hidden_units, optional=True
+        )
+        self.activation = check_named("activation", activation)
 
         # Other args.
         self.supports_masking = True
@@ -312,3 +315,12 @@ class DistributionHead(keras.layers.Layer):
                 f"{type(self).__name__}. Received: dtype={dtype}"
             )
         return ops.cast(targets, self.parameter_dtype)
+
+
+def check_head(head: Any) -> None:
+    """A `DistributionHead`."""
+    if not isinstance(head, DistributionHead):
+        raise ValueError(
+            "Expected `head` to be a `DistributionHead`, such as "
+            f"`GaussianHead(event_size)`. Received: head={head!r}"
+        )

@@ -4,6 +4,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.heads.distribution_head import DistributionHead
 from keras_seqcredit.saving import public
@@ -75,11 +77,12 @@ class GaussianHead(DistributionHead):
         clip_log_variance: float | None = 8.0,
         **kwargs: Any,
     ) -> None:
+        check_integer("event_size", event_size)
         super().__init__(event_size, hidden_units, activation, **kwargs)
-        check_clip("clip_mean", clip_mean)
-        check_clip("clip_log_variance", clip_log_variance)
-        self.clip_mean = clip_mean
-        self.clip_log_variance = clip_log_variance
+        self.clip_mean = check_number("clip_mean", clip_mean, optional=True)
+        self.clip_log_variance = check_number(
+            "clip_log_variance", clip_log_variance, optional=True
+        )
 
     @property
     def num_parameters(self) -> int:
@@ -103,12 +106,3 @@ class GaussianHead(DistributionHead):
 def clip(x: Tensor, bound: float | None) -> Tensor:
     """Clips to `[-bound, bound]`, if there is a bound."""
     return x if bound is None else ops.clip(x, -bound, bound)
-
-
-def check_clip(name: str, value: Any) -> None:
-    """Raises a `ValueError` unless `value` is a positive number or `None`."""
-    if value is not None and not value > 0:
-        raise ValueError(
-            f"Expected `{name}` to be a positive number or None. "
-            f"Received: {name}={value!r}"
-        )

@@ -5,9 +5,9 @@ from typing import Any
 from keras import ops
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.heads.distribution_head import DistributionHead
-from keras_seqcredit.layers.heads.gaussian_head import check_clip
 from keras_seqcredit.layers.heads.gaussian_head import clip
 from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
@@ -81,13 +81,13 @@ class GaussianMixtureHead(DistributionHead):
         clip_log_variance: float | None = 8.0,
         **kwargs: Any,
     ) -> None:
+        check_integer("event_size", event_size)
         super().__init__(event_size, hidden_units, activation, **kwargs)
-        check_integer("num_components", num_components)
-        check_clip("clip_mean", clip_mean)
-        check_clip("clip_log_variance", clip_log_variance)
-        self.num_components = num_components
-        self.clip_mean = clip_mean
-        self.clip_log_variance = clip_log_variance
+        self.num_components = check_integer("num_components", num_components)
+        self.clip_mean = check_number("clip_mean", clip_mean, optional=True)
+        self.clip_log_variance = check_number(
+            "clip_log_variance", clip_log_variance, optional=True
+        )
 
     @property
     def num_parameters(self) -> int:

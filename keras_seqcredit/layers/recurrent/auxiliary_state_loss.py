@@ -7,7 +7,10 @@ from keras import ops
 
 from keras_seqcredit import schedules
 from keras_seqcredit.checks import check_choice
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_layer
+from keras_seqcredit.checks import output_shape
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.recurrent.clipped_mlp import ClippedMLP
 from keras_seqcredit.saving import public
@@ -78,13 +81,15 @@ class AuxiliaryStateLoss(schedules.ScheduledWeights, keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_choice("kind", kind, ("gaussian", "l2"))
-        check_integer("hidden_units", hidden_units, optional=True)
+        check_layer("network", network, optional=True)
         # Passed args.
         self.kind = kind
         self.weight = schedules.get_weight("weight", weight)
-        self.hidden_units = hidden_units
+        self.hidden_units = check_integer(
+            "hidden_units", hidden_units, optional=True
+        )
         self.network = network
-        self.bounded = bounded
+        self.bounded = check_flag("bounded", bounded)
 
         # Other args.
         self.supports_masking = True
@@ -101,11 +106,10 @@ class AuxiliaryStateLoss(schedules.ScheduledWeights, keras.layers.Layer):
                 dtype=self.dtype_policy,
                 name="network",
             )
-        if not self._network.built:
-            # Of any batch and time: a `Sequential` keeps what it is built on.
-            free = (None,) * (len(latent_shape) - 1)
-            self._network.build((*free, latent_shape[-1]))
-        found = self._network.compute_output_shape(latent_shape)[-1]
+        # Of any batch and time: a `Sequential` keeps what it is built on.
+        free = (None,) * (len(latent_shape) - 1)
+        shape = (*free, latent_shape[-1])
+        found = output_shape("network", self._network, shape)[-1]
         if found != outputs:
             raise ValueError(
                 f"Expected a network of {outputs} outputs for a state of "

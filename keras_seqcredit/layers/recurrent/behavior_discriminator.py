@@ -80,7 +80,7 @@ class BehaviorDiscriminator(keras.layers.Layer):
         self.supports_masking = True
         self._directions = [
             SparseAttentiveRNN(
-                keras.layers.GRUCell(units, dtype=self.dtype_policy),
+                keras.layers.GRUCell(self.units, dtype=self.dtype_policy),
                 k_top=0,  # A plain GRU, faster than Keras' own.
                 return_sequences=True,
                 go_backwards=go_backwards,
@@ -91,12 +91,12 @@ class BehaviorDiscriminator(keras.layers.Layer):
         ]
         self._hidden = [
             keras.layers.Dense(
-                self.hidden_units or units,
+                self.hidden_units or self.units,
                 activation="relu",
                 dtype=self.dtype_policy,
                 name=f"hidden_{number}",
             )
-            for number in range(num_hidden)
+            for number in range(self.num_hidden)
         ]
         self._logit = keras.layers.Dense(
             1, dtype=self.dtype_policy, name="logit"

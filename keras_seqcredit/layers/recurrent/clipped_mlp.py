@@ -50,11 +50,9 @@ class ClippedMLP(keras.layers.Layer):
 
     def __init__(self, units: int, hidden_units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_integer("units", units)
-        check_integer("hidden_units", hidden_units)
         # Passed args.
-        self.units = units
-        self.hidden_units = hidden_units
+        self.units = check_integer("units", units)
+        self.hidden_units = check_integer("hidden_units", hidden_units)
 
         # Other args.
         self.supports_masking = True

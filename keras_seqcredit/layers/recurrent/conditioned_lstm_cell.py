@@ -57,11 +57,9 @@ class ConditionedLSTMCell(keras.layers.Layer):
 
     def __init__(self, units: int, condition_units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_integer("units", units)
-        check_integer("condition_units", condition_units)
         # Passed args.
-        self.units = units
-        self.condition_units = condition_units
+        self.units = check_integer("units", units)
+        self.condition_units = check_integer("condition_units", condition_units)
 
         # Other args.
         self.state_size = [units, units]

@@ -1,8 +1,43 @@
-"""Arguments of Keras' own LSTM and GRU that an attentive layer does without."""
+"""Arguments that recurrent layers have in common with Keras' own."""
 
 from typing import Any
 
 from keras_seqcredit.checks import check_choice
+from keras_seqcredit.checks import check_flag
+from keras_seqcredit.checks import check_named
+from keras_seqcredit.checks import check_seed
+from keras_seqcredit.checks import check_share
+
+_FLAGS = (
+    "return_sequences",
+    "return_state",
+    "go_backwards",
+    "stateful",
+    "unroll",
+    "zero_output_for_mask",
+    "use_bias",
+    "unit_forget_bias",
+    "reset_after",
+)
+
+
+def check_keras_arguments(arguments: dict[str, Any]) -> None:
+    """Checks what Keras itself takes without a word, or refuses without one.
+
+    Raises:
+        ValueError: for a value of a wrong type, or out of its range.
+    """
+    for name, value in arguments.items():
+        kind = name.rpartition("_")[2]
+        if name in _FLAGS:
+            check_flag(name, value)
+        elif kind == "dropout":
+            check_share(name, value)
+        elif kind == "initializer":
+            check_named(name, value, optional=False)
+        elif kind in ("activation", "regularizer", "constraint"):
+            check_named(name, value)
+    check_seed(arguments.get("seed"))
 
 
 def take_drop_in_arguments(kwargs: dict[str, Any]) -> None:
@@ -23,16 +58,32 @@ def take_drop_in_arguments(kwargs: dict[str, Any]) -> None:
     check_choice("implementation", kwargs.pop("implementation", 2), (1, 2))
     weights = kwargs.pop("weights", None)
     if weights is not None:
+        received = repr(weights)
+        if isinstance(weights, (list, tuple)):
+            received = f"a list of {len(weights)}"
         raise ValueError(
             "A layer has weights once it knows its input. Expected "
             "`weights=None`, then `layer.build((None, None, features))` and "
-            "`layer.set_weights(weights)`. Received: a list of "
-            f"{len(weights)} `weights`"
+            "`layer.set_weights(weights)`. Received: "
+            f"weights={received}"
         )
-    if kwargs.pop("time_major", False):
+    if check_flag("time_major", kwargs.pop("time_major", False)):
         raise ValueError(
             "Expected sequences of shape (batch, time, features), with "
             "`time_major=False`: put "
             "`keras.ops.transpose(x, (1, 0, 2))` before the layer. Received: "
             "time_major=True"
+        )
+
+
+def check_cell_type(name: str, cell: Any) -> None:
+    """A cell, or a list of cells, which Keras stacks."""
+    cells = cell if isinstance(cell, (list, tuple)) else [cell]
+    is_cell = [callable(one) and hasattr(one, "state_size") for one in cells]
+    if not cells or not all(is_cell):
+        raise ValueError(
+            f"Expected `{name}` to be a Keras RNN cell, such as "
+            "`keras.layers.LSTMCell(32)`: a layer with a `state_size` and a "
+            "`call(inputs, states)`. Received: "
+            f"{name}={cell!r}"
         )

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_non_negative
 from keras_seqcredit.saving import public
 
 
@@ -57,15 +58,9 @@ class FutureStateLoss(keras.layers.Layer):
         self, steps: int = 20, weight: float = 0.5, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        check_integer("steps", steps)
-        if not weight >= 0:
-            raise ValueError(
-                "Expected `weight` to be a non-negative number. "
-                f"Received: weight={weight!r}"
-            )
         # Passed args.
-        self.steps = steps
-        self.weight = weight
+        self.steps = check_integer("steps", steps)
+        self.weight = check_non_negative("weight", weight)
 
         # Other args.
         self.supports_masking = True

@@ -3,6 +3,11 @@
 import inspect
 from typing import Any
 
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_seed
+from keras_seqcredit.layers.recurrent.drop_in_arguments import (
+    check_keras_arguments,
+)
 from keras_seqcredit.layers.recurrent.drop_in_arguments import (
     take_drop_in_arguments,
 )
@@ -42,8 +47,10 @@ class GatedSAB(SparseAttentiveRNN):
             for name in self._cell_arguments()
             if name in kwargs
         }
+        check_keras_arguments(cell_kwargs)
+        cell_kwargs["seed"] = check_seed(cell_kwargs.get("seed"))
         cell = self.cell_class(
-            units,
+            check_integer("units", units),
             dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True),
             name="cell",

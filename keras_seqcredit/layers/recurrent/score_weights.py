@@ -37,13 +37,14 @@ class ScoreWeights(keras.layers.Layer):
         initializer = self._initializer or keras.initializers.VarianceScaling(
             self.score.start**2, "fan_avg", "uniform"
         )
+        # A clone: one initializer gives equal values at each call.
+        clone = getattr(initializer, "clone", lambda: initializer)
         for name, shape in shapes.items():
             bias = name == "attention_bias"
             weight = self.add_weight(
                 shape=shape,
                 name=name,
-                # A clone: one initializer gives equal values at each call.
-                initializer="zeros" if bias else initializer.clone(),
+                initializer="zeros" if bias else clone(),
                 regularizer=None if bias else self._regularizer,
                 constraint=None if bias else self._constraint,
             )

@@ -3,7 +3,7 @@
 from keras import tree
 
 from keras_seqcredit.checks import check_choice
-from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_steps
 from keras_seqcredit.checks import fits
 from keras_seqcredit.recurrence.attention import SCORES
@@ -15,15 +15,12 @@ MEMORY_CONTENTS = ("state", "provisional")
 
 def check_arguments(layer, unroll: bool) -> None:
     """Raises a ValueError for arguments that make no sense together."""
-    check_integer("k_top", layer.k_top, minimum=0, optional=True)
-    check_integer("k_att", layer.k_att)
-    check_integer("k_trunc", layer.k_trunc, optional=True)
-    check_integer("attention_units", layer.attention_units, optional=True)
-    check_integer("memory_size", layer.memory_size, optional=True)
     check_choice("attention", layer.attention, tuple(SCORES))
     check_choice("memory_content", layer.memory_content, MEMORY_CONTENTS)
     check_choice("read_into", layer.read_into, READS_INTO)
     check_choice("jit_compile", layer.jit_compile, ("auto", True, False))
+    for name in ("return_summary", "return_attention", "return_memory"):
+        check_flag(name, getattr(layer, name))
     if unroll:
         raise ValueError(
             "The recurrence always runs as one loop. Expected `unroll=False`. "

@@ -6,7 +6,13 @@ import keras
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_named
 from keras_seqcredit.layers.recurrent.carried_states import CarriedStates
+from keras_seqcredit.layers.recurrent.drop_in_arguments import check_cell_type
+from keras_seqcredit.layers.recurrent.drop_in_arguments import (
+    check_keras_arguments,
+)
 from keras_seqcredit.layers.recurrent.regularized_output import (
     RegularizedOutput,
 )
@@ -213,28 +219,36 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
         **kwargs: Any,
     ) -> None:
         unroll = kwargs.pop("unroll", False)
+        check_keras_arguments({**kwargs, "unroll": unroll})
+        check_cell_type("cell", cell)
         super().__init__(cell, **kwargs)
         self._take_activity_regularizer()
 
         # Passed args.
-        self.k_top = k_top
-        self.k_att = k_att
-        self.k_trunc = k_trunc
+        self.k_top = check_integer("k_top", k_top, minimum=0, optional=True)
+        self.k_att = check_integer("k_att", k_att)
+        self.k_trunc = check_integer("k_trunc", k_trunc, optional=True)
         self.attention = attention
-        self.attention_units = attention_units
-        self.memory_size = memory_size
+        self.attention_units = check_integer(
+            "attention_units", attention_units, optional=True
+        )
+        self.memory_size = check_integer(
+            "memory_size", memory_size, optional=True
+        )
         self.memory_content = memory_content
         self.read_into = read_into
         self.return_summary = return_summary
         self.return_attention = return_attention
         self.return_memory = return_memory
-        self.attention_initializer = keras.initializers.get(
-            attention_initializer
+        self.attention_initializer = check_named(
+            "attention_initializer", attention_initializer
         )
-        self.attention_regularizer = keras.regularizers.get(
-            attention_regularizer
+        self.attention_regularizer = check_named(
+            "attention_regularizer", attention_regularizer
         )
-        self.attention_constraint = keras.constraints.get(attention_constraint)
+        self.attention_constraint = check_named(
+            "attention_constraint", attention_constraint
+        )
         self.jit_compile = jit_compile
         check_arguments(self, unroll)
 
@@ -246,7 +260,7 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
             # Assigned after the cell, so that its weights follow the cell's.
             self._score = ScoreWeights(
                 attention,
-                attention_units,
+                self.attention_units,
                 initializer=self.attention_initializer,
                 regularizer=self.attention_regularizer,
                 constraint=self.attention_constraint,

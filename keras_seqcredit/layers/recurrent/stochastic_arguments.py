@@ -1,10 +1,13 @@
 """What can be wrong with the arguments of a `StochasticRNN`."""
 
 from keras_seqcredit.checks import check_choice
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.checks import check_number
+from keras_seqcredit.checks import check_layer
+from keras_seqcredit.checks import check_share
 from keras_seqcredit.checks import check_steps
 from keras_seqcredit.checks import fits
+from keras_seqcredit.layers.recurrent.drop_in_arguments import check_cell_type
 from keras_seqcredit.recurrence.keras_cell import state_sizes
 from keras_seqcredit.schedules import ConstantSchedule
 
@@ -12,14 +15,19 @@ CELLS = ("lstm", "gru")
 POSTERIORS = ("backward", "target", "input")
 SOURCES = ("auto", "posterior", "prior")
 SAMPLES = ("random", "mean")
+FLAGS = (
+    "condition_auxiliary_on_state",
+    "return_sequences",
+    "return_state",
+    "return_losses",
+    "go_backwards",
+    "stateful",
+    "zero_output_for_mask",
+)
 
 
 def check_arguments(layer) -> None:
     """Raises a ValueError for arguments that make no sense together."""
-    for name in ("units", "latent_dim"):
-        check_integer(name, getattr(layer, name))
-    for name in ("hidden_units", "k_trunc"):
-        check_integer(name, getattr(layer, name), optional=True)
     check_choice("posterior", layer.posterior, POSTERIORS)
     check_choice("sample_from", layer.sample_from, SOURCES)
     check_choice("sample", layer.sample, SAMPLES)
@@ -29,19 +37,25 @@ def check_arguments(layer) -> None:
         "latent_to_cell", layer.latent_to_cell, ("input", "layer_norm")
     )
     check_choice("jit_compile", layer.jit_compile, ("auto", True, False))
+    for name in FLAGS:
+        check_flag(name, getattr(layer, name))
+    for name in ("prior_network", "posterior_network", "auxiliary_network"):
+        check_layer(name, getattr(layer, name), optional=True)
+    _check_backward(layer.backward)
     _check_cell(layer)
     _check_dropout(layer)
     if layer.latent == "categorical":
         check_integer("num_classes", layer.num_classes, minimum=2)
     elif layer.num_classes is not None:
         raise ValueError(
-            "`num_classes` is for `latent='categorical'`. Received: "
+            "`num_classes` is for `latent='categorical'`. Expected None. "
+            "Received: "
             f"num_classes={layer.num_classes!r}, latent={layer.latent!r}"
         )
     if layer.posterior != "backward" and layer.backward is not None:
         raise ValueError(
             "A backward network is used with `posterior='backward'` only. "
-            f"Received: backward={layer.backward}, "
+            f"Expected `backward=None`. Received: backward={layer.backward}, "
             f"posterior={layer.posterior!r}"
         )
     constant = isinstance(layer.auxiliary_weight, ConstantSchedule)
@@ -57,19 +71,36 @@ def check_arguments(layer) -> None:
         )
 
 
+def _check_backward(backward) -> None:
+    check_layer("backward", backward, optional=True)
+    names = {"return_sequences", "go_backwards"}
+    if backward is not None and not names <= backward.get_config().keys():
+        raise ValueError(
+            "Expected `backward` to be a recurrent layer with `go_backwards` "
+            "and `return_sequences`, such as `keras.layers.GRU(32)`. "
+            f"Received: backward={backward}"
+        )
+
+
 def _check_cell(layer) -> None:
     if isinstance(layer.cell, str):
         check_choice("cell", layer.cell, CELLS)
-    elif state_sizes(layer.cell)[0] != layer.units:
-        raise ValueError(
-            "Expected a cell whose hidden state has "
-            f"units={layer.units}. Received: cell={layer.cell} with "
-            f"state_size={layer.cell.state_size}"
-        )
+    else:
+        check_cell_type("cell", layer.cell)
+        _check_units(layer)
     if layer.latent_to_cell == "layer_norm" and layer.cell != "lstm":
         raise ValueError(
             "`latent_to_cell='layer_norm'` brings an LSTM cell of its own. "
             f"Expected cell='lstm'. Received: cell={layer.cell!r}"
+        )
+
+
+def _check_units(layer) -> None:
+    if state_sizes(layer.cell)[0] != layer.units:
+        raise ValueError(
+            "Expected a cell whose hidden state has "
+            f"units={layer.units}. Received: cell={layer.cell} with "
+            f"state_size={layer.cell.state_size}"
         )
 
 
@@ -89,9 +120,7 @@ def check_states(layer, states, sizes) -> None:
 def _check_dropout(layer) -> None:
     for name in ("dropout", "recurrent_dropout"):
         value = getattr(layer, name)
-        check_number(
-            name, value, "a number in [0, 1)", lambda rate: 0 <= rate < 1
-        )
+        check_share(name, value)
         if not value:
             continue
         if not isinstance(layer.cell, str):

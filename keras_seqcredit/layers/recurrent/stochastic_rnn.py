@@ -9,6 +9,9 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
 from keras_seqcredit.checks import check_choice
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_seed
+from keras_seqcredit.checks import output_shape
 from keras_seqcredit.distributions.latents import CategoricalLatent
 from keras_seqcredit.distributions.latents import GaussianLatent
 from keras_seqcredit.layers.recurrent.auxiliary_state_loss import (
@@ -20,6 +23,9 @@ from keras_seqcredit.layers.recurrent.conditioned_lstm_cell import (
     ConditionedLSTMCell,
 )
 from keras_seqcredit.layers.recurrent.copied_weights import CopiedWeights
+from keras_seqcredit.layers.recurrent.drop_in_arguments import (
+    check_keras_arguments,
+)
 from keras_seqcredit.layers.recurrent.regularized_output import (
     RegularizedOutput,
 )
@@ -266,14 +272,17 @@ class StochasticRNN(
         jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
+        check_keras_arguments(kwargs)
         super().__init__(**kwargs)
         self._take_activity_regularizer()
 
         # Passed args.
-        self.units = units
-        self.latent_dim = latent_dim
+        self.units = check_integer("units", units)
+        self.latent_dim = check_integer("latent_dim", latent_dim)
         self.cell = cell
-        self.hidden_units = hidden_units
+        self.hidden_units = check_integer(
+            "hidden_units", hidden_units, optional=True
+        )
         self.backward = backward
         self.posterior = posterior
         self.auxiliary = auxiliary
@@ -283,12 +292,14 @@ class StochasticRNN(
         )
         self.condition_auxiliary_on_state = condition_auxiliary_on_state
         self.latent = latent
-        self.num_classes = num_classes
+        self.num_classes = check_integer(
+            "num_classes", num_classes, minimum=2, optional=True
+        )
         self.latent_to_cell = latent_to_cell
         self.prior_network = prior_network
         self.posterior_network = posterior_network
         self.auxiliary_network = auxiliary_network
-        self.k_trunc = k_trunc
+        self.k_trunc = check_integer("k_trunc", k_trunc, optional=True)
         self.dropout = dropout
         self.recurrent_dropout = recurrent_dropout
         self.return_sequences = return_sequences
@@ -299,22 +310,22 @@ class StochasticRNN(
         self.zero_output_for_mask = zero_output_for_mask
         self.sample_from = sample_from
         self.sample = sample
-        self.seed = seed
+        self.seed = check_seed(seed)
         self.jit_compile = jit_compile
         check_arguments(self)
 
         # Other args.
         self.supports_masking = True
-        self.seed_generator = ReplicaSeed(seed)
-        self.latents: Any = GaussianLatent(latent_dim)
+        self.seed_generator = ReplicaSeed(self.seed)
+        self.latents: Any = GaussianLatent(self.latent_dim)
         if num_classes is not None:
-            self.latents = CategoricalLatent(latent_dim, num_classes)
+            self.latents = CategoricalLatent(self.latent_dim, self.num_classes)
         self._cell = self._make_cell()
         self._sizes = state_sizes(self._cell)
         self._projection = None
         if latent_to_cell == "input":
             self._projection = keras.layers.Dense(
-                hidden_units or units,
+                self.hidden_units or self.units,
                 dtype=self.dtype_policy,
                 name="projection",
             )
@@ -326,7 +337,7 @@ class StochasticRNN(
             self._auxiliary = AuxiliaryStateLoss(
                 auxiliary,
                 weight=0.0,
-                hidden_units=hidden_units or units,
+                hidden_units=self.hidden_units or self.units,
                 network=auxiliary_network,
                 dtype=self.dtype_policy,
                 name="auxiliary",
@@ -445,10 +456,8 @@ class StochasticRNN(
             variable.assign(value)
 
     def _build_network(self, name, network, features) -> None:
-        if not network.built:
-            network.build((None, features))
+        found = output_shape(name, network, (None, features))[-1]
         check_network(name, network, features, self.compute_dtype)
-        found = network.compute_output_shape((None, features))[-1]
         if found != self.latents.parameters:
             raise ValueError(
                 f"Expected `{name}` to have {self.latents.parameters} outputs, "

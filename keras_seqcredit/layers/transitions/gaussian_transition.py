@@ -97,7 +97,7 @@ class GaussianTransition(Transition):
             "alpha", alpha, "a number in [0, 1]", lambda x: 0 <= x <= 1
         )
         self.scale = scale
-        if scale != "learned":
+        if not (isinstance(scale, str) and scale == "learned"):
             self.scale = check_number(
                 "scale", scale, "'learned' or a positive number"
             )

@@ -62,8 +62,7 @@ class StepNormalization(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_integer("num_steps", num_steps)
-        self.num_steps = num_steps
+        self.num_steps = check_integer("num_steps", num_steps)
         self.momentum = check_number(
             "momentum", momentum, "a number in [0, 1)", lambda x: 0 <= x < 1
         )

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_layer
 from keras_seqcredit.checks import fits
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.saving import public
@@ -98,15 +99,10 @@ class Transition(keras.layers.Layer):
         # States are not rounded to half precision: a chain would stand still
         # where its steps are small.
         super().__init__(autocast=False, **kwargs)
-        if not isinstance(network, keras.Layer):
-            raise ValueError(
-                "Expected `network` to be a Keras layer or model. "
-                f"Received: network={network!r}"
-            )
-        check_integer("num_steps", num_steps, optional=True)
+        check_layer("network", network)
         tfd()  # What is missing is missed here, not in a training step.
         self.network = network
-        self.num_steps = num_steps
+        self.num_steps = check_integer("num_steps", num_steps, optional=True)
 
     def build(self, inputs_shape, steps_shape=None):
         del steps_shape
