@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.layers.distribution_head import DistributionHead
 from keras_seqcredit.registration import public
@@ -80,19 +81,20 @@ class BitsPerStep(keras.metrics.MeanMetricWrapper):
         # here, and not with the model.
         nats = None if head is None else head.negative_log_likelihood
         super().__init__(nats, name=name, dtype=dtype)
-        self._direction = "down"  # For callbacks that look for the best.
+        keras_private.set_direction(self, "down")
 
     def update_state(
         self, y_true: Any, y_pred: Any = None, sample_weight: Any = None
     ) -> None:
-        if (self._fn is None) != (y_pred is None):
+        nats_of = keras_private.wrapped_function(self)
+        if (nats_of is None) != (y_pred is None):
             raise ValueError(
                 "Expected `update_state(y_true, y_pred)` with a head and "
                 "`update_state(nats, sample_weight=...)` without. Received: "
-                f"{'no head' if self._fn is None else 'a head'}, "
+                f"{'no head' if nats_of is None else 'a head'}, "
                 f"y_pred={y_pred!r}"
             )
-        if self._fn is not None:
+        if nats_of is not None:
             super().update_state(y_true, y_pred, sample_weight)
             return
         nats = ops.cast(y_true, self.dtype)
@@ -106,7 +108,8 @@ class BitsPerStep(keras.metrics.MeanMetricWrapper):
         return super().result() / math.log(2)
 
     def get_config(self):
-        head = None if self._fn is None else self._fn.head
+        nats_of = keras_private.wrapped_function(self)
+        head = None if nats_of is None else nats_of.head
         head = keras.saving.serialize_keras_object(head)
         return {"name": self.name, "dtype": self.dtype, "head": head}
 
@@ -185,7 +188,7 @@ class ActiveUnits(keras.metrics.Metric):
             )
         self.latent_dim = latent_dim
         self.threshold = threshold
-        self._direction = "up"
+        keras_private.set_direction(self, "up")
         # All three are sums, which is how replicas are put together.
         self.count = self.add_variable((), "zeros", self.dtype, name="count")
         self.total = self.add_variable(

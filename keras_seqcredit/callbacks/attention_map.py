@@ -10,6 +10,7 @@ import numpy as np
 from keras import tree
 
 from keras_seqcredit import backend
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.callbacks.chosen_examples import as_arrays
 from keras_seqcredit.callbacks.chosen_examples import check_examples
 from keras_seqcredit.callbacks.chosen_examples import check_label_lengths
@@ -271,9 +272,9 @@ def _build_probe(
     model: keras.Model, layer: SparseAttentiveRNN
 ) -> tuple[SparseAttentiveRNN, keras.Model]:
     """A copy of the layer that tells what it reads, in a model up to there."""
-    nodes = layer._inbound_nodes
+    calls = keras_private.symbolic_calls(layer)
     is_generator = isinstance(model, AutoregressiveRNN)
-    if not is_generator and not (nodes and getattr(model, "inputs", None)):
+    if not is_generator and not (calls and getattr(model, "inputs", None)):
         raise ValueError(
             "The input of the layer is looked up in the graph of the model. "
             "Expected a built `Sequential`, a functional model or an "
@@ -297,8 +298,7 @@ def _build_probe(
         copy.build_from_config(layer.get_build_config())
         return copy, _GeneratorProbe(model, copy)
     # Called as the layer is, with its mask and initial state.
-    call = nodes[0].arguments
-    outputs = copy(*call.args, **call.kwargs)
+    outputs = copy(*calls[0].args, **calls[0].kwargs)
     return copy, keras.Model(model.inputs, outputs[-2:])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_seqcredit import backend
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.callbacks import training_description
 from keras_seqcredit.callbacks import training_state
 
@@ -139,7 +140,7 @@ class ExactResume(keras.callbacks.Callback):
             optimizer.build(model.trainable_variables)
         model.load_weights(str(weights))
         training_state.set_seeds(model, arrays)
-        model._initial_epoch = numbers["epoch"]
+        keras_private.set_initial_epoch(model, numbers["epoch"])
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None

@@ -2,15 +2,16 @@
 
 import keras
 
+from keras_seqcredit.backend.keras_private import SeedWithoutState
 
-class GivenKey(keras.random.SeedGenerator):
+
+class GivenKey(SeedWithoutState):
     """Hands out one key, for `seed=` inside a loop, where none may be drawn.
 
     Draw the keys of all steps outside: `GivenKey.draw`.
     """
 
     def __init__(self, key):
-        # No state: not the parent's constructor.
         self._key = key
 
     def next(self, ordered=True):

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import fits
@@ -309,7 +310,7 @@ class VariationalWalkback(
 
         A walk calls it more often than it scores a step, and in a loop.
         """
-        for layer in self.transition._flatten_layers():
+        for layer in keras_private.flat_layers(self.transition):
             regularizer = getattr(layer, "activity_regularizer", None)
             if regularizer is not None:
                 raise ValueError(
@@ -521,6 +522,7 @@ class VariationalWalkback(
 
     def _scores_in_walk(self) -> bool:
         """Whether to score each step as soon as it is taken."""
+        network = self.transition.network
         return (
             self.steps_per_call == AUTO
             and backend.on_processor()
@@ -528,7 +530,7 @@ class VariationalWalkback(
             and keras.distribution.distribution() is None
             # Nor has it anything that training changes, or random numbers.
             and not self.transition.non_trainable_variables
-            and all(map(_is_plain, self.transition.network._flatten_layers()))
+            and all(map(_is_plain, keras_private.flat_layers(network)))
         )
 
     @property
@@ -542,7 +544,7 @@ class VariationalWalkback(
     @property
     def convolves(self) -> bool:
         """Whether the network has convolutions, see `train_in_steps`."""
-        found = self.transition._flatten_layers()
+        found = keras_private.flat_layers(self.transition)
         return any(isinstance(layer, _CONVOLUTIONS) for layer in found)
 
     def start_steps(self, data):
@@ -580,7 +582,7 @@ class VariationalWalkback(
         last, first, weight, _ = carry
         losses, *found = ys
         self._observe(self._walked(first, last, *found), weight, training=True)
-        self._loss_tracker.update_state(
+        keras_private.loss_tracker(self).update_state(
             backend.num_replicas() * ops.sum(losses),
             sample_weight=ops.shape(first)[0],
         )
