@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._noise import check_noise
+from keras_seqcredit.datasets.noise import check_noise
 
 
 def circle(

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._streams import Stream
-from keras_seqcredit.datasets._streams import draw
+from keras_seqcredit.datasets.streams import Stream
+from keras_seqcredit.datasets.streams import draw
 
 
 def copying_memory(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._files import checked_file
+from keras_seqcredit.datasets.files import checked_file
 
 SHA256 = "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"
 WORD_INDEX_SHA256 = (

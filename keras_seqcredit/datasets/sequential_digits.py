@@ -6,8 +6,8 @@ from numbers import Real
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._pixels import pixel_order
-from keras_seqcredit.datasets._pixels import pixel_sequences
+from keras_seqcredit.datasets.pixels import pixel_order
+from keras_seqcredit.datasets.pixels import pixel_sequences
 
 
 def sequential_digits(
