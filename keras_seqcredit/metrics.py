@@ -28,7 +28,8 @@ class BitsPerStep(keras.metrics.MeanMetricWrapper):
     For characters this is the number of bits per character.
 
     Args:
-        head: `DistributionHead`, the last layer of the model, or `None`.
+        head: `DistributionHead`, the last layer of the model. Defaults to
+            `None`.
         name: String. Defaults to `"bits_per_step"`.
         dtype: Dtype of the result. Defaults to `keras.config.floatx()`.
 
@@ -261,7 +262,8 @@ def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
     Args:
         a: `(batch, time, features)`.
         b: As `a`; a row of it may depend on the same row of `a` only.
-        mask: Boolean `(batch, time)` or None, the steps that count.
+        mask: Boolean `(batch, time)` or `None`, the steps that count. Defaults
+            to all.
 
     Returns:
         Scalar, the mean over steps.

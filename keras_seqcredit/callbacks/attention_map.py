@@ -48,7 +48,7 @@ class AttentionMap(View):
             one row for each example.
         log_dir: The folder that TensorBoard is shown.
         layer: The `SparseAttentiveRNN`, `SABLSTM` or `SABGRU` to look at, or
-            its name. May be left out where the model has only one.
+            its name. Defaults to the only one of the model.
         examples: Sequence of integers, the rows of `x` to draw. Defaults to
             `(0,)`.
         labels: Sequence with, for each row of `x`, the names of its steps, a

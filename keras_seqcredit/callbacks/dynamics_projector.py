@@ -43,10 +43,11 @@ class DynamicsProjector(View):
     Args:
         x: Sequences, as the model is fitted on; a few dozen.
         log_dir: The folder that TensorBoard is shown.
-        classes: Sequence with the class of each row of `x`, a string or number,
-            or None.
+        classes: Sequence with the class of each row of `x`, a string or number.
+            Defaults to `None`.
         image_shape: Tuple `(height, width)`, for sequences that are the pixels
-            of an image, some pixels a step. They are from 0 to 1.
+            of an image, some pixels a step. They are from 0 to 1. Defaults to
+            `None`.
         projection: `"pca"`, the two principal components, or `"tsne"`, t-SNE
             by scikit-learn, for the image. Defaults to `"pca"`.
         max_points: Positive integer; of more states, so many are drawn at

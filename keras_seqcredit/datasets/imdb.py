@@ -86,7 +86,7 @@ def imdb_vocabulary(
     """Loads the words that the integers of `imdb` stand for.
 
     Args:
-        num_words: Integer of at least 3, as that of `imdb`.
+        num_words: Integer of at least 3, as that of `imdb`. Defaults to 10,000.
         path: The file `imdb_word_index.json` of Keras, or the folder that it is
             in. Defaults to `None`, Keras' own cache.
 

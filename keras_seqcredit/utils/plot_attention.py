@@ -48,11 +48,12 @@ def plot_attention(
         weights: Floats, shape `(time, k_top)`, the weights of what was read.
         k_att: Positive integer, the `k_att` of the layer. Defaults to `1`.
         inputs: Array of shape `(time,)` or `(time, features)`, what the steps
-            have received.
+            have received. Defaults to `None`.
         labels: Sequence of `time` strings, what the steps are called. Defaults
             to their numbers.
-        title: String.
-        path: Where to save the picture, as PNG.
+        title: String. Defaults to `None`.
+        path: Where to save the picture, as PNG. Defaults to `None`: it is not
+            saved.
 
     Returns:
         A `matplotlib.figure.Figure`.
