@@ -1,4 +1,4 @@
-"""Credit assignment and training of recurrent nets, for Keras.
+"""Credit assignment and training of recurrent networks, for Keras.
 
 Subpackages are imported when they are first used: `import keras_seqcredit`
 alone imports neither Keras nor a backend. It is all that

@@ -256,7 +256,7 @@ def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
     """Squared maximum mean discrepancy of two samples of sequences.
 
     For each step, with a Gaussian kernel as wide as the rows of `a` are apart,
-    estimated on pairs of neighbouring rows: its expectation is 0 where both are
+    estimated on pairs of neighboring rows: its expectation is 0 where both are
     distributed alike, and it may be negative.
 
     Args:

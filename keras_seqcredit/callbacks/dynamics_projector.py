@@ -188,9 +188,9 @@ class DynamicsProjector(View):
                 init="pca",
                 random_state=self.seed,
             ).fit_transform(states)
-        centred = states - states.mean(axis=0)
-        _, _, axes = np.linalg.svd(centred, full_matrices=False)
-        flat = centred @ axes[:2].T
+        centered = states - states.mean(axis=0)
+        _, _, axes = np.linalg.svd(centered, full_matrices=False)
+        flat = centered @ axes[:2].T
         return np.pad(flat, [(0, 0), (0, 2 - flat.shape[1])])
 
 
@@ -226,7 +226,7 @@ def _both_runs(model: Any) -> Any:
 def _drawn_so_far(
     sequences: np.ndarray, points: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
-    """`(points, height, width)` from 0 to 1; what is to come is grey.
+    """`(points, height, width)` from 0 to 1; what is to come is gray.
 
     A state has read all steps before its own.
     """
@@ -240,7 +240,7 @@ def _drawn_so_far(
 def _draw(
     flat: np.ndarray, points: np.ndarray, projection: str, epoch: int
 ) -> Any:
-    """The two runs in two colours; and the steps of both."""
+    """The two runs in two colors; and the steps of both."""
     figure_module = import_optional(
         "matplotlib.figure", "examples", "`DynamicsProjector`"
     )

@@ -16,7 +16,7 @@ def sequential_digits(
     """Loads 1,797 handwritten digits as sequences of 64 pixels.
 
     The images of 8 x 8 pixels come with scikit-learn: nothing is downloaded.
-    Read row by row, neighbouring pixels are mostly a few steps apart; permuted
+    Read row by row, neighboring pixels are mostly a few steps apart; permuted
     (the same way for all images), they are anywhere in the sequence.
 
     Args:

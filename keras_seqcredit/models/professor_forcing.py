@@ -95,7 +95,7 @@ class ProfessorForcing(
         inputs: As those of the generator.
 
     Returns:
-        `Runs`, see there. The discriminator is not asked.
+        `Runs`, see there. The discriminator is not called.
 
     `compile` takes `optimizer` and `discriminator_optimizer`; by default the
     second is a copy of the first. `fit` and `evaluate` report `loss`; `nll`, in

@@ -73,7 +73,7 @@ class VariationalWalkback(
             are averaged. Defaults to `0.99`.
         steps_per_call: Positive integer, steps that are scored in one call of
             the operator, `None` for all, or `"auto"`. The loss is the same, but
-            for layers that normalise over the rows of a call. `"auto"` is all
+            for layers that normalize over the rows of a call. `"auto"` is all
             on an accelerator; on a processor a step is scored as soon as it is
             taken, in the memory of one step, by the pass of the network that
             the next one is drawn from, unless it sees which step it is. It is

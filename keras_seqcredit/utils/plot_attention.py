@@ -37,7 +37,7 @@ def plot_attention(
     - the step that is read against the step that reads, and beside it the
       weight that each step received in all: where the credit went.
 
-    The colour is the weight. Time and memory are linear in the length of the
+    The color is the weight. Time and memory are linear in the length of the
     sequence. Figures are made without `pyplot`, so that no global state of
     matplotlib is touched.
 
