@@ -19,7 +19,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.models.compiled_methods import CompiledMethods
-from keras_seqcredit.models.given_key import GivenKey
+from keras_seqcredit.seeds import FixedSeed
 
 
 class DDPM(CompiledMethods, keras.Model):
@@ -64,7 +64,7 @@ class DDPM(CompiledMethods, keras.Model):
         steps = np.arange(self.num_steps, dtype="int32")[::-1]
         steps = np.pad(steps, (0, extra_steps))
         length = len(steps)
-        keys = GivenKey.draw(generator, length, generator)
+        keys = FixedSeed.draw(generator, length, generator)
 
         def body(state, given):
             key, step = given
@@ -73,7 +73,7 @@ class DDPM(CompiledMethods, keras.Model):
             batch = ops.broadcast_to(step, (num_samples,))
             noise = self.network([state, batch], training=False)
             mean = state - beta / ops.sqrt(1 - kept) * noise
-            new = keras.random.normal(ops.shape(state), seed=GivenKey(key))
+            new = keras.random.normal(ops.shape(state), seed=FixedSeed(key))
             return mean / ops.sqrt(1 - beta) + ops.sqrt(beta) * new, ()
 
         def run(first, keys, steps):

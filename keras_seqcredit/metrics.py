@@ -9,8 +9,8 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.backend import keras_private
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.layers.distribution_head import DistributionHead
-from keras_seqcredit.registration import public
+from keras_seqcredit.layers.heads.distribution_head import DistributionHead
+from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
 
 __all__ = ["ActiveUnits", "BitsPerStep", "mean_discrepancy"]

@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.registration import public
+from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
 
 __all__ = [

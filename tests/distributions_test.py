@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_seqcredit import distributions
+from keras_seqcredit.distributions import tfp
 
 
 def test_is_the_flavor_of_the_backend():
@@ -37,6 +38,6 @@ def test_package_that_does_not_fit_names_the_cure(monkeypatch):
     def no_substrate(*arguments):
         return object()
 
-    monkeypatch.setattr(distributions, "import_optional", no_substrate)
+    monkeypatch.setattr(tfp, "import_optional", no_substrate)
     with pytest.raises(ImportError, match="tfp-nightly"):
         distributions.tfd()

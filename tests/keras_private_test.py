@@ -11,7 +11,7 @@ import pytest
 from keras import ops
 
 from keras_seqcredit.backend import keras_private
-from keras_seqcredit.layers.cell_function import CellFunction
+from keras_seqcredit.recurrence.keras_cell import CellFunction
 
 PACKAGE = pathlib.Path(keras_private.__file__).parents[1]
 # Without an underscore, and yet documented nowhere.

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_seqcredit.layers.categorical_head import CategoricalHead
-from keras_seqcredit.layers.gaussian_head import GaussianHead
+from keras_seqcredit.layers.heads.categorical_head import CategoricalHead
+from keras_seqcredit.layers.heads.gaussian_head import GaussianHead
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.metrics import BitsPerStep
 from keras_seqcredit.metrics import mean_discrepancy

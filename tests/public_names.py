@@ -10,7 +10,6 @@ SUBPACKAGES = (
     "layers",
     "metrics",
     "models",
-    "ops",
     "schedules",
     "tuners",
     "utils",

@@ -12,9 +12,9 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.models import ProfessorForcing
 from keras_seqcredit.models.autoregressive_rnn import time_first
-from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.professor_forcing import Runs
-from keras_seqcredit.models.sequence_model import past_of
+from keras_seqcredit.models.sequence_generator import past_of
+from keras_seqcredit.seeds import FixedSeed
 
 
 class SeparateProfessorForcing(ProfessorForcing):
@@ -42,7 +42,7 @@ class SeparateProfessorForcing(ProfessorForcing):
         sequences, *_ = keras.utils.unpack_x_y_sample_weight(data)
         generator, judge = self.generator, self.discriminator
         seed = generator.seed_generator
-        keys = GivenKey.draw(seed, sequences.shape[1], seed)
+        keys = FixedSeed.draw(seed, sequences.shape[1], seed)
 
         def run(*weights):
             with self._scope(generator, weights):
@@ -116,7 +116,7 @@ class SeparateProfessorForcing(ProfessorForcing):
             hidden, state = generator.core.cell(frame, state)
             parameters = generator.head(hidden)
             sample = generator.head.sample(
-                ops.stop_gradient(parameters), GivenKey(key)
+                ops.stop_gradient(parameters), FixedSeed(key)
             )
             behavior = ops.concatenate([hidden, parameters], axis=-1)
             return (generator.embedding(sample), state), behavior

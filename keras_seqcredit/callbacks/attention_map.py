@@ -19,7 +19,9 @@ from keras_seqcredit.callbacks.chosen_examples import num_examples
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.callbacks.view import described
 from keras_seqcredit.callbacks.view import generator_of
-from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
+from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
+    SparseAttentiveRNN,
+)
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.utils.optional_import import import_optional
 from keras_seqcredit.utils.plot_attention import plot_attention

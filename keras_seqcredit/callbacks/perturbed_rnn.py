@@ -10,8 +10,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seqcredit.layers.cell_function import state_sizes
-from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
+from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
+    SparseAttentiveRNN,
+)
+from keras_seqcredit.recurrence.keras_cell import state_sizes
 
 # Of a layer's configuration, what a perturbed one has of its own.
 _OWN = ("cell", "name", "stateful", "trainable", "unroll")

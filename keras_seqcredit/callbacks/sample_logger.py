@@ -13,8 +13,8 @@ from keras_seqcredit.callbacks.view import described
 from keras_seqcredit.callbacks.view import generator_of
 from keras_seqcredit.callbacks.walkback_trajectory import picture_of
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.layers.bernoulli_head import BernoulliHead
-from keras_seqcredit.layers.pen_stroke_head import PenStrokeHead
+from keras_seqcredit.layers.heads.bernoulli_head import BernoulliHead
+from keras_seqcredit.layers.heads.pen_stroke_head import PenStrokeHead
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
 from keras_seqcredit.models.variational_walkback import VariationalWalkback

@@ -8,29 +8,31 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
 from keras_seqcredit.backend import keras_private
-from keras_seqcredit.layers.copied_weights import CopiedWeights
-from keras_seqcredit.layers.saved_seed import ReplicaSeed
-from keras_seqcredit.layers.saved_seed import SavedSeed
-from keras_seqcredit.layers.sparse_attentive_rnn import SparseAttentiveRNN
-from keras_seqcredit.metrics import BitsPerStep
-from keras_seqcredit.models.autoregressive_sampling import (
-    AutoregressiveSampling,
+from keras_seqcredit.layers.recurrent.copied_weights import CopiedWeights
+from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
+    SparseAttentiveRNN,
 )
-from keras_seqcredit.models.config_of_objects import ConfigOfObjects
+from keras_seqcredit.metrics import BitsPerStep
+from keras_seqcredit.models.autoregressive_generator import (
+    AutoregressiveGenerator,
+)
 from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.given_key import GivenKey
-from keras_seqcredit.models.sequence_model import each_step
-from keras_seqcredit.models.sequence_model import joined
-from keras_seqcredit.models.sequence_model import past_of
-from keras_seqcredit.registration import public
+from keras_seqcredit.models.sequence_generator import each_step
+from keras_seqcredit.models.sequence_generator import joined
+from keras_seqcredit.models.sequence_generator import past_of
+from keras_seqcredit.saving import SerializesArguments
+from keras_seqcredit.saving import public
+from keras_seqcredit.seeds import FixedSeed
+from keras_seqcredit.seeds import ReplicaSeed
+from keras_seqcredit.seeds import SavedSeed
 
 
 @public
 class AutoregressiveRNN(
     schedules.ScheduledWeights,
     SavedSeed,
-    ConfigOfObjects,
-    AutoregressiveSampling,
+    SerializesArguments,
+    AutoregressiveGenerator,
     keras.Model,
 ):
     """A recurrent net that gives the density of each step after those before.
@@ -288,7 +290,7 @@ class AutoregressiveRNN(
     ):
         """`_sampled`, and what `core.repeated` wants of the run, if to keep."""
         time = ops.shape(sequences)[1]
-        keys = GivenKey.draw(self.seed_generator, time, self.seed_generator)
+        keys = FixedSeed.draw(self.seed_generator, time, self.seed_generator)
         if conditions is not None:
             conditions = ops.stop_gradient(conditions)
         # Without a gradient: no way back through the loop is kept.
@@ -331,7 +333,7 @@ class AutoregressiveRNN(
                 state = _hold(mask, state, before)
             own = hidden[batch:] if beside else hidden
             parameters = self.head(own, training=False)
-            sample = self.head.sample(parameters, GivenKey(x["key"]))
+            sample = self.head.sample(parameters, FixedSeed(x["key"]))
             sample = ops.cast(sample, sequences.dtype)
             if coins is not None:
                 sample = _select(x["coin"], sample, x["data"])

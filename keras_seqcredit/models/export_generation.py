@@ -11,11 +11,11 @@ from keras import ops
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.autoregressive_rnn import time_first
-from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
-from keras_seqcredit.models.sequence_model import each_step
+from keras_seqcredit.models.sequence_generator import each_step
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.models.z_forcing import ZForcing
+from keras_seqcredit.seeds import FixedSeed
 
 # Files that Keras writes in other ways.
 _OTHER_FORMATS = (".h5", ".keras", ".onnx", ".tflite")
@@ -186,7 +186,7 @@ def _with_latents(model, specs, length=None, num_samples=1, temperature=1.0):
 
     def draw(seed, prompt=None, conditions=None):
         total = _total(num_samples, prompt, conditions)
-        noise = GivenKey(_state(model, seed, 0))
+        noise = FixedSeed(_state(model, seed, 0))
         noise = rnn.latents.noise((length, total), noise)
         keys = _keys(model, _state(model, seed, 1), length)
         given = [
@@ -211,7 +211,7 @@ def _walkback(model, specs, num_samples=1, extra_steps=0):
     shape = (num_samples, *model.prior_mean.shape)
 
     def draw(seed):
-        noise = model.transition.noise(shape, GivenKey(_state(model, seed, 0)))
+        noise = model.transition.noise(shape, FixedSeed(_state(model, seed, 0)))
         first = model.transition.draw(model._prior(), noise)
         keys = _keys(model, _state(model, seed, 1), len(steps))
         schedule = keys, *map(ops.convert_to_tensor, (temperatures, steps))
@@ -229,7 +229,7 @@ def _state(model, seed, number):
 
 
 def _keys(model, state, num):
-    return GivenKey.draw(GivenKey(state), num, model.seed_generator)
+    return FixedSeed.draw(FixedSeed(state), num, model.seed_generator)
 
 
 def _total(num_samples, *given):

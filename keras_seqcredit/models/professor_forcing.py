@@ -13,15 +13,17 @@ from keras_seqcredit import schedules
 from keras_seqcredit.backend import keras_private
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.layers.behavior_discriminator import BehaviorDiscriminator
+from keras_seqcredit.layers.recurrent.behavior_discriminator import (
+    BehaviorDiscriminator,
+)
 from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.autoregressive_rnn import twice
-from keras_seqcredit.models.config_of_objects import ConfigOfObjects
 from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
+from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.models.readable_sequences import readable_sequences
-from keras_seqcredit.registration import public
+from keras_seqcredit.saving import SerializesArguments
+from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
 
 # Where exp of a logit, or of its opposite, is still a float32.
@@ -55,7 +57,10 @@ class Runs(NamedTuple):
 
 @public
 class ProfessorForcing(
-    schedules.ScheduledWeights, ConfigOfObjects, FittedOnInputs, keras.Model
+    schedules.ScheduledWeights,
+    SerializesArguments,
+    GenerativeModel,
+    keras.Model,
 ):
     """Trains a generator to behave on its own samples as it does on data.
 
@@ -569,7 +574,7 @@ class ProfessorForcing(
     def _checked(self, data, name="x"):
         return readable_sequences(data, name, self.generator.embedding)
 
-    @functools.wraps(FittedOnInputs.evaluate)
+    @functools.wraps(GenerativeModel.evaluate)
     def evaluate(self, *args, **kwargs):  # type: ignore[override]
         # No gate is asked, none is reported.
         self._evaluates = True

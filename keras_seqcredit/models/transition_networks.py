@@ -7,7 +7,9 @@ import keras
 
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.layers.step_normalization import StepNormalization
+from keras_seqcredit.layers.transitions.step_normalization import (
+    StepNormalization,
+)
 
 CONDITIONINGS = ("embedding", "normalization")
 # States are so, whatever `keras.config.image_data_format` says.

@@ -13,23 +13,21 @@ from keras_seqcredit.backend import keras_private
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import fits
-from keras_seqcredit.layers.saved_seed import ReplicaSeed
-from keras_seqcredit.layers.saved_seed import SavedSeed
-from keras_seqcredit.layers.side_effects import added_losses
-from keras_seqcredit.layers.transition import Transition
+from keras_seqcredit.layers.transitions.transition import Transition
+from keras_seqcredit.models.chain_model import ChainModel
 from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
-from keras_seqcredit.models.given_key import GivenKey
-from keras_seqcredit.models.walkback_sampling import WalkbackSampling
-from keras_seqcredit.registration import public
+from keras_seqcredit.models.generative_model import GenerativeModel
+from keras_seqcredit.recurrence.side_effects import added_losses
+from keras_seqcredit.saving import public
+from keras_seqcredit.seeds import FixedSeed
+from keras_seqcredit.seeds import ReplicaSeed
+from keras_seqcredit.seeds import SavedSeed
 
 AUTO = "auto"
 
 
 @public
-class VariationalWalkback(
-    SavedSeed, FittedOnInputs, WalkbackSampling, keras.Model
-):
+class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
     """A generative Markov chain, trained to undo its own walk away from data.
 
     Fit it on data. From a point `s_0` the chain walks away, hotter with each
@@ -348,7 +346,7 @@ class VariationalWalkback(
 
     def _keys(self, generator):
         """Those of the steps of a walk, and one for the data."""
-        return GivenKey.draw(
+        return FixedSeed.draw(
             generator, self.total_steps + 1, self.seed_generator
         )
 
@@ -372,7 +370,7 @@ class VariationalWalkback(
 
     def _draw(self, parameters, state, key, temperature):
         """`_advance`, where the parameters at the state are known."""
-        noise = self.transition.noise(ops.shape(state), GivenKey(key))
+        noise = self.transition.noise(ops.shape(state), FixedSeed(key))
         after = self.transition.sample(parameters, noise, temperature)
         after = ops.stop_gradient(after)
         return after, self.transition.log_prob(parameters, after, temperature)
@@ -452,7 +450,7 @@ class VariationalWalkback(
 
     def _acceptance(self, state):
         """Of a step at the last temperature, were p* the target."""
-        key = GivenKey.draw(self.seed_generator, 1, self.seed_generator)[0]
+        key = FixedSeed.draw(self.seed_generator, 1, self.seed_generator)[0]
         temperature = self.temperatures[-1]
         step = self.total_steps - 1
         after, forward = self._advance(state, key, temperature, step)
@@ -654,7 +652,7 @@ class VariationalWalkback(
         noise: Any = 0.5
         if key is not None:
             noise = keras.random.uniform(
-                ops.shape(x), seed=GivenKey(key), dtype=x.dtype
+                ops.shape(x), seed=FixedSeed(key), dtype=x.dtype
             )
         return (x + noise) / 256
 

@@ -6,24 +6,24 @@ import keras
 from keras import ops
 
 from keras_seqcredit import schedules
-from keras_seqcredit.layers.saved_seed import ReplicaSeed
-from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.metrics import ActiveUnits
-from keras_seqcredit.models.config_of_objects import ConfigOfObjects
 from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.latent_sampling import LatentSampling
-from keras_seqcredit.models.sequence_model import joined
-from keras_seqcredit.models.sequence_model import past_of
-from keras_seqcredit.ops.sequence import has_later_valid
-from keras_seqcredit.registration import public
+from keras_seqcredit.models.latent_generator import LatentGenerator
+from keras_seqcredit.models.sequence_generator import joined
+from keras_seqcredit.models.sequence_generator import past_of
+from keras_seqcredit.saving import SerializesArguments
+from keras_seqcredit.saving import public
+from keras_seqcredit.seeds import ReplicaSeed
+from keras_seqcredit.seeds import SavedSeed
+from keras_seqcredit.sequence_ops import has_later_valid
 
 
 @public
 class ZForcing(
     schedules.ScheduledWeights,
     SavedSeed,
-    ConfigOfObjects,
-    LatentSampling,
+    SerializesArguments,
+    LatentGenerator,
     keras.Model,
 ):
     """A recurrent generative model with a latent variable at each step.

@@ -7,7 +7,9 @@ from typing import Any
 import keras
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.layers.behavior_discriminator import BehaviorDiscriminator
+from keras_seqcredit.layers.recurrent.behavior_discriminator import (
+    BehaviorDiscriminator,
+)
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
 from keras_seqcredit.tuners.tuned_model import TunedModel

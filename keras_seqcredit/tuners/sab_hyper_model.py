@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.layers.sab_gru import SABGRU
-from keras_seqcredit.layers.sab_lstm import SABLSTM
+from keras_seqcredit.layers.recurrent.sab_gru import SABGRU
+from keras_seqcredit.layers.recurrent.sab_lstm import SABLSTM
 from keras_seqcredit.tuners.tuned_model import TunedModel
 from keras_seqcredit.tuners.tuned_model import check_factory
 from keras_seqcredit.tuners.tuned_model import made

@@ -14,7 +14,7 @@ import keras
 from keras_seqcredit.callbacks.schedule_logger import ScheduleLogger
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.finite_loss import FiniteLoss
-from keras_seqcredit.models.fitted_on_inputs import FittedOnInputs
+from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.tuners.failed_trials import TrialGuard
 from keras_seqcredit.tuners.failed_trials import failing_trials
 from keras_seqcredit.tuners.imports import FailedTrialError
@@ -217,7 +217,7 @@ class TunedModel(keras_tuner.HyperModel):
             callbacks += progress.callbacks()
         objective = getattr(best_epoch, "objective", self.objective)
         callbacks.insert(0, TrialGuard(objective, self.max_parameters))
-        if isinstance(model, FittedOnInputs):
+        if isinstance(model, GenerativeModel):
             model._build_for(x)  # So that its size is known.
         else:
             callbacks.insert(0, FiniteLoss())

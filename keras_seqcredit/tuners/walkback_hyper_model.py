@@ -6,7 +6,9 @@ from typing import Any
 import keras
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.layers.gaussian_transition import GaussianTransition
+from keras_seqcredit.layers.transitions.gaussian_transition import (
+    GaussianTransition,
+)
 from keras_seqcredit.models.transition_networks import transition_mlp
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.tuners.tuned_model import TunedModel

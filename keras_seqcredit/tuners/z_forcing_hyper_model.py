@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_seqcredit import schedules
-from keras_seqcredit.layers.stochastic_rnn import StochasticRNN
+from keras_seqcredit.layers.recurrent.stochastic_rnn import StochasticRNN
 from keras_seqcredit.models.z_forcing import ZForcing
 from keras_seqcredit.tuners.tuned_model import TunedModel
 from keras_seqcredit.tuners.tuned_model import check_factory

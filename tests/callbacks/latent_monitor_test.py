@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_seqcredit.callbacks import LatentMonitor
 from keras_seqcredit.callbacks.latent_monitor import _information
-from keras_seqcredit.layers.latents import GaussianLatent
+from keras_seqcredit.distributions.latents import GaussianLatent
 from tests.callbacks import event_files
 from tests.callbacks.small_models import ROWS
 from tests.callbacks.small_models import TIME

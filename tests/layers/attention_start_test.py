@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_seqcredit.layers import SABGRU
 from keras_seqcredit.layers import SABLSTM
-from keras_seqcredit.ops.sparse_attention import attend
+from keras_seqcredit.recurrence.attention import attend
 
 BATCH, TIME, FEATURES, UNITS, K_TOP = 8, 40, 8, 32, 5
 

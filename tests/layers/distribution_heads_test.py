@@ -7,14 +7,16 @@ from keras import ops
 from scipy import special
 from scipy import stats
 
-from keras_seqcredit.layers.bernoulli_head import BernoulliHead
-from keras_seqcredit.layers.categorical_head import CategoricalHead
-from keras_seqcredit.layers.discretized_logistic_mixture_head import (
+from keras_seqcredit.layers.heads.bernoulli_head import BernoulliHead
+from keras_seqcredit.layers.heads.categorical_head import CategoricalHead
+from keras_seqcredit.layers.heads.discretized_logistic_mixture_head import (
     DiscretizedLogisticMixtureHead,
 )
-from keras_seqcredit.layers.gaussian_head import GaussianHead
-from keras_seqcredit.layers.gaussian_mixture_head import GaussianMixtureHead
-from keras_seqcredit.layers.pen_stroke_head import PenStrokeHead
+from keras_seqcredit.layers.heads.gaussian_head import GaussianHead
+from keras_seqcredit.layers.heads.gaussian_mixture_head import (
+    GaussianMixtureHead,
+)
+from keras_seqcredit.layers.heads.pen_stroke_head import PenStrokeHead
 from tests.gradients import BACKEND
 from tests.gradients import double_precision
 from tests.gradients import value_and_gradients

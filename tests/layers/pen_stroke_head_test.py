@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_seqcredit.layers.pen_stroke_head import PenStrokeHead
+from keras_seqcredit.layers.heads.pen_stroke_head import PenStrokeHead
 from tests.gradients import value_and_gradients
 
 COMPONENTS = 2

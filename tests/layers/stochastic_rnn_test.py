@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_seqcredit.distributions.latents import CategoricalLatent
 from keras_seqcredit.layers import StochasticRNN
-from keras_seqcredit.layers.latents import CategoricalLatent
 from keras_seqcredit.schedules import LinearSchedule
 from tests.gradients import FASTEST
 from tests.gradients import MODES

@@ -13,7 +13,7 @@ from keras_seqcredit.layers import GaussianTransition
 from keras_seqcredit.models import VariationalWalkback
 from keras_seqcredit.models import transition_mlp
 from keras_seqcredit.models import transition_unet
-from keras_seqcredit.models.given_key import GivenKey
+from keras_seqcredit.seeds import FixedSeed
 from tests.gradients import BACKEND
 from tests.gradients import FASTEST
 from tests.gradients import value_and_gradients
@@ -69,7 +69,7 @@ def known_keys(monkeypatch):
     def draw(seed, num, like):
         return ops.cast(np.arange(num)[:, None] * [1, 1], like.state.dtype)
 
-    monkeypatch.setattr(GivenKey, "draw", staticmethod(draw))
+    monkeypatch.setattr(FixedSeed, "draw", staticmethod(draw))
 
 
 def known_uniform(shape, seed):
@@ -152,7 +152,7 @@ def test_training_equals_a_naive_loop(kind, online, steps_per_call, how):
 
     temperatures = [1.0, 1.0, 1.5]
     noise = [
-        to_numpy(operator.noise(x.shape, GivenKey(np.array([t, t]))))
+        to_numpy(operator.noise(x.shape, FixedSeed(np.array([t, t]))))
         for t in range(3)
     ]
     after, states, forward, reverse = naive_training(

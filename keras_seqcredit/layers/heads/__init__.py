@@ -1,0 +1,1 @@
+"""Layers from hidden states to distributions."""

@@ -1,0 +1,72 @@
+"""Independent binary variables."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_seqcredit.distributions import tfd
+from keras_seqcredit.layers.heads.distribution_head import DistributionHead
+from keras_seqcredit.saving import public
+from keras_seqcredit.types import Tensor
+
+
+@public
+class BernoulliHead(DistributionHead):
+    """Hidden states to independent binary variables.
+
+    The parameters of a step are `event_size` logits. Targets are 0 or 1; a
+    probability between them is scored by its cross-entropy. A temperature
+    divides the logits.
+
+    Args:
+        event_size: Positive integer, size of the last axis of targets.
+        hidden_units: Positive integer, units of a hidden layer, or `None` for
+            none. Defaults to `None`.
+        activation: Activation of the hidden layer. Defaults to `"relu"`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, ..., units)`.
+
+    Returns:
+        Parameters `(batch, ..., event_size)` in float32. A mask of the input
+        goes on.
+
+    Raises:
+        ValueError: if an argument is wrong; in `log_prob`, also if targets do
+            not have the shape `(batch, ..., event_size)`.
+        ImportError: if TensorFlow Probability is missing.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+
+    from keras_seqcredit.layers import BernoulliHead
+
+    inputs = keras.Input((None, 28))
+    states = keras.layers.GRU(16, return_sequences=True)(inputs)
+    head = BernoulliHead(28)
+    model = keras.Model(inputs, head(states))
+    model.compile("adam", head.negative_log_likelihood)
+
+    rows = np.zeros((2, 28, 28), "float32")
+    sample = head.sample(model(rows), seed=0)
+    assert sample.shape == (2, 28, 28)
+    ```
+    """
+
+    takes_integers = True
+
+    @property
+    def num_parameters(self) -> int:
+        return self.event_size
+
+    def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
+        logits = parameters / ops.cast(temperature, parameters.dtype)
+        bernoulli = tfd().Bernoulli(logits, dtype=logits.dtype)
+        return tfd().Independent(bernoulli, 1)
+
+    def is_possible(self, targets: Tensor) -> Tensor | None:
+        return (targets >= 0) & (targets <= 1)

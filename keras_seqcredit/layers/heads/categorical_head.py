@@ -1,0 +1,125 @@
+"""One of several classes."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit.distributions import tfd
+from keras_seqcredit.layers.heads.distribution_head import DistributionHead
+from keras_seqcredit.saving import public
+from keras_seqcredit.types import Tensor
+
+
+@public
+class CategoricalHead(DistributionHead):
+    """Hidden states to a distribution over classes: characters, words, levels.
+
+    The parameters of a step are `num_classes` logits. Targets are integers
+    `(batch, ...)`, from 0 to `num_classes - 1`, without an event axis. A
+    temperature divides the logits.
+
+    Args:
+        num_classes: Integer of at least 2.
+        hidden_units: Positive integer, units of a hidden layer, or `None` for
+            none. Defaults to `None`.
+        activation: Activation of the hidden layer. Defaults to `"relu"`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, ..., units)`.
+
+    Returns:
+        Parameters `(batch, ..., num_classes)` in float32. A mask of the input
+        goes on.
+
+    Raises:
+        ValueError: if an argument is wrong; in `log_prob`, also if targets do
+            not have the shape `(batch, ...)`.
+        ImportError: if TensorFlow Probability is missing.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+
+    from keras_seqcredit.layers import CategoricalHead
+
+    inputs = keras.Input((None,), dtype="int32")
+    states = keras.layers.Embedding(50, 8)(inputs)
+    states = keras.layers.GRU(16, return_sequences=True)(states)
+    head = CategoricalHead(50)
+    model = keras.Model(inputs, head(states))
+    model.compile("adam", head.negative_log_likelihood)
+
+    characters = np.zeros((2, 10), "int32")
+    sample = head.sample(model(characters), seed=0, temperature=0.8)
+    assert sample.shape == (2, 10)
+    ```
+    """
+
+    takes_integers = True
+    gives_integers = True
+
+    def __init__(
+        self,
+        num_classes: int,
+        hidden_units: int | None = None,
+        activation: Any = "relu",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(None, hidden_units, activation, **kwargs)
+        if (
+            not isinstance(num_classes, int)
+            or isinstance(num_classes, bool)
+            or num_classes < 2
+        ):
+            raise ValueError(
+                "Expected `num_classes` to be an integer of at least 2. "
+                f"Received: num_classes={num_classes!r}"
+            )
+        self.num_classes = num_classes
+
+    @property
+    def num_parameters(self) -> int:
+        return self.num_classes
+
+    def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
+        logits = parameters / ops.cast(temperature, parameters.dtype)
+        return tfd().Categorical(logits)
+
+    def _draw(self, distribution, seed):
+        # One number a step, looked up in the sums of the probabilities; TFP
+        # draws one for each class, which takes a generator most of its time.
+        logits = distribution.logits
+        mass = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+        sums = ops.cumsum(mass, axis=-1)
+        # In (0, 1], so that a class without mass is never the first one.
+        number = 1.0 - keras.random.uniform(
+            ops.shape(mass)[:-1], dtype=mass.dtype, seed=seed
+        )
+        possible = mass > 0
+        total = ops.max(ops.where(possible, sums, 0.0), axis=-1)
+        reached = possible & (sums >= (number * total)[..., None])
+        last = self.num_classes - 1
+        classes = ops.where(reached, ops.arange(last + 1, dtype="int32"), last)
+        return ops.min(classes, axis=-1)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Probabilities `(batch, ..., num_classes)`: the mean of one-hots."""
+        return ops.softmax(self._as_parameters(parameters), axis=-1)
+
+    def keep_top(self, parameters: Tensor, k: int) -> Tensor:
+        """Parameters that leave the `k` most likely classes of each step."""
+        if k >= self.num_classes:
+            return parameters
+        least = ops.min(ops.top_k(parameters, k)[0], axis=-1, keepdims=True)
+        return ops.where(parameters < least, -1e9, parameters)
+
+    def is_possible(self, targets: Tensor) -> Tensor | None:
+        whole = targets == ops.floor(targets)
+        return whole & (targets >= 0) & (targets < self.num_classes)
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes}

@@ -1,0 +1,314 @@
+"""The last layer of a generative model: from hidden states to a density."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.distributions import tfd
+from keras_seqcredit.layers.heads.negative_log_likelihood import (
+    NegativeLogLikelihood,
+)
+from keras_seqcredit.sequence_ops import infinite_to_nan
+from keras_seqcredit.types import Tensor
+
+
+class DistributionHead(keras.layers.Layer):
+    """Base class of layers that turn hidden states into a distribution.
+
+    As a layer a head is a linear map, after one hidden layer if wanted, from
+    states to the parameters of a distribution over targets. Its other methods
+    take these parameters. They have no weights, so they work on any parameters,
+    inside and outside of a compiled function.
+
+    A subclass says how many parameters a step has, makes the distribution of
+    them, and adds arguments of its own to `get_config`. Densities and samples
+    come from TensorFlow Probability.
+
+    Args:
+        event_size: Positive integer, size of the last axis of targets, or
+            `None` where targets have no such axis, as classes do.
+        hidden_units: Positive integer, units of a hidden layer, or `None` for
+            none. Defaults to `None`.
+        activation: Activation of the hidden layer. Defaults to `"relu"`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, ..., units)`, for example the states of a recurrent
+            layer, `(batch, time, units)`.
+
+    Returns:
+        Parameters `(batch, ..., num_parameters)` in float32, whatever the dtype
+        policy (float64 under that of float64): densities need it. A mask of the
+        input goes on.
+
+    Raises:
+        ValueError: if an argument is wrong.
+        ImportError: if TensorFlow Probability is missing.
+
+    Example:
+
+    ```python
+    import keras
+    from keras import ops
+
+    from keras_seqcredit.checks import check_integer
+    from keras_seqcredit.distributions import tfd
+    from keras_seqcredit.layers import DistributionHead
+
+
+    @keras.saving.register_keras_serializable("my_package")
+    class LaplaceHead(DistributionHead):
+        @property
+        def num_parameters(self):
+            return 2 * self.event_size
+
+        def distribution(self, parameters, temperature=1.0):
+            loc, scale = ops.split(parameters, 2, axis=-1)
+            scale = temperature * ops.softplus(scale) + 1e-3
+            return tfd().Independent(tfd().Laplace(loc, scale), 1)
+
+
+    inputs = keras.Input((None, 16))
+    head = LaplaceHead(3)
+    states = keras.layers.GRU(8, return_sequences=True)(inputs)
+    model = keras.Model(inputs, head(states))
+    model.compile("adam", head.negative_log_likelihood)
+    ```
+    """
+
+    # Whether targets may be integers, and samples are.
+    takes_integers = False
+    gives_integers = False
+
+    def __init__(
+        self,
+        event_size: int | None,
+        hidden_units: int | None = None,
+        activation: Any = "relu",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_integer("event_size", event_size, optional=True)
+        check_integer("hidden_units", hidden_units, optional=True)
+        tfd()  # What is missing is missed here, not in a training step.
+        # Passed args.
+        self.event_size: Any = event_size
+        self.hidden_units = hidden_units
+        self.activation = keras.activations.get(activation)
+
+        # Other args.
+        self.supports_masking = True
+        self.hidden: Any = None
+        self.projection: Any = None
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of parameters of a step."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `num_parameters`."
+        )
+
+    def build(self, input_shape):
+        if self.hidden_units is not None:
+            self.hidden = keras.layers.Dense(
+                self.hidden_units,
+                activation=self.activation,
+                dtype=self.dtype_policy,
+                name="hidden",
+            )
+            self.hidden.build(input_shape)
+            input_shape = (*input_shape[:-1], self.hidden_units)
+        self.projection = keras.layers.Dense(
+            self.num_parameters, dtype=self.dtype_policy, name="projection"
+        )
+        self.projection.build(input_shape)
+
+    def call(self, inputs):
+        inputs = infinite_to_nan(ops.cast(inputs, self.compute_dtype))
+        if self.hidden is not None:
+            inputs = self.hidden(inputs)
+        return ops.cast(self.projection(inputs), self.parameter_dtype)
+
+    def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
+        """The distribution over the targets of each step.
+
+        Args:
+            parameters: `(batch, ..., num_parameters)`, what the layer returns.
+            temperature: Positive number or scalar tensor. The density is raised
+                to the power `1 / temperature`.
+
+        Returns:
+            A distribution of TensorFlow Probability with batch shape
+            `(batch, ...)`.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `distribution`."
+        )
+
+    def log_prob(
+        self, parameters: Tensor, targets: Any, mask: Any = None
+    ) -> Tensor:
+        """Log-probability of the targets of each step, in nats.
+
+        Args:
+            parameters: `(batch, ..., num_parameters)`.
+            targets: `(batch, ..., event_size)`, or `(batch, ...)` without an
+                event axis. A leading axis of size 1 is repeated, here or in
+                `parameters`.
+            mask: Boolean `(batch, ...)`. Padded steps, whatever they hold, come
+                out as 0.
+
+        Returns:
+            `(batch, ...)`, in the dtype of `parameters`, summed over the event.
+            NaN where a target is none that the distribution can take.
+
+        Raises:
+            ValueError: if the shape or the dtype of the targets does not fit.
+        """
+        parameters = self._as_parameters(parameters)
+        targets = self._as_targets(targets, parameters)
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+            parameters = ops.where(mask[..., None], parameters, 0.0)
+            steps = mask if self.event_size is None else mask[..., None]
+            targets = ops.where(steps, targets, self._any_target())
+        possible = self.is_possible(targets)
+        if possible is not None:
+            targets = ops.where(possible, targets, self._any_target())
+            if self.event_size is not None:
+                possible = ops.all(possible, axis=-1)
+        distribution = self.distribution(parameters)
+        log_prob = distribution.log_prob(ops.cast(targets, distribution.dtype))
+        if possible is not None:
+            log_prob = ops.where(possible, log_prob, math.nan)
+        if mask is not None:
+            log_prob = ops.where(mask, log_prob, 0.0)
+        return log_prob
+
+    def sample(
+        self, parameters: Tensor, seed: Any = None, temperature: Any = 1.0
+    ) -> Tensor:
+        """Draws a target for each step.
+
+        Args:
+            parameters: `(batch, ..., num_parameters)`.
+            seed: Integer, `keras.random.SeedGenerator` or `None`. A seed
+                generator moves on with each call; an integer draws the same
+                every time. Inside a function compiled by JAX it may not be
+                `None`.
+            temperature: Positive number or scalar tensor, see `distribution`.
+
+        Returns:
+            `(batch, ..., event_size)`, or `(batch, ...)` without an event axis.
+
+        Raises:
+            ValueError: if the temperature is a number that is not positive.
+        """
+        if isinstance(temperature, (int, float)) and not temperature > 0:
+            raise ValueError(
+                "Expected `temperature` to be a positive number. `mode` is its "
+                f"limit of 0. Received: temperature={temperature!r}"
+            )
+        parameters = self._as_parameters(parameters)
+        sample = self._draw(self.distribution(parameters, temperature), seed)
+        return ops.cast(sample, self._target_dtype())
+
+    def _draw(self, distribution, seed):
+        # The raw key of a random generator, on either backend.
+        key = keras.random.randint((2,), 0, 2**31 - 1, "int32", seed=seed)
+        if keras.backend.backend() == "jax":
+            key = ops.cast(key, "uint32")
+        return distribution.sample(seed=key)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Mean of the distribution of each step."""
+        return self.distribution(self._as_parameters(parameters)).mean()
+
+    def mode(self, parameters: Tensor) -> Tensor:
+        """The most likely target of each step."""
+        mode = self.distribution(self._as_parameters(parameters)).mode()
+        return ops.cast(mode, self._target_dtype())
+
+    def is_possible(self, targets: Tensor) -> Tensor | None:
+        """Where targets can occur, or `None` if they all can."""
+        return None
+
+    @property
+    def negative_log_likelihood(self) -> NegativeLogLikelihood:
+        """The loss to compile a model with that ends in this head.
+
+        A function of `(y_true, y_pred)`, targets and parameters, that returns
+        `(batch, ...)` in nats. It is saved with the model. Keras leaves out
+        padded steps by a weight of 0, so as with its own losses they must hold
+        possible targets; `log_prob` with a mask does not need that.
+        """
+        return NegativeLogLikelihood(self)
+
+    @property
+    def parameter_dtype(self) -> str:
+        """Dtype of the parameters, `"float32"` or `"float64"`."""
+        is_double = self.compute_dtype == "float64"
+        return "float64" if is_double else "float32"
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.num_parameters)
+
+    def compute_output_spec(self, inputs):
+        shape = self.compute_output_shape(inputs.shape)
+        return keras.KerasTensor(shape, self.parameter_dtype)
+
+    def get_config(self):
+        config = super().get_config()
+        if self.event_size is not None:
+            config["event_size"] = self.event_size
+        config["hidden_units"] = self.hidden_units
+        config["activation"] = keras.activations.serialize(self.activation)
+        return config
+
+    def _target_dtype(self):
+        return "int32" if self.gives_integers else self.parameter_dtype
+
+    def _any_target(self):
+        """A value that every target may take."""
+        return 0
+
+    def _as_parameters(self, parameters):
+        parameters = ops.convert_to_tensor(parameters)
+        if parameters.shape[-1] != self.num_parameters:
+            raise ValueError(
+                f"Expected parameters of shape (..., {self.num_parameters}), "
+                f"what {self.name} returns. "
+                f"Received: shape={tuple(parameters.shape)}"
+            )
+        return ops.cast(parameters, self.parameter_dtype)
+
+    def _as_targets(self, targets, parameters):
+        targets = ops.convert_to_tensor(targets)
+        steps = tuple(parameters.shape[:-1])
+        event = () if self.event_size is None else (self.event_size,)
+        shape = tuple(targets.shape)
+        if (
+            len(shape) != len(steps + event)
+            or shape[len(steps) :] != event
+            or any(
+                size != other
+                and None not in (size, other)
+                and size != 1 != other
+                for size, other in zip(shape, steps, strict=False)
+            )
+        ):
+            raise ValueError(
+                f"Expected targets of shape {steps + event} for {self.name} "
+                f"with parameters of shape {tuple(parameters.shape)}. "
+                f"Received: shape={shape}"
+            )
+        dtype = keras.backend.standardize_dtype(targets.dtype)
+        if not self.takes_integers and "float" not in dtype:
+            raise ValueError(
+                f"Expected targets of a float dtype for {self.name}, a "
+                f"{type(self).__name__}. Received: dtype={dtype}"
+            )
+        return ops.cast(targets, self.parameter_dtype)

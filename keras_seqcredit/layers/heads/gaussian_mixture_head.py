@@ -1,0 +1,131 @@
+"""A mixture of normal distributions with diagonal covariances."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.distributions import tfd
+from keras_seqcredit.layers.heads.distribution_head import DistributionHead
+from keras_seqcredit.layers.heads.gaussian_head import check_clip
+from keras_seqcredit.layers.heads.gaussian_head import clip
+from keras_seqcredit.saving import public
+from keras_seqcredit.types import Tensor
+
+
+@public
+class GaussianMixtureHead(DistributionHead):
+    """Hidden states to a mixture of diagonal normal distributions.
+
+    A component is a distribution over the whole event. The parameters of a step
+    are `num_components` logits, then the means of all components,
+    `(num_components, event_size)` flattened, then as many logarithms of
+    variances. A temperature divides the logits and multiplies the variances;
+    `mode` is the mean of the component with the highest peak.
+
+    Args:
+        event_size: Positive integer, size of the last axis of targets.
+        num_components: Positive integer. Defaults to `20`.
+        hidden_units: Positive integer, units of a hidden layer, or `None` for
+            none. Defaults to `None`.
+        activation: Activation of the hidden layer. Defaults to `"relu"`.
+        clip_mean: Positive float, bound of the absolute value of means, or
+            `None` for none. Defaults to `None`.
+        clip_log_variance: The same for logarithms of variances, in nats.
+            Defaults to `8.0`, standard deviations of 0.018 to 55.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, ..., units)`.
+
+    Returns:
+        Parameters `(batch, ..., num_components * (1 + 2 * event_size))` in
+        float32. A mask of the input goes on.
+
+    Raises:
+        ValueError: if an argument is wrong; in `log_prob`, also if targets do
+            not have the shape `(batch, ..., event_size)` or a float dtype.
+        ImportError: if TensorFlow Probability is missing.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+
+    from keras_seqcredit.layers import GaussianMixtureHead
+
+    inputs = keras.Input((None, 2))
+    states = keras.layers.GRU(16, return_sequences=True)(inputs)
+    head = GaussianMixtureHead(2, num_components=5)
+    model = keras.Model(inputs, head(states))
+    model.compile("adam", head.negative_log_likelihood)
+
+    strokes = np.zeros((3, 10, 2), "float32")
+    sample = head.sample(model(strokes), seed=0, temperature=0.5)
+    assert sample.shape == (3, 10, 2)
+    ```
+
+    References:
+        - Graves, "Generating Sequences With Recurrent Neural Networks", 2013,
+          arXiv:1308.0850, section 4.1, with diagonal covariances.
+    """
+
+    def __init__(
+        self,
+        event_size: int,
+        num_components: int = 20,
+        hidden_units: int | None = None,
+        activation: Any = "relu",
+        clip_mean: float | None = None,
+        clip_log_variance: float | None = 8.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(event_size, hidden_units, activation, **kwargs)
+        check_integer("num_components", num_components)
+        check_clip("clip_mean", clip_mean)
+        check_clip("clip_log_variance", clip_log_variance)
+        self.num_components = num_components
+        self.clip_mean = clip_mean
+        self.clip_log_variance = clip_log_variance
+
+    @property
+    def num_parameters(self) -> int:
+        return self.num_components * (1 + 2 * self.event_size)
+
+    def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
+        logits, means, log_variances = self._split(parameters)
+        temperature = ops.cast(temperature, parameters.dtype)
+        scales = ops.exp(log_variances / 2) * ops.sqrt(temperature)
+        return tfd().MixtureSameFamily(
+            tfd().Categorical(logits / temperature),
+            tfd().Independent(tfd().Normal(means, scales), 1),
+        )
+
+    def mode(self, parameters: Tensor) -> Tensor:
+        logits, means, log_variances = self._split(
+            self._as_parameters(parameters)
+        )
+        peaks = logits - ops.sum(log_variances, axis=-1) / 2
+        best = ops.argmax(peaks, axis=-1)[..., None, None]
+        return ops.take_along_axis(means, best, axis=-2)[..., 0, :]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_components": self.num_components,
+            "clip_mean": self.clip_mean,
+            "clip_log_variance": self.clip_log_variance,
+        }
+
+    def _split(self, parameters):
+        """Logits `(..., K)`, means and log-variances `(..., K, D)`."""
+        size = self.num_components * self.event_size
+        logits, means, log_variances = ops.split(
+            parameters, [self.num_components, self.num_components + size], -1
+        )
+        steps = ops.shape(parameters)[:-1]
+        shape = (*steps, self.num_components, self.event_size)
+        means = clip(ops.reshape(means, shape), self.clip_mean)
+        log_variances = ops.reshape(log_variances, shape)
+        return logits, means, clip(log_variances, self.clip_log_variance)

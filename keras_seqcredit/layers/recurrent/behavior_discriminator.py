@@ -1,0 +1,153 @@
+"""A net that tells a generator's free runs from those on data."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_steps
+from keras_seqcredit.layers.recurrent.both_directions import run_both_directions
+from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
+    SparseAttentiveRNN,
+)
+from keras_seqcredit.saving import public
+from keras_seqcredit.types import Shape
+
+
+@public
+class BehaviorDiscriminator(keras.layers.Layer):
+    """Says of a sequence of behaviors how much it looks like one on data.
+
+    A GRU reads it forward and another one backward; rectified layers follow at
+    each step, and the mean over the valid steps is the answer. Rows of a batch
+    do not affect each other.
+
+    Args:
+        units: Positive integer, of each GRU. Defaults to `128`.
+        hidden_units: Positive integer, of the rectified layers, or `None` for
+            `units`. Defaults to `None`.
+        num_hidden: Positive integer, number of rectified layers. Defaults to
+            `2`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        behaviors: `(batch, time, features)`.
+        mask: Boolean `(batch, time)`. Padding reaches nothing.
+        training: Boolean, unused: nothing is dropped.
+        constant_rows: Non-negative integer, so many rows, the first ones, get
+            no gradient of their behaviors, which saves the time to find it.
+            Defaults to `0`.
+
+    Returns:
+        Logits `(batch,)`, float32; positive for a run on data.
+
+    Raises:
+        ValueError: if an argument is no positive integer, or the input is not
+            of rank 3 or of another size than at first.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_seqcredit.layers import BehaviorDiscriminator
+
+    logits = BehaviorDiscriminator(16)(np.zeros((4, 10, 6), "float32"))
+    assert logits.shape == (4,)
+    ```
+
+    References:
+        - Lamb et al., "Professor Forcing: A New Algorithm for Training
+          Recurrent Networks", NeurIPS 2016, arXiv:1610.09038, section 2.
+    """
+
+    def __init__(
+        self,
+        units: int = 128,
+        hidden_units: int | None = None,
+        num_hidden: int = 2,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        # Passed args.
+        self.units = check_integer("units", units)
+        self.hidden_units = check_integer(
+            "hidden_units", hidden_units, optional=True
+        )
+        self.num_hidden = check_integer("num_hidden", num_hidden)
+
+        # Other args.
+        self.supports_masking = True
+        self._directions = [
+            SparseAttentiveRNN(
+                keras.layers.GRUCell(units, dtype=self.dtype_policy),
+                k_top=0,  # A plain GRU, faster than Keras' own.
+                return_sequences=True,
+                go_backwards=go_backwards,
+                dtype=self.dtype_policy,
+                name="backward" if go_backwards else "forward",
+            )
+            for go_backwards in (False, True)
+        ]
+        self._hidden = [
+            keras.layers.Dense(
+                self.hidden_units or units,
+                activation="relu",
+                dtype=self.dtype_policy,
+                name=f"hidden_{number}",
+            )
+            for number in range(num_hidden)
+        ]
+        self._logit = keras.layers.Dense(
+            1, dtype=self.dtype_policy, name="logit"
+        )
+
+    def build(self, behaviors_shape: Shape) -> None:
+        if len(behaviors_shape) != 3 or behaviors_shape[-1] is None:
+            raise ValueError(
+                "Expected behaviors of shape (batch, time, features). "
+                f"Received: shape={tuple(behaviors_shape)}"
+            )
+        self.input_spec = keras.layers.InputSpec(
+            ndim=3, axes={-1: behaviors_shape[-1]}
+        )
+        for layer in self._directions:
+            layer.build(behaviors_shape)
+        shape = (*behaviors_shape[:-1], 2 * self.units)
+        for layer in [*self._hidden, self._logit]:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
+    def call(self, behaviors, mask=None, training=False, constant_rows=0):
+        del training
+        check_steps(self.name, behaviors.shape)
+        forward, backward = self._directions
+        found = run_both_directions(
+            forward, backward, behaviors, mask, constant_rows
+        )
+        for layer in [*self._hidden, self._logit]:
+            found = layer(found)
+        logits = ops.cast(found[..., 0], "float32")
+        if mask is None:
+            return ops.mean(logits, axis=1)
+        mask = ops.cast(mask, "bool")
+        count = ops.sum(ops.cast(mask, "float32"), axis=1)
+        total = ops.sum(ops.where(mask, logits, 0.0), axis=1)
+        return total / ops.maximum(count, 1.0)
+
+    def compute_mask(self, behaviors, mask=None):
+        return None
+
+    def compute_output_spec(
+        self, behaviors, mask=None, training=False, constant_rows=0
+    ):
+        check_steps(self.name, behaviors.shape)
+        return keras.KerasTensor((behaviors.shape[0],), "float32")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "hidden_units": self.hidden_units,
+            "num_hidden": self.num_hidden,
+        }

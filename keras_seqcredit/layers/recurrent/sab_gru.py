@@ -1,0 +1,89 @@
+"""GRU with sparse attentive backtracking."""
+
+import keras
+
+from keras_seqcredit.layers.recurrent.gated_sab import GatedSAB
+from keras_seqcredit.saving import public
+
+
+@public
+class SABGRU(GatedSAB):
+    """GRU that learns across any distance from short back-propagation.
+
+    A drop-in for `keras.layers.GRU`: at each step the hidden state reads the
+    `k_top` best of its own past states and adds what it reads. The gradient can
+    be cut every `k_trunc` steps and still reaches an event any number of steps
+    back, through the state that remembers it. See `SparseAttentiveRNN` for the
+    exact definition.
+
+    Args:
+        units: Positive integer, dimension of the state.
+        k_top: Non-negative integer or None, how many remembered states a step
+            reads; `0` is a plain GRU under truncated back-propagation, `None`
+            reads all by a softmax. Defaults to `5`.
+        k_att: Positive integer, every `k_att`-th state is remembered. Defaults
+            to `1`.
+        k_trunc: Positive integer or None, steps between cuts of the gradient.
+            Defaults to `None`.
+        attention: `"dot"`, `"additive"`, or `"concat"`, which cannot look for
+            anything and is there to compare with the authors' code. Defaults
+            to `"dot"`.
+        attention_units: Positive integer or None, units of the score. Defaults
+            to `None`: `units`.
+        memory_size: Positive integer or None, newest states that are kept.
+            Defaults to `None`: all.
+        memory_content: `"state"` or `"provisional"`, what is remembered: the
+            state after or before attention. Defaults to `"provisional"`.
+        read_into: `"state"`, `"mean"` or `"output"`, where a read goes: to the
+            next step too, as in the paper, or to the output alone. Defaults to
+            `"output"`.
+        return_summary: Boolean, whether the output is `[h; s]`, twice as wide.
+            Defaults to `False`.
+        return_attention: Boolean, whether to return slots and weights read.
+            Defaults to `False`.
+        return_memory: Boolean, whether to return the memory and its mask.
+            Defaults to `False`.
+        **kwargs: The other arguments of `SparseAttentiveRNN`
+            (`return_sequences`, `return_state`, `go_backwards`, `stateful`,
+            `zero_output_for_mask` ...) and of `keras.layers.GRU`:
+            `activation`, `recurrent_activation`, `use_bias`,
+            `reset_after`, the initializers, regularizers and constraints
+            of `kernel`, `recurrent` and `bias`, `dropout`,
+            `recurrent_dropout`, `seed`. Those that change no value are taken
+            and have no effect: `use_cudnn="auto"` or `False`, and
+            `implementation`.
+
+    Call arguments:
+        sequences: `(batch, time, features)`, in any float dtype.
+        initial_state: List `[h]`, or `[h, memory, memory_mask]`.
+        mask: Boolean `(batch, time)`, False where a step is padding.
+        training: Boolean, whether dropout is used.
+
+    Returns:
+        As `SparseAttentiveRNN`: the output, then what was asked for.
+
+    Raises:
+        ValueError: for wrong arguments or shapes, before the first step.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_seqcredit.layers import SABGRU
+
+    model = keras.Sequential(
+        [
+            keras.Input((None, 8)),
+            SABGRU(32, k_top=5, k_trunc=4, return_sequences=True),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    assert model.output_shape == (None, None, 10)
+    ```
+
+    References:
+        - Ke et al., "Sparse Attentive Backtracking: Temporal Credit Assignment
+          Through Reminding", NeurIPS 2018, arXiv:1809.03702, section 3.
+    """
+
+    cell_class = keras.layers.GRUCell

@@ -1,0 +1,745 @@
+"""Sparse Attentive Backtracking around any Keras RNN cell."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.layers.recurrent.carried_states import CarriedStates
+from keras_seqcredit.layers.recurrent.regularized_output import (
+    RegularizedOutput,
+)
+from keras_seqcredit.layers.recurrent.score_weights import ScoreWeights
+from keras_seqcredit.layers.recurrent.sparse_attentive_arguments import (
+    check_arguments,
+)
+from keras_seqcredit.layers.recurrent.sparse_attentive_arguments import (
+    check_mask,
+)
+from keras_seqcredit.layers.recurrent.sparse_attentive_arguments import (
+    check_state,
+)
+from keras_seqcredit.recurrence.attention import attend
+from keras_seqcredit.recurrence.keras_cell import CellFunction
+from keras_seqcredit.recurrence.keras_cell import flat_states
+from keras_seqcredit.recurrence.keras_cell import state_sizes
+from keras_seqcredit.recurrence.run import final_memory
+from keras_seqcredit.recurrence.run import repeated_recurrence
+from keras_seqcredit.recurrence.run import sparse_recurrence
+from keras_seqcredit.recurrence.side_effects import check_cell
+from keras_seqcredit.recurrence.split_cell import GatedCell
+from keras_seqcredit.recurrence.split_cell import is_gated
+from keras_seqcredit.recurrence.structures import Constants
+from keras_seqcredit.recurrence.structures import Operands
+from keras_seqcredit.recurrence.structures import Outputs
+from keras_seqcredit.recurrence.structures import Settings
+from keras_seqcredit.recurrence.structures import hidden_states
+from keras_seqcredit.recurrence.structures import join
+from keras_seqcredit.saving import public
+from keras_seqcredit.sequence_ops import infinite_to_nan
+from keras_seqcredit.types import Shape
+from keras_seqcredit.types import Tensor
+
+
+@public
+class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
+    """Any RNN cell, with sparse attention to its own past states.
+
+    At each step the cell's new hidden state is compared with the states it
+    remembers, reads the `k_top` best of them and adds what it read to itself.
+    The gradient takes the same way back: it may be cut every `k_trunc` steps
+    (truncated back-propagation through time) and still reaches any remembered
+    state, at any distance, in one hop. With `M` the remembered states, `M`
+    starting as the initial hidden state, the paper's form is:
+
+    ```
+    if k_trunc and t > 0 and t % k_trunc == 0: cut the gradient of (h, c)
+    h^, c = cell(x_t, (h, c))
+    a_i   = score(h^, m_i)                       for each m_i in M
+    w_i   = relu(a_i - the (k_top + 1)-th largest a),   w = w / sum w
+    s     = sum_i w_i m_i
+    h     = h^ + s
+    if (t + 1) % k_att == 0: append h to M
+    ```
+
+    That is `attention="additive", memory_content="state", read_into="state"`.
+    The defaults depart from it in three ways, since with them the layer learns
+    what it does not learn, or not dependably, in the paper's form: the score
+    is a product, the memory holds `h^`, and a read goes to the output while
+    the next step goes on from `h^`. The figures are on the page "Results".
+
+    Memory grows linearly with the number of steps. The gradient is exact.
+    `SABLSTM` and `SABGRU` are this layer around an LSTM and a GRU cell.
+
+    Args:
+        cell: A Keras RNN cell, or a list of them (they are stacked, and the
+            hidden state of the last one attends). A cell may use the
+            `dropout` and `recurrent_dropout` of Keras' own cells. It may not
+            draw random numbers itself, assign variables or add losses, as
+            `Dropout` or `BatchNormalization` inside it would.
+        k_top: Non-negative integer or None, how many remembered states a step
+            reads. `0` is the plain cell under truncated back-propagation.
+            `None` reads all of them, by a softmax of the scores: the dense
+            attention that sparse attention is compared with. Its time grows
+            with the square of the length. Defaults to `5`.
+        k_att: Positive integer, every `k_att`-th state is remembered.
+            Defaults to `1`.
+        k_trunc: Positive integer, steps between cuts of the local gradient.
+            `None` does not cut. Defaults to `None`.
+        attention: `"dot"`, `(W_q h^) . (W_m m) / sqrt(attention_units)`;
+            `"additive"`, `v . tanh(W_m m + W_q h^ + b)`, the paper's; or
+            `"concat"`, `w . tanh([h^; m])`, the one in the authors' code.
+            **`"concat"` cannot look for anything**: the share of `h^` is the
+            same for all slots, so every step ranks them alike. It is there to
+            compare with the authors' code. Defaults to `"dot"`.
+        attention_units: Positive integer, units of the additive and the dot
+            score. Defaults to `None`: the units of the cell.
+        memory_size: Positive integer, keep only the newest `memory_size`
+            states. `None` keeps all of a sequence. Defaults to `None`.
+        memory_content: `"state"` remembers `h`, as in the paper;
+            `"provisional"` remembers `h^`, which a cell bounds while `h` may
+            grow with every hop. Defaults to `"provisional"`.
+        read_into: Where a read goes. `"state"`, as in the paper: the output
+            is `h = h^ + s`, and the next step goes on from `h`. `"mean"`: both
+            have `h = (h^ + s) / 2`. `"output"`: the output is `h`, and the
+            next step goes on from `h^`; credit then goes back one hop, and
+            `k_trunc` steps, and further hops only where `memory_content` is
+            `"state"`. Defaults to `"output"`.
+        return_summary: Boolean, whether the output is `[h; s]` and not `h`.
+            Defaults to `False`.
+        return_attention: Boolean, whether to return what each step read.
+            Defaults to `False`.
+        return_memory: Boolean, whether to return the memory. Defaults to
+            `False`.
+        attention_initializer: Initializer of the attention's weights. Defaults
+            to `None`: Glorot's uniform one, six times as wide for the additive
+            score, whose tanh would else be nearly linear, and rank the slots
+            alike for all queries.
+        attention_regularizer: Regularizer of the attention's weights. Defaults
+            to `None`.
+        attention_constraint: Constraint of the attention's weights. Defaults
+            to `None`.
+        jit_compile: Boolean or `"auto"`, whether TensorFlow compiles the
+            recurrence with XLA where the model around it is not compiled (its
+            default on a CPU). A new sequence length then costs a compilation,
+            as in a compiled model. `"auto"` compiles. Set `False` to export to
+            a runtime without XLA, such as ONNX; writing to the memory then
+            takes longer. JAX ignores it.
+        **kwargs: `return_sequences`, `return_state`, `go_backwards`,
+            `stateful`, `zero_output_for_mask` and what else
+            `keras.layers.RNN` takes, except `unroll`. An
+            `activity_regularizer` counts the output, nothing else that is
+            returned.
+
+    Call arguments:
+        sequences: `(batch, time, features)`.
+        initial_state: List of the cell's own states, `(batch, units)` each,
+            or of those, a memory `(batch, slots, units)`, oldest slot first,
+            and its mask `(batch, slots)`. A state made by `step` works too.
+        mask: Boolean `(batch, time)`. At a `False` step the states are held,
+            nothing is read or remembered, and the output is the last one, or
+            0 with `zero_output_for_mask`.
+        training: Boolean, whether dropout is used.
+
+    Returns:
+        One tensor, or a tuple of these in order:
+
+        - the output `(batch, units)`, or `(batch, time, units)` with
+          `return_sequences`; `2 * units` with `return_summary`;
+        - with `return_state`, the cell's states, `(batch, units)` each, as
+            the next step needs them: with `read_into="output"` the first is
+            `h^`, and not the last output;
+        - with `return_memory`, the memory `(batch, slots, units)` and its
+          boolean mask `(batch, slots)`, which fit `initial_state`;
+        - with `return_attention`, int32 slots and float32 weights of what was
+          read, `(batch, time, k_top)`, the best first. Slots count all that
+          was ever remembered: 0 is the initial state and `i` the state after
+          step `i * k_att - 1`. Where nothing was read the slot is -1.
+
+        Integers and booleans aside, all are in the layer's compute dtype.
+
+    Raises:
+        ValueError: if an argument, the cell, the shape of the input, of a mask
+            or of an initial state is wrong; always before the first step.
+
+    With `stateful=True` the states and the memory, a ring of `memory_size`
+    slots, carry over to the next call, on TensorFlow and JAX alike, until
+    `reset_state()`. They are no weights: `get_weights` and `set_weights` leave
+    them out, so that a layer trained without `stateful`, or on another batch
+    size, hands its weights on. A file has them beside the weights; they are
+    loaded where they fit.
+
+    Inputs that are infinite or NaN give NaN in their row from that step on.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_seqcredit.layers import SparseAttentiveRNN
+
+    layer = SparseAttentiveRNN(
+        keras.layers.SimpleRNNCell(8), k_top=3, k_trunc=4, return_attention=True
+    )
+    output, slots, weights = layer(np.random.rand(2, 20, 5).astype("float32"))
+    assert output.shape == (2, 8)
+    assert slots.shape == weights.shape == (2, 20, 3)
+    ```
+
+    References:
+        - Ke et al., "Sparse Attentive Backtracking: Temporal Credit Assignment
+          Through Reminding", NeurIPS 2018, arXiv:1809.03702, section 3.
+    """
+
+    def __init__(
+        self,
+        cell,
+        k_top: int | None = 5,
+        k_att: int = 1,
+        k_trunc: int | None = None,
+        attention: str = "dot",
+        attention_units: int | None = None,
+        memory_size: int | None = None,
+        memory_content: str = "provisional",
+        read_into: str = "output",
+        return_summary: bool = False,
+        return_attention: bool = False,
+        return_memory: bool = False,
+        attention_initializer=None,
+        attention_regularizer=None,
+        attention_constraint=None,
+        jit_compile: bool | str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        unroll = kwargs.pop("unroll", False)
+        super().__init__(cell, **kwargs)
+        self._take_activity_regularizer()
+
+        # Passed args.
+        self.k_top = k_top
+        self.k_att = k_att
+        self.k_trunc = k_trunc
+        self.attention = attention
+        self.attention_units = attention_units
+        self.memory_size = memory_size
+        self.memory_content = memory_content
+        self.read_into = read_into
+        self.return_summary = return_summary
+        self.return_attention = return_attention
+        self.return_memory = return_memory
+        self.attention_initializer = keras.initializers.get(
+            attention_initializer
+        )
+        self.attention_regularizer = keras.regularizers.get(
+            attention_regularizer
+        )
+        self.attention_constraint = keras.constraints.get(attention_constraint)
+        self.jit_compile = jit_compile
+        check_arguments(self, unroll)
+
+        # Other args.
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+        self._sizes = state_sizes(self.cell)
+        self._score: Any = None
+        if self._attends:
+            # Assigned after the cell, so that its weights follow the cell's.
+            self._score = ScoreWeights(
+                attention,
+                attention_units,
+                initializer=self.attention_initializer,
+                regularizer=self.attention_regularizer,
+                constraint=self.attention_constraint,
+                dtype=self.dtype_policy,
+                name="attention",
+            )
+
+    @property
+    def _attends(self) -> bool:
+        return self.k_top != 0
+
+    @property
+    def memory_kernel(self):
+        """`(units, attention_units)`, of the additive and the dot score."""
+        return self._score.memory_kernel
+
+    @property
+    def query_kernel(self):
+        """`(units, attention_units)`, of the additive and the dot score."""
+        return self._score.query_kernel
+
+    @property
+    def attention_bias(self):
+        """`(attention_units,)`, of the additive score."""
+        return self._score.attention_bias
+
+    @property
+    def attention_vector(self):
+        """Additive: `(attention_units,)`. Concat: `(2 * units,)`, h first."""
+        return self._score.attention_vector
+
+    def build(self, sequences_shape: Shape, initial_state_shape=None) -> None:
+        if isinstance(self.cell, keras.layers.Layer) and not self.cell.built:
+            self.cell.build((sequences_shape[0], *sequences_shape[2:]))
+            self.cell.built = True
+        check_cell("cell", self.cell, sequences_shape[-1], self.compute_dtype)
+        if self._score and not self._score.built:
+            self._score.build((None, None, self._sizes[0]))
+            self._score.built = True
+        if self.stateful and self.states is None:
+            self._build_states(sequences_shape[0])
+
+    def _build_states(self, batch_size: int | None) -> None:
+        if batch_size is None:
+            raise ValueError(
+                "`stateful=True` needs a known batch size, for example "
+                "`keras.Input(batch_shape=(32, None, 8))`. Received: "
+                "batch_size=None"
+            )
+        self._carry(self._first_state(batch_size, self.memory_size))
+        self.reset_state()
+
+    def _num_states(self) -> int:
+        return len(self._sizes) + (3 if self.k_top else 1)
+
+    def reset_state(self) -> None:
+        """Forgets the states and the memory of a stateful layer."""
+        if self.states is None:
+            return
+        batch_size = self.states[0].shape[0]
+        first = self._first_state(batch_size, self.memory_size)
+        for variable, value in zip(self.states, first, strict=True):
+            variable.assign(value)
+
+    def get_initial_state(
+        self, batch_size, memory_size: int | None = None
+    ) -> list:
+        """State before the first `step`.
+
+        Args:
+            batch_size: Integer.
+            memory_size: Integer, slots of the memory, for a layer without a
+                `memory_size` of its own: as many as there will be steps, and
+                one.
+
+        Returns:
+            List of the cell's states, the memory `(batch, slots, units)`, its
+            mask `(batch, slots)`, the number of steps taken, a scalar, and
+            what the score keeps for each slot, if anything. With `k_top=0`,
+            the cell's states and the number of steps.
+
+        Raises:
+            ValueError: if neither the layer nor the call has a `memory_size`.
+        """
+        slots = memory_size or self.memory_size
+        if self._attends and slots is None:
+            raise ValueError(
+                "A state for streaming needs a memory of fixed size. Expected "
+                "`memory_size`, here or when the layer is made. Received: "
+                f"memory_size={memory_size}, layer.memory_size=None"
+            )
+        state = self._first_state(batch_size, slots)
+        if self._attends:
+            state += self._cached(state[-3])
+        return state
+
+    def _first_state(self, batch_size, slots) -> list:
+        """The cell's states, memory, memory mask and time at the start."""
+        states = self._cell_states(batch_size)
+        time = ops.zeros((), "int32")
+        if not self._attends:
+            return [*states, time]
+        memory = ops.zeros_like(states[0])[:, None]
+        memory = ops.repeat(memory, slots - 1, axis=1)
+        memory = ops.concatenate([memory, states[0][:, None]], axis=1)
+        occupied = ops.arange(slots) == slots - 1
+        occupied = ops.tile(occupied[None], (batch_size, 1))
+        return [*states, memory, occupied, time]
+
+    def _cell_states(self, batch_size) -> list:
+        get = getattr(self.cell, "get_initial_state", None)
+        if get is None:
+            states = [ops.zeros((batch_size, size)) for size in self._sizes]
+        else:
+            states = flat_states(self.cell, get(batch_size=batch_size))
+        return [ops.cast(state, self.compute_dtype) for state in states]
+
+    def _cached(self, memory) -> list:
+        cached = self._score.score.cache(self._score.prepared(), memory)
+        return [] if isinstance(cached, tuple) else [cached]
+
+    def call(
+        self,
+        sequences,
+        initial_state=None,
+        mask=None,
+        training=False,
+        sequences_mask=None,
+    ):
+        # Keras fills `sequences_mask`, and not `mask`, where it is given an
+        # `initial_state` too.
+        mask = sequences_mask if mask is None else mask
+        if isinstance(mask, (list, tuple)):
+            mask = mask[0]
+        check_mask(self, sequences, mask)
+        if sequences.shape[0] == 0:
+            return self._no_outputs(sequences, initial_state)
+        self._check_batch_size(sequences)
+        operands, constants, cell = self._prepare(
+            sequences, initial_state, mask, training
+        )
+        settings = self._settings(cell)
+        outputs = sparse_recurrence(
+            settings, operands, constants, self.jit_compile in (True, "auto")
+        )
+        states = outputs.states[: len(self._sizes)]
+        final = [state[-1] for state in states]
+        memory: Any = ()
+        if self.return_memory or (self.stateful and self._attends):
+            memory = final_memory(settings, operands, constants, outputs)
+        if self.stateful:
+            time = self.states[-1] + ops.shape(sequences)[1]
+            for variable, value in zip(
+                self.states, [*final, *memory, time], strict=True
+            ):
+                variable.assign(ops.cast(value, variable.dtype))
+
+        results = [self._output(settings, outputs, constants.mask)]
+        self._regularize(results[0])
+        if self.return_state:
+            results += final
+        if self.return_memory:
+            results += memory
+        if self.return_attention:
+            results += [
+                ops.transpose(x, (1, 0, 2))[:, :, : self.k_top]
+                for x in (outputs.indices, outputs.weights)
+            ]
+            # A slot without weight was not read.
+            results[-2] = ops.where(results[-1] > 0, results[-2], -1)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _no_outputs(self, sequences, initial_state):
+        """For an empty batch, on which Keras' LSTM cell fails on TensorFlow."""
+        shapes = None
+        if initial_state is not None:
+            shapes = [x.shape for x in check_state(self, initial_state)]
+        specs = self._specs(ops.shape(sequences), shapes)
+        results = tuple(ops.zeros(shape, dtype) for shape, dtype in specs)
+        return results[0] if len(results) == 1 else results
+
+    def _output(self, settings, outputs, mask: Any):
+        parts = [hidden_states(settings, outputs)]
+        if self.return_summary:
+            parts.append(outputs.states[-1])
+        if not self.return_sequences:
+            parts = [part[-1:] for part in parts]
+        output = ops.concatenate(parts, axis=-1)
+        if self.zero_output_for_mask and not isinstance(mask, tuple):
+            mask = mask if self.return_sequences else mask[-1:]
+            output = ops.where(mask[..., None], output, ops.zeros_like(output))
+        output = ops.cast(output, self.compute_dtype)
+        if self.return_sequences:
+            return ops.transpose(output, (1, 0, 2))
+        return output[0]
+
+    def _prepare(self, sequences, initial_state, mask, training):
+        """What the recurrence is called with."""
+        sequences = ops.cast(sequences, self.compute_dtype)
+        inputs = ops.transpose(sequences, (1, 0, 2))
+        time_mask: Any = ()
+        if mask is not None:
+            time_mask = ops.transpose(ops.cast(mask, "bool"))
+        if self.go_backwards:
+            inputs = ops.flip(inputs, axis=0)
+            time_mask = ops.flip(time_mask, axis=0) if mask is not None else ()
+        inputs = infinite_to_nan(inputs)
+        if mask is not None:
+            # Padding may hold anything: it must reach no gradient.
+            inputs = ops.where(
+                time_mask[..., None], inputs, ops.zeros_like(inputs)
+            )
+
+        states, memory, memory_mask, time = self._start(
+            initial_state, ops.shape(sequences)[0]
+        )
+        cell: Any = CellFunction(self.cell, bool(training))
+        if is_gated(self.cell, bool(training)):
+            cell = GatedCell(self.cell)
+        operands = Operands(
+            cell.operands,
+            self._score.prepared() if self._attends else (),
+            inputs,
+            states,
+            memory,
+        )
+        constants = Constants(
+            cell.constants(inputs[0]), time_mask, memory_mask, time
+        )
+        return operands, constants, cell
+
+    def _start(self, initial_state, batch_size):
+        """Cell states, memory, its mask and the time, from what is given."""
+        if initial_state is None and self.stateful:
+            initial_state = [backend.read(v) for v in self.states]
+        elif initial_state is None:
+            initial_state = self._cell_states(batch_size)
+        else:
+            known = batch_size if isinstance(batch_size, int) else None
+            initial_state = check_state(self, initial_state, known)
+        num_states = len(self._sizes)
+        states = [
+            ops.cast(state, self.compute_dtype)
+            for state in initial_state[:num_states]
+        ]
+        rest = initial_state[num_states:]
+        if not self._attends:
+            return states, (), (), rest[0] if rest else ()
+        if not rest:
+            memory = states[0][:, None]
+            occupied = ops.ones(ops.shape(memory)[:2], "bool")
+            return states, memory, occupied, ()
+        memory = ops.cast(rest[0], self.compute_dtype)
+        occupied = ops.cast(rest[1], "bool")
+        return states, memory, occupied, rest[2] if len(rest) > 2 else ()
+
+    def _settings(self, cell) -> Settings:
+        into_output = self._attends and self.read_into == "output"
+        return Settings(
+            cell,
+            score=self._score.score if self._attends else None,
+            k_top=self.k_top,
+            k_att=self.k_att,
+            k_trunc=self.k_trunc,
+            read_into=self.read_into,
+            remember_provisional=(
+                self._attends and self.memory_content == "provisional"
+            ),
+            memory_size=self.memory_size,
+            keep_summary=self.return_summary or into_output,
+            linear=cell.linear,
+            without_xla=(
+                not self.jit_compile and keras.backend.backend() == "tensorflow"
+            ),
+        )
+
+    def step(self, inputs: Tensor, state: list) -> tuple[Tensor, list]:
+        """One step outside any sequence, for streaming and generation.
+
+        A sequence taken step by step gives what `call` gives for the whole.
+        Dropout is not applied.
+
+        Args:
+            inputs: `(batch, features)`.
+            state: from `get_initial_state`, from the step before, or what
+                `call` returned with `return_state` and `return_memory`.
+
+        Returns:
+            `(output, state)`, the output `(batch, units)`, or
+            `(batch, 2 * units)` with `return_summary`.
+        """
+        inputs = ops.convert_to_tensor(inputs, dtype=self.compute_dtype)
+        inputs = infinite_to_nan(inputs)
+        if not self.built:
+            self.build((inputs.shape[0], None, inputs.shape[-1]))
+        cell = CellFunction(self.cell, training=False)
+        settings = self._settings(cell)
+        num_states = len(self._sizes)
+        state = check_state(self, state, inputs.shape[0])
+        states, rest = state[:num_states], state[num_states:]
+        states = cell(cell.operands, cell.constants(inputs), inputs, states)
+        if not self._attends:
+            output = [states[0]]
+            output += [ops.zeros_like(states[0])] if self.return_summary else []
+            time = rest[0] if rest else ops.zeros((), "int32")
+            return ops.concatenate(output, -1), [*states, time + 1]
+        memory, occupied, *rest = rest
+        time = rest[0] if rest else ops.zeros((), "int32")
+        cached = rest[1:] or self._cached(memory)
+        score, prepared = self._score.score, self._score.prepared()
+        summary, _, _ = attend(
+            score,
+            prepared,
+            self.k_top,
+            states[0],
+            *_with_spare_slots(
+                self.k_top, memory, cached[0] if cached else (), occupied
+            ),
+        )
+        states[0], output, content = join(settings, states[0], summary)
+        time = time + 1
+        writes = time % self.k_att == 0
+
+        def append(slots, value):
+            moved = ops.concatenate([slots[:, 1:], value[:, None]], axis=1)
+            if self.k_att == 1:
+                return moved
+            return ops.where(writes, moved, slots)
+
+        state = [
+            *states,
+            append(memory, content),
+            append(occupied, ops.ones_like(occupied[:, 0])),
+            time,
+            *(
+                append(c, v)
+                for c, v in zip(cached, self._cached(content), strict=True)
+            ),
+        ]
+        if self.return_summary:
+            return ops.concatenate([output, summary], -1), state
+        return output, state
+
+    def keeps_steps(self, training: bool) -> bool:
+        """Whether there are `step_and_gates` and `repeated`."""
+        return (
+            not self._attends
+            and not self.return_summary
+            and self.output_regularizer is None
+            and is_gated(self.cell, training)
+        )
+
+    def step_and_gates(self, inputs: Tensor, state: list) -> tuple:
+        """`step`; the linear part of the cell is returned, too."""
+        cell = GatedCell(self.cell)
+        (linear, rest), constants = cell.operands, cell.constants(inputs)
+        *states, time = state
+        inputs = infinite_to_nan(inputs)
+        gates = cell.linear(linear, constants, inputs, states)
+        states = cell(rest, constants, gates, states)
+        return states[0], [*states, time + 1], gates
+
+    def repeated(self, sequences, mask, states: list, gates: Any) -> Tensor:
+        """`call` on inputs of steps that have been taken; adds the gradient.
+
+        Args:
+            sequences: `(batch, time, features)`, the inputs.
+            mask: Boolean `(batch, time)` or None.
+            states: of `step_and_gates`, `(time, batch, units)` each; padded
+                steps hold those before.
+            gates: of the same, `(time, batch, ...)`.
+
+        Returns:
+            `(batch, time, units)`.
+        """
+        operands, constants, cell = self._prepare(sequences, None, mask, False)
+        settings = self._settings(cell)
+        outputs = repeated_recurrence(
+            settings,
+            operands,
+            constants,
+            Outputs(states[:-1]),
+            gates,
+            self.jit_compile in (True, "auto"),
+        )
+        return self._output(settings, outputs, constants.mask)
+
+    def compute_output_shape(self, sequences_shape, initial_state_shape=None):
+        shapes = [
+            spec[0]
+            for spec in self._specs(sequences_shape, initial_state_shape)
+        ]
+        return shapes[0] if len(shapes) == 1 else tuple(shapes)
+
+    def compute_output_spec(
+        self, sequences, initial_state=None, *args, **kwargs
+    ):
+        shapes = None
+        if initial_state is not None:
+            initial_state = check_state(self, initial_state, sequences.shape[0])
+            shapes = [state.shape for state in initial_state]
+        check_mask(self, sequences, kwargs.get("mask"))
+        self._check_batch_size(sequences)
+        specs = [
+            keras.KerasTensor(shape, dtype=dtype)
+            for shape, dtype in self._specs(sequences.shape, shapes)
+        ]
+        return specs[0] if len(specs) == 1 else tuple(specs)
+
+    def _specs(self, sequences_shape, initial_state_shape=None) -> list:
+        """Shapes and dtypes of the outputs."""
+        batch, time = sequences_shape[:2]
+        dtype = self.compute_dtype
+        width = self._sizes[0] * (2 if self.return_summary else 1)
+        shape: tuple = (
+            (batch, time, width) if self.return_sequences else (batch, width)
+        )
+        specs: list = [(shape, dtype)]
+        if self.return_state:
+            specs += [((batch, size), dtype) for size in self._sizes]
+        if self.return_memory:
+            slots = self.memory_size
+            if slots is None and time is not None:
+                first = 1
+                if initial_state_shape and len(initial_state_shape) > len(
+                    self._sizes
+                ):
+                    first = initial_state_shape[len(self._sizes)][1]
+                slots = None if first is None else first + time // self.k_att
+            specs += [
+                ((batch, slots, self._sizes[0]), dtype),
+                ((batch, slots), "bool"),
+            ]
+        if self.return_attention:
+            shape = (batch, time, self.k_top)
+            specs += [(shape, "int32"), (shape, "float32")]
+        return specs
+
+    def compute_mask(self, sequences, mask=None):
+        if isinstance(mask, (list, tuple)):
+            mask = mask[0]
+        mask = mask if self.return_sequences else None
+        outputs = len(self._specs((None, None)))
+        return mask if outputs == 1 else [mask] + [None] * (outputs - 1)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        # Keras takes the cell out of the dictionary that it is given.
+        return super().from_config(completed(config), custom_objects)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["unroll"]
+        return {
+            **config,
+            "k_top": self.k_top,
+            "k_att": self.k_att,
+            "k_trunc": self.k_trunc,
+            "attention": self.attention,
+            "attention_units": self.attention_units,
+            "memory_size": self.memory_size,
+            "memory_content": self.memory_content,
+            "read_into": self.read_into,
+            "return_summary": self.return_summary,
+            "return_attention": self.return_attention,
+            "return_memory": self.return_memory,
+            "attention_initializer": keras.initializers.serialize(
+                self.attention_initializer
+            ),
+            "attention_regularizer": keras.regularizers.serialize(
+                self.attention_regularizer
+            ),
+            "attention_constraint": keras.constraints.serialize(
+                self.attention_constraint
+            ),
+            "jit_compile": self.jit_compile,
+        }
+
+
+def completed(config: dict) -> dict:
+    """A configuration that may be of a version before `read_into`."""
+    return {"read_into": "state", **config}
+
+
+def _with_spare_slots(k_top, memory, cached, occupied):
+    """Pads a small memory, as attention sorts out `k_top + 1` slots."""
+    missing = max(0, (k_top or 0) + 1 - memory.shape[1])
+
+    def pad(x):
+        if not missing or isinstance(x, tuple):
+            return x
+        width = [(0, 0)] * len(x.shape)
+        width[1] = (0, missing)
+        return ops.pad(x, width)
+
+    return pad(memory), pad(cached), pad(occupied)

@@ -1,0 +1,1 @@
+"""Layers that are steps of a Markov chain."""

@@ -1,0 +1,165 @@
+"""A step of a Markov chain to a normal distribution."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit.checks import check_number
+from keras_seqcredit.distributions import tfd
+from keras_seqcredit.layers.transitions.transition import Transition
+from keras_seqcredit.saving import public
+from keras_seqcredit.types import Tensor
+
+
+@public
+class GaussianTransition(Transition):
+    """A normal step of a Markov chain, `p_T(s' | s)`.
+
+    ```
+    p_T(s' | s) = N(alpha s + (1 - alpha) f(s), T scale(s)^2)
+    ```
+
+    with independent features and `f` the network.
+
+    Args:
+        network: A Keras layer or model from states `(batch, ..., features)` to
+            outputs `(batch, ..., features)`, `f`; with a learned scale to
+            `(batch, ..., 2 * features)`, `f` and then what the scales are made
+            of. `models.transition_mlp` and `models.transition_unet` make such.
+        alpha: Float in `[0, 1]`, how much of a state stays. Defaults to `0.5`.
+        scale: `"learned"`, or a positive float, the standard deviation at
+            temperature 1. A learned one is
+            `min_scale^(1 - u) max_scale^u` with `u = sigmoid(outputs)`.
+            Defaults to `"learned"`.
+        min_scale: Positive float, below which a learned scale does not fall.
+            Defaults to `0.01`.
+        max_scale: Float above `min_scale`, which a learned scale does not
+            exceed: a chain whose steps grow with its distance from the data
+            would never come back. Defaults to `1.0`.
+        num_steps: See `Transition`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: States `(batch, ..., features)`.
+        steps: Integers `(batch,)`, see `Transition`.
+        training: Boolean, for the layers of the network.
+
+    Returns:
+        Means `(batch, ..., features)`; with a learned scale
+        `(batch, ..., 2 * features)`, means and then standard deviations at
+        temperature 1. In float32.
+
+    Raises:
+        ValueError: if an argument is wrong, or if the network's outputs do not
+            have the expected shape.
+        ImportError: if TensorFlow Probability is missing.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+
+    from keras_seqcredit.layers import GaussianTransition
+
+    network = keras.Sequential(
+        [keras.layers.Dense(64, activation="silu"), keras.layers.Dense(4)]
+    )
+    transition = GaussianTransition(network)
+
+    states = np.zeros((5, 2), "float32")
+    parameters = transition(states)
+    noise = transition.noise((5, 2), seed=0)
+    following = transition.sample(parameters, noise, temperature=2.0)
+    assert following.shape == (5, 2)
+    assert transition.log_prob(parameters, following, 2.0).shape == (5,)
+    ```
+
+    References:
+        - Goyal et al., "Variational Walkback: Learning a Transition Operator
+          as a Stochastic Recurrent Net", NeurIPS 2017, arXiv:1711.02282.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        alpha: float = 0.5,
+        scale: Any = "learned",
+        min_scale: float = 0.01,
+        max_scale: float = 1.0,
+        num_steps: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(network, num_steps, **kwargs)
+        self.alpha = check_number(
+            "alpha", alpha, "a number in [0, 1]", lambda x: 0 <= x <= 1
+        )
+        self.scale = scale
+        if scale != "learned":
+            self.scale = check_number(
+                "scale", scale, "'learned' or a positive number"
+            )
+        self.min_scale = check_number("min_scale", min_scale)
+        self.max_scale = check_number(
+            "max_scale",
+            max_scale,
+            f"a number above `min_scale={min_scale}`",
+            lambda x: x > min_scale,
+        )
+
+    @property
+    def outputs_per_feature(self) -> int:
+        return 2 if self.scale == "learned" else 1
+
+    def parameters(self, states: Tensor, outputs: Tensor) -> Tensor:
+        if self.scale != "learned":
+            return self._mean(states, outputs)
+        outputs, scale = ops.split(outputs, 2, axis=-1)
+        lowest, highest = math.log(self.min_scale), math.log(self.max_scale)
+        scale = ops.exp(lowest + (highest - lowest) * ops.sigmoid(scale))
+        return ops.concatenate([self._mean(states, outputs), scale], axis=-1)
+
+    def _mean(self, states, outputs):
+        return self.alpha * states + (1 - self.alpha) * outputs
+
+    def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
+        if self.scale == "learned":
+            mean, scale = ops.split(parameters, 2, axis=-1)
+        else:
+            mean, scale = parameters, self.scale * ops.ones_like(parameters)
+        scale = scale * ops.sqrt(self.per_state(temperature, mean))
+        return self.event(tfd().Normal(mean, scale))
+
+    def prior(self, mean: Tensor, variance: Tensor) -> Any:
+        # Where all data agree, as border pixels do, a density would be
+        # infinite without a bound.
+        floor = self.smallest_variance
+        scale = ops.sqrt(ops.maximum(variance, floor))
+        return self.event(tfd().Normal(mean[None], scale[None]))
+
+    def noise(self, shape: Any, seed: Any) -> Tensor:
+        return keras.random.normal(shape, seed=seed, dtype=self.parameter_dtype)
+
+    def draw(self, distribution: Any, noise: Tensor) -> Tensor:
+        return distribution.mean() + distribution.stddev() * noise
+
+    @property
+    def smallest_variance(self) -> float:
+        learned = self.scale == "learned"
+        return (self.min_scale if learned else self.scale) ** 2
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "alpha": self.alpha,
+            "scale": self.scale,
+            "min_scale": self.min_scale,
+            "max_scale": self.max_scale,
+        }
+
+    def _reason(self) -> str:
+        if self.scale == "learned":
+            return ", means and as many scales, for scale='learned'"
+        return f", means, for scale={self.scale}"

@@ -1,0 +1,312 @@
+"""A step of a Markov chain: a density over the next state, given a state."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import fits
+from keras_seqcredit.distributions import tfd
+from keras_seqcredit.saving import public
+from keras_seqcredit.sequence_ops import infinite_to_nan
+from keras_seqcredit.types import Tensor
+
+
+@public
+class Transition(keras.layers.Layer):
+    """Base class of transition operators `p_T(s' | s)` of a Markov chain.
+
+    As a layer an operator turns states into the parameters of the density of
+    the states that come next. Its other methods score and draw those. A state
+    is a tensor of any shape, its first axis the batch; all others are one
+    event.
+
+    A subclass says how many numbers the network puts out for a feature, and
+    implements `distribution` and `prior`, densities from TensorFlow
+    Probability, and `noise` and `draw`, which keep random numbers apart, so
+    that a loop need not draw any.
+
+    Args:
+        network: A Keras layer or model from states to what describes the next
+            ones, of the same shape but for the number of features, the last
+            axis. With `num_steps` it is called on a list of states and of
+            integers `(batch,)`, each state's step.
+        num_steps: Positive integer, the number of steps that the network tells
+            apart, or `None` for a network that sees states alone. Defaults to
+            `None`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: States `(batch, ..., features)`.
+        steps: Integers `(batch,)`, from 0 on, for a network that sees them.
+            Defaults to 0.
+        training: Boolean, for the layers of the network.
+
+    Returns:
+        Parameters of each density, in float32, whatever the dtype policy
+        (float64 under that of float64).
+
+    Raises:
+        ValueError: if an argument is wrong, or if the network cannot be called
+            on states (and steps), or its outputs do not have the expected
+            shape.
+        ImportError: if TensorFlow Probability is missing.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras import ops
+
+    from keras_seqcredit.distributions import tfd
+    from keras_seqcredit.layers import Transition
+
+
+    @keras.saving.register_keras_serializable("my_package")
+    class LaplaceTransition(Transition):
+        def distribution(self, parameters, temperature=1.0):
+            scale = self.per_state(ops.sqrt(temperature), parameters)
+            return self.event(tfd().Laplace(parameters, scale))
+
+        def prior(self, mean, variance):
+            return self.event(tfd().Laplace(mean, ops.sqrt(variance / 2)))
+
+        def noise(self, shape, seed):
+            normal = tfd().Laplace(0.0, 1.0)
+            return normal.quantile(keras.random.uniform(shape, seed=seed))
+
+        def draw(self, distribution, noise):
+            scale = distribution.stddev() / 2**0.5
+            return distribution.mean() + scale * noise
+
+
+    transition = LaplaceTransition(keras.layers.Dense(2))
+    states = np.zeros((5, 2), "float32")
+    parameters = transition(states)
+    noise = transition.noise((5, 2), seed=0)
+    following = transition.sample(parameters, noise, temperature=2.0)
+    assert transition.log_prob(parameters, following).shape == (5,)
+    ```
+    """
+
+    def __init__(
+        self, network: Any, num_steps: int | None = None, **kwargs: Any
+    ) -> None:
+        # States are not rounded to half precision: a chain would stand still
+        # where its steps are small.
+        super().__init__(autocast=False, **kwargs)
+        if not isinstance(network, keras.Layer):
+            raise ValueError(
+                "Expected `network` to be a Keras layer or model. "
+                f"Received: network={network!r}"
+            )
+        check_integer("num_steps", num_steps, optional=True)
+        tfd()  # What is missing is missed here, not in a training step.
+        self.network = network
+        self.num_steps = num_steps
+
+    def build(self, inputs_shape, steps_shape=None):
+        del steps_shape
+        expected = (*inputs_shape[:-1], self._outputs(inputs_shape))
+        found = self._outputs_of_network(tuple(inputs_shape))
+        if not fits(found, expected):
+            raise ValueError(
+                f"Expected a network whose outputs for states of shape "
+                f"{tuple(inputs_shape)} have shape {expected}"
+                f"{self._reason()}. Received: outputs of shape {found}"
+            )
+
+    def _outputs_of_network(self, shape):
+        """The shape of the outputs, from a symbolic call, which builds it too.
+
+        A layer that only has `call` can say it in no other way.
+        """
+        given: Any = keras.KerasTensor(shape, self.parameter_dtype)
+        kind = f"states of shape {shape}, for an operator without `num_steps`"
+        if self.num_steps is not None:
+            given = [given, keras.KerasTensor(shape[:1], "int32")]
+            kind = f"a list of states of shape {shape} and of their steps"
+            kind += f", for num_steps={self.num_steps}"
+        try:
+            outputs = self.network(given)
+        except Exception as error:
+            raise ValueError(
+                f"Expected a network that can be called on {kind}. "
+                f"Received: {self.network}, where this failed with: {error}"
+            ) from error
+        shapes = [tuple(x.shape) for x in keras.tree.flatten(outputs)]
+        return shapes[0] if len(shapes) == 1 else tuple(shapes)
+
+    def call(self, inputs, steps=None, training=False):
+        del training  # Keras hands it on to the layers of the network.
+        states = self._as_states(inputs)
+        given: Any = states
+        if self.num_steps is not None:
+            if steps is None:
+                steps = ops.zeros((ops.shape(states)[0],), "int32")
+            given = [states, ops.cast(steps, "int32")]
+        outputs = ops.cast(self.network(given), self.parameter_dtype)
+        return self.parameters(states, outputs)
+
+    @property
+    def outputs_per_feature(self) -> int:
+        """How many numbers the network puts out for a feature of a state."""
+        return 1
+
+    def parameters(self, states: Tensor, outputs: Tensor) -> Tensor:
+        """Parameters from states and what the network puts out for them."""
+        del states
+        return outputs
+
+    def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
+        """The density of the next state.
+
+        Args:
+            parameters: What the layer returns.
+            temperature: Positive number or scalar tensor, or one for each
+                state, `(batch,)`.
+
+        Returns:
+            A distribution of TensorFlow Probability with batch shape
+            `(batch,)`.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `distribution`."
+        )
+
+    def prior(self, mean: Tensor, variance: Tensor) -> Any:
+        """A density of single states of the same family, by its moments."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `prior`."
+        )
+
+    def noise(self, shape: Any, seed: Any) -> Tensor:
+        """Random numbers to draw states of a shape with."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `noise`."
+        )
+
+    def draw(self, distribution: Any, noise: Tensor) -> Tensor:
+        """States from a distribution and noise."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `draw`."
+        )
+
+    def sample(
+        self, parameters: Tensor, noise: Tensor, temperature: Any = 1.0
+    ) -> Tensor:
+        """The next states.
+
+        Args:
+            parameters: What the layer returns.
+            noise: What `noise` returns, of the shape of the states.
+            temperature: As that of `distribution`.
+
+        Returns:
+            Tensor of the shape of the states.
+        """
+        return self.draw(self.distribution(parameters, temperature), noise)
+
+    def log_prob(
+        self, parameters: Tensor, states: Tensor, temperature: Any = 1.0
+    ) -> Tensor:
+        """Log-density of states under the operator, in nats.
+
+        Args:
+            parameters: What the layer returns.
+            states: `(batch, ..., features)`, those that are to be scored.
+            temperature: As that of `distribution`.
+
+        Returns:
+            `(batch,)`; NaN where a state is none that can occur.
+        """
+        return self.score(self.distribution(parameters, temperature), states)
+
+    def score(self, distribution: Any, states: Tensor) -> Tensor:
+        """Log-density of states under a distribution, `(batch,)`."""
+        states = self._as_states(states)
+        possible = self.is_possible(states)
+        if possible is None:
+            return distribution.log_prob(states)
+        log_prob = distribution.log_prob(ops.where(possible, states, 0.0))
+        axes = tuple(range(1, len(states.shape)))
+        return ops.where(ops.all(possible, axis=axes), log_prob, math.nan)
+
+    def mean(self, parameters: Tensor, temperature: Any = 1.0) -> Tensor:
+        """Mean of the next state.
+
+        Args:
+            parameters: What the layer returns.
+            temperature: As that of `distribution`.
+
+        Returns:
+            Tensor of the shape of the states.
+        """
+        return self.distribution(parameters, temperature).mean()
+
+    def is_possible(self, states: Any) -> Any:
+        """Where states, of any library, can occur; `None` if they all can."""
+        return None
+
+    @property
+    def smallest_variance(self) -> float | None:
+        """Bound of the variances at temperature 1; `None` if there is none."""
+        return None
+
+    @property
+    def parameter_dtype(self) -> str:
+        """Dtype of states and parameters, `"float32"` or `"float64"`."""
+        is_double = self.compute_dtype == "float64"
+        return "float64" if is_double else "float32"
+
+    def event(self, distribution: Any) -> Any:
+        """Makes one event of all axes but the batch."""
+        axes = len(distribution.batch_shape) - 1
+        return tfd().Independent(distribution, axes)
+
+    def per_state(self, value: Any, parameters: Tensor) -> Tensor:
+        """A number, or one for each state, with the axes of parameters."""
+        value = ops.cast(value, self.parameter_dtype)
+        if len(value.shape) == 0:
+            return value
+        axes = len(parameters.shape) - 1
+        return ops.reshape(value, (-1,) + (1,) * axes)
+
+    def compute_output_shape(self, inputs_shape, steps_shape=None):
+        del steps_shape
+        return (*inputs_shape[:-1], self._outputs(inputs_shape))
+
+    def compute_output_spec(self, inputs, steps=None, training=False):
+        del steps, training
+        shape = self.compute_output_shape(inputs.shape)
+        return keras.KerasTensor(shape, self.parameter_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "network": keras.saving.serialize_keras_object(self.network),
+            "num_steps": self.num_steps,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        if isinstance(config.get("network"), dict):
+            config["network"] = keras.saving.deserialize_keras_object(
+                config["network"], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+    def _outputs(self, inputs_shape):
+        return self.outputs_per_feature * inputs_shape[-1]
+
+    def _reason(self) -> str:
+        """Why the outputs have the shape they have, for an error."""
+        return ""
+
+    def _as_states(self, states):
+        states = ops.cast(states, self.parameter_dtype)
+        return infinite_to_nan(states)

@@ -1,0 +1,339 @@
+"""What a trained autoregressive model can do."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.models.sequence_generator import SequenceGenerator
+from keras_seqcredit.models.sequence_generator import each_step
+from keras_seqcredit.seeds import FixedSeed
+
+# Steps between two looks whether all sequences have ended.
+_STOP_CHECK = 64
+
+
+class AutoregressiveGenerator(SequenceGenerator):
+    """A mixin of `AutoregressiveRNN`: generation and likelihood.
+
+    Everything is compiled, once for each shape.
+    """
+
+    # What the model has.
+    head: Any
+    _behavior: Any
+    _conditions: Any
+    _frame: Any
+    _start: Any
+    _step: Any
+
+    def generate(
+        self,
+        length: int,
+        num_samples: int = 1,
+        prompt=None,
+        conditions=None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        stop: int | None = None,
+        seed=None,
+    ) -> np.ndarray:
+        """Draws sequences.
+
+        Args:
+            length: Positive integer, steps of each sequence.
+            num_samples: Positive integer, sequences; those of a prompt or of
+                conditions each, if given.
+            prompt: `(batch, steps, features)` or integers `(batch, steps)`,
+                what the sequences begin with.
+            conditions: As in training, for a batch; those of each step for
+                `length` of them.
+            temperature: Positive float; see `DistributionHead`.
+            top_k: Positive integer or None, draw among so many of the most
+                likely classes; for a `CategoricalHead`.
+            stop: Integer or None, the class that ends a sequence where it is
+                drawn after the prompt; what comes after it is filled with it.
+            seed: Integer or `keras.random.SeedGenerator`; the model's own
+                where None.
+
+        Returns:
+            Numpy array `(batch * num_samples, length, ...)`, the samples of one
+            prompt next to each other.
+
+        Raises:
+            ValueError: if an argument is wrong or the model has not seen data.
+        """
+        chunks = list(
+            self.stream(
+                length,
+                num_samples,
+                prompt,
+                conditions,
+                temperature,
+                top_k,
+                stop,
+                seed,
+                chunk_size=length if stop is None else _STOP_CHECK,
+            )
+        )
+        found = np.concatenate(chunks, axis=1)
+        missing = length - found.shape[1]
+        if missing:  # All sequences have ended.
+            found = np.pad(
+                found, [(0, 0), (0, missing)], constant_values=stop or 0
+            )
+        return found
+
+    def stream(
+        self,
+        length: int,
+        num_samples: int = 1,
+        prompt=None,
+        conditions=None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        stop: int | None = None,
+        seed=None,
+        chunk_size: int = 64,
+    ) -> Iterator[np.ndarray]:
+        """Draws sequences, some steps at a time; what `generate` draws.
+
+        Args:
+            length: See `generate`, as all but the last.
+            num_samples: See `generate`.
+            prompt: See `generate`.
+            conditions: See `generate`.
+            temperature: See `generate`.
+            top_k: See `generate`.
+            stop: See `generate`. With it, nothing comes after the chunk in
+                which the last sequence ended.
+            seed: See `generate`.
+            chunk_size: Positive integer, steps at a time.
+
+        Returns:
+            Iterator of numpy arrays `(batch * num_samples, chunk_size, ...)`,
+            the last one may be shorter.
+
+        Raises:
+            ValueError: as `generate`, at the call.
+        """
+        check_integer("length", length)
+        check_integer("num_samples", num_samples)
+        check_integer("chunk_size", chunk_size)
+        if not temperature > 0:
+            raise ValueError(
+                "Expected `temperature` to be a positive number. Received: "
+                f"temperature={temperature!r}"
+            )
+        self._check_classes(top_k, stop)
+        self._check_built()
+        prompt = self._checked_prompt(prompt, length)
+        given = [x for x in (prompt, conditions) if x is not None]
+        if len({len(x) for x in given}) > 1:
+            raise ValueError(
+                "Expected one condition for each prompt. Received: "
+                f"{len(prompt)} prompts, {len(conditions)} conditions"
+            )
+        if conditions is not None:
+            conditions = np.asarray(conditions)
+        self._check_conditions(
+            None if conditions is None else conditions.shape, length
+        )
+        prompt, conditions = (
+            None if x is None else np.repeat(x, num_samples, axis=0)
+            for x in (prompt, conditions)
+        )
+        total = (len(given[0]) if given else 1) * num_samples
+        generator = self._generator(seed)
+        # Whole chunks, so that one program is compiled.
+        steps = -(-length // chunk_size) * chunk_size
+        keys = ops.convert_to_numpy(
+            FixedSeed.draw(generator, length, self.seed_generator)
+        )
+        keys = np.pad(keys, [(0, steps - length), (0, 0)])
+        return self._chunks(
+            length, total, prompt, conditions, temperature, top_k, stop, keys,
+            chunk_size,
+        )  # fmt: skip
+
+    def _check_classes(self, top_k, stop):
+        check_integer("top_k", top_k, optional=True)
+        for name, value in [("top_k", top_k), ("stop", stop)]:
+            # Other heads have events of several numbers.
+            if value is not None and self.head.event_size is not None:
+                raise ValueError(
+                    f"`{name}` is of classes. Expected a model with a "
+                    f"`CategoricalHead`. Received: {name}={value}, "
+                    f"head={self.head}"
+                )
+        if stop is None:
+            return
+        possible = self.head.is_possible(ops.convert_to_tensor(float(stop)))
+        if not possible:
+            raise ValueError(
+                f"Expected `stop` to be a class that {self.head.name} can "
+                f"draw, a {type(self.head).__name__} with "
+                f"{self.head.num_parameters} parameters. Received: stop={stop}"
+            )
+
+    def _checked_prompt(self, prompt, length):
+        if prompt is None:
+            return None
+        prompt = np.asarray(prompt)
+        axes = 2 if self.head.event_size is None else 3
+        if prompt.ndim != axes or not 0 < prompt.shape[1] <= length:
+            names = (
+                "(batch, steps, features)" if axes == 3 else "(batch, steps)"
+            )
+            raise ValueError(
+                f"Expected a prompt {names} of 1 to `length` steps; without "
+                "one, sequences start from a step of zeros. Received: "
+                f"prompt.shape={prompt.shape}, length={length}"
+            )
+        possible = self.head.is_possible(
+            ops.convert_to_tensor(prompt.astype(self.head.parameter_dtype))
+        )
+        if possible is not None:
+            possible = ops.convert_to_numpy(possible)
+            if not possible.all():
+                raise ValueError(
+                    f"Expected a prompt of what {self.head.name} can draw, a "
+                    f"{type(self.head).__name__} with "
+                    f"{self.head.num_parameters} parameters. Received: "
+                    f"{np.unique(prompt[~possible])[:5].tolist()}"
+                )
+        return prompt
+
+    def _chunks(
+        self, length, total, prompt, conditions, temperature, top_k, stop, keys,
+        chunk_size,
+    ):  # fmt: skip
+        start = self._compiled(
+            ("start", total, length), lambda: self._start(total, length)
+        )
+        carry = start()
+        prepared = None
+        if conditions is not None:
+            prepare = self._compiled(
+                ("conditions", length),
+                lambda x: each_step(self._conditions(x), length),
+            )
+            prepared = ops.convert_to_numpy(prepare(conditions))
+            extra = [(0, len(keys) - length), (0, 0), (0, 0)]
+            prepared = np.pad(prepared, extra)
+        ended = np.zeros(total, bool)
+        run = self._compiled(
+            ("generate", top_k),
+            lambda *args: self._generate(top_k, *args),
+        )
+        for first in range(0, length, chunk_size):
+            part = slice(first, first + chunk_size)
+            xs = {"key": keys[part]}
+            if prompt is not None and first < prompt.shape[1]:
+                rest = np.moveaxis(prompt[:, part], 1, 0)
+                missing = chunk_size - len(rest)
+                xs["is_given"] = np.arange(chunk_size) < len(rest)
+                xs["given"] = np.pad(
+                    rest, [(0, missing)] + [(0, 0)] * (rest.ndim - 1)
+                )
+            if prepared is not None:
+                xs["conditions"] = prepared[part]
+            xs = {k: ops.convert_to_tensor(x) for k, x in xs.items()}
+            carry, samples = run(
+                carry, xs, ops.convert_to_tensor(np.float32(temperature))
+            )
+            samples = np.moveaxis(ops.convert_to_numpy(samples), 0, 1)
+            samples = samples[:, : length - first]
+            if stop is not None:
+                is_stop = samples == stop
+                if prompt is not None:  # What it holds ends nothing.
+                    is_stop[:, : max(0, prompt.shape[1] - first)] = False
+                at_end = np.cumsum(is_stop, axis=1) > 0
+                samples = np.where(at_end | ended[:, None], stop, samples)
+                ended |= at_end[:, -1]
+            yield samples
+            if ended.all():
+                return
+
+    def _generate(self, top_k, carry, xs, temperature):
+        def step(carry, x):
+            frame, state = carry
+            parameters, state = self._step(frame, state, x.get("conditions"))
+            if top_k is not None:
+                parameters = self.head.keep_top(parameters, top_k)
+            sample = self.head.sample(
+                parameters, FixedSeed(x["key"]), temperature
+            )
+            if "given" in x:
+                given = ops.cast(x["given"], sample.dtype)
+                sample = ops.where(x["is_given"], given, sample)
+            return (self._frame(sample), state), sample
+
+        return backend.scan(step, carry, xs, xs["key"].shape[0])
+
+    def forecast(
+        self,
+        context,
+        horizon: int,
+        num_samples: int = 100,
+        conditions=None,
+        temperature: float = 1.0,
+        seed=None,
+    ) -> np.ndarray:
+        """Draws how sequences may go on.
+
+        Args:
+            context: `(batch, steps, features)` or integers `(batch, steps)`.
+            horizon: Positive integer, steps to draw.
+            num_samples: Positive integer, for each sequence.
+            conditions: As in training; those of each step for
+                `steps + horizon` of them.
+            temperature: See `generate`.
+            seed: See `generate`.
+
+        Returns:
+            Numpy array `(batch, num_samples, horizon, ...)`.
+
+        Raises:
+            ValueError: if an argument is wrong.
+        """
+        check_integer("horizon", horizon)
+        context = np.asarray(context)
+        if context.ndim < 2 or context.shape[1] == 0:
+            raise ValueError(
+                "Expected a context of at least one step. Received: "
+                f"context.shape={context.shape}"
+            )
+        steps = context.shape[1]
+        found = self.generate(
+            steps + horizon,
+            num_samples,
+            prompt=context,
+            conditions=conditions,
+            temperature=temperature,
+            seed=seed,
+        )
+        shape = (len(context), num_samples, horizon, *found.shape[2:])
+        return found[:, steps:].reshape(shape)
+
+    def log_likelihood(self, x, batch_size: int = 32) -> np.ndarray:
+        """Log-likelihood of sequences.
+
+        Args:
+            x: Sequences, as `fit` takes them.
+            batch_size: Positive integer.
+
+        Returns:
+            Float32 array `(batch,)`, nats a sequence.
+        """
+
+        def log_prob(inputs):
+            sequences, conditions, mask = self._unpack(inputs)
+            _, parameters = self._behavior(sequences, conditions, mask)
+            nats = self.head.log_prob(parameters, sequences, mask)
+            return ops.sum(nats, axis=1)
+
+        return self._in_batches("log_prob", log_prob, x, batch_size)

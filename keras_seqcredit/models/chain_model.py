@@ -1,0 +1,344 @@
+"""What a trained Markov chain can do."""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_number
+from keras_seqcredit.models.compiled_methods import CompiledMethods
+from keras_seqcredit.models.importance_weights import log_mean
+from keras_seqcredit.seeds import FixedSeed
+
+
+class ChainModel(CompiledMethods):
+    """A mixin of `VariationalWalkback`: samples, walks and likelihoods.
+
+    Everything is compiled, once for each shape.
+    """
+
+    # What the model has.
+    transition: Any
+    temperatures: np.ndarray
+    total_steps: int
+    initial_temperature: float
+    dequantize: bool
+    prior_mean: Any
+    _as_data: Any
+    _to_states: Any
+    _advance: Any
+    _reverse: Any
+    _prior: Any
+    _keys: Any
+    _start: Any
+    _volume: Any
+
+    def sample(
+        self,
+        num_samples: int = 1,
+        extra_steps: int = 0,
+        return_trajectory: bool = False,
+        seed: Any = None,
+    ) -> np.ndarray:
+        """Draws from `p*`, then walks while the operator cools down.
+
+        Args:
+            num_samples: Positive integer.
+            extra_steps: Non-negative integer, steps at the initial temperature
+                after those of the walk.
+            return_trajectory: Boolean, whether to return all states.
+            seed: Integer or `keras.random.SeedGenerator`; the model's own
+                where None.
+
+        Returns:
+            Numpy array `(num_samples, ..., features)`; with
+            `return_trajectory` `(steps + 1, num_samples, ..., features)`, the
+            first ones from `p*`. Float32; uint8 of a model that dequantizes.
+
+        Raises:
+            ValueError: if an argument is wrong.
+        """
+        check_integer("num_samples", num_samples)
+        schedule = self._cooling(extra_steps)
+        generator = self._generator(seed)
+        first = self._from_prior(num_samples, generator)
+        return self._chain(first, schedule, generator, return_trajectory)
+
+    def walk(
+        self,
+        x: Any,
+        num_steps: int | None = None,
+        temperature: float | None = None,
+        return_trajectory: bool = False,
+        seed: Any = None,
+    ) -> np.ndarray:
+        """Walks from given points.
+
+        Args:
+            x: Array `(n, ..., features)`.
+            num_steps: Positive integer, steps at one temperature, or None for
+                the walk of the training, away from the data.
+            temperature: Positive float, that of `num_steps` steps. Defaults to
+                the initial temperature.
+            return_trajectory: See `sample`; the first states are `x`.
+            seed: See `sample`.
+
+        Returns:
+            Numpy array, see `sample`.
+
+        Raises:
+            ValueError: if an argument is wrong.
+        """
+        if num_steps is None:
+            if temperature is not None:
+                raise ValueError(
+                    "Expected a temperature together with `num_steps`. "
+                    f"Received: temperature={temperature}, num_steps=None"
+                )
+            steps = np.arange(self.total_steps, dtype="int32")
+            schedule = self.temperatures, steps
+        else:
+            check_integer("num_steps", num_steps)
+            if temperature is None:
+                temperature = self.initial_temperature
+            check_number("temperature", temperature)
+            schedule = (
+                np.full(num_steps, temperature, "float32"),
+                np.zeros(num_steps, "int32"),
+            )
+        first = self._given(x)
+        generator = self._generator(seed)
+        return self._chain(first, schedule, generator, return_trajectory)
+
+    def inpaint(
+        self,
+        x: Any,
+        mask: Any,
+        extra_steps: int = 0,
+        return_trajectory: bool = False,
+        seed: Any = None,
+    ) -> np.ndarray:
+        """Fills in what is not known: known features are held at each step.
+
+        Args:
+            x: Array `(n, ..., features)`; unknown features may hold anything
+                that data may.
+            mask: Boolean array of the shape of `x` or of one of its elements,
+                True where a feature is known.
+            extra_steps: See `sample`.
+            return_trajectory: See `sample`.
+            seed: See `sample`.
+
+        Returns:
+            Numpy array, see `sample`; known features are those of `x`.
+
+        Raises:
+            ValueError: if the shapes do not fit.
+        """
+        states = self._given(x)
+        shape = tuple(states.shape)
+        mask = np.asarray(mask)
+        if mask.shape not in (shape, shape[1:]) or mask.dtype != bool:
+            raise ValueError(
+                f"Expected a boolean mask of shape {shape} or {shape[1:]}. "
+                f"Received: shape={mask.shape}, dtype={mask.dtype}"
+            )
+        mask = np.broadcast_to(mask, shape)
+        schedule = self._cooling(extra_steps)
+        generator = self._generator(seed)
+        first = self._from_prior(len(states), generator)
+        found = self._chain(
+            first, schedule, generator, return_trajectory, (mask, states)
+        )
+        return np.where(mask, np.asarray(x, found.dtype), found)
+
+    def denoise(self, x: Any, num_steps: int = 1) -> np.ndarray:
+        """The mean of the operator at given points, at the first step.
+
+        At the initial temperature, which only that of binary data depends on.
+
+        Args:
+            x: Array `(n, ..., features)`.
+            num_steps: Positive integer, how often the mean takes the place of
+                the points.
+
+        Returns:
+            Float32 array `(n, ..., features)`; uint8 of a model that
+            dequantizes.
+
+        Raises:
+            ValueError: if an argument is wrong.
+        """
+        check_integer("num_steps", num_steps)
+        states = self._given(x)
+
+        def run(states):
+            for _ in range(num_steps):
+                states = self.transition.mean(
+                    self.transition(states), self.initial_temperature
+                )
+            return states
+
+        run = self._compiled(("denoise", num_steps), run)
+        return self._to_data(run(states))
+
+    def log_likelihood_bound(
+        self,
+        x: Any,
+        num_samples: int = 1,
+        batch_size: int = 32,
+        seed: Any = None,
+    ) -> np.ndarray:
+        """The lower bound that a walk from each point gives.
+
+        `log p*(s_K) + sum_t log p(s_{t-1} | s_t; T_t) - log p(s_t | s_{t-1};
+        T_t)`, averaged over walks.
+
+        Args:
+            x: Array `(n, ..., features)`.
+            num_samples: Positive integer, walks from each point.
+            batch_size: Positive integer.
+            seed: See `sample`.
+
+        Returns:
+            Float32 array `(n,)`, nats.
+
+        Raises:
+            ValueError: if an argument is wrong.
+        """
+        found = [
+            weights.mean(axis=0).astype("float32")
+            for weights in self._log_weights(x, num_samples, batch_size, seed)
+        ]
+        return np.concatenate(found)
+
+    def log_likelihood(
+        self,
+        x: Any,
+        num_samples: int = 50,
+        batch_size: int = 32,
+        return_error: bool = False,
+        seed: Any = None,
+    ) -> Any:
+        """Importance-weighted log-likelihood.
+
+        `log 1/K sum_k p(x, walk_k) / q(walk_k | x)` with `K` walks from each
+        point, a lower bound that rises to the log-likelihood with `K`. Walks
+        are made from `batch_size` points at a time, and of each walk from
+        these one number is kept: memory does not grow with the number of
+        points nor with that of steps.
+
+        Args:
+            x: Array `(n, ..., features)`.
+            num_samples: Positive integer, `K`.
+            batch_size: Positive integer.
+            return_error: Boolean, whether to return the Monte-Carlo error too.
+            seed: See `sample`.
+
+        Returns:
+            Float32 array `(n,)`, nats; with `return_error` a pair of those,
+            the second the standard error by the delta method, NaN of one
+            sample.
+        """
+        found = [
+            log_mean(weights, return_error)
+            for weights in self._log_weights(x, num_samples, batch_size, seed)
+        ]
+        if not return_error:
+            return np.concatenate(found)
+        return tuple(map(np.concatenate, zip(*found, strict=True)))
+
+    def _log_weights(self, x, num_samples, batch_size, seed):
+        """Float64 `(num_samples, batch)` of each batch of points."""
+        check_integer("num_samples", num_samples)
+        check_integer("batch_size", batch_size)
+        self._check_built()
+        x = self._as_data(x)
+        generator = self._generator(seed)
+        run = self._compiled(("log_weight",), self._log_weight)
+        for i in range(0, max(len(x), 1), batch_size):
+            batch = ops.convert_to_tensor(x[i : i + batch_size])
+            found = np.empty((num_samples, len(batch)))
+            for row in found if len(batch) else ():
+                keys = self._keys(generator)
+                row[:] = ops.convert_to_numpy(run(batch, keys))
+            yield found
+
+    def _log_weight(self, inputs, keys):
+        """Of one walk from each point, `(batch,)`."""
+        first, schedule = self._start(inputs, keys)
+
+        def body(carry, given):
+            before, weight = carry
+            _, temperature, step = given
+            after, forward = self._advance(before, *given)
+            steps = ops.broadcast_to(step, ops.shape(before)[:1])
+            reverse = self._reverse(before, after, temperature, steps)
+            return (after, weight + reverse - forward), ()
+
+        weight = ops.zeros(ops.shape(first)[:1], first.dtype)
+        (last, weight), _ = backend.scan(
+            body, (first, weight), schedule, self.total_steps
+        )
+        prior = self.transition.score(self._prior(), last)
+        return weight + prior + self._volume()
+
+    def _cooling(self, extra_steps):
+        """Temperatures and steps of the way back, and some at the end."""
+        check_integer("extra_steps", extra_steps, minimum=0)
+        temperatures = np.concatenate(
+            [
+                self.temperatures[::-1],
+                np.full(extra_steps, self.initial_temperature, "float32"),
+            ]
+        )
+        steps = np.arange(self.total_steps, dtype="int32")[::-1]
+        return temperatures, np.pad(steps, (0, extra_steps))
+
+    def _from_prior(self, num_samples, generator):
+        self._check_built()
+        shape = (num_samples, *self.prior_mean.shape)
+        noise = self.transition.noise(shape, generator)
+        run = self._compiled(
+            ("prior",),
+            lambda noise: self.transition.draw(self._prior(), noise),
+        )
+        return run(noise)
+
+    def _chain(self, first, schedule, generator, return_trajectory, known=()):
+        """Runs the operator; holds known features, if there are some."""
+        keys = FixedSeed.draw(generator, len(schedule[0]), self.seed_generator)
+        run = self._compiled(
+            ("chain", return_trajectory, bool(known)),
+            lambda *arguments: self._run_chain(return_trajectory, *arguments),
+        )
+        schedule = tuple(map(ops.convert_to_tensor, schedule))
+        known = tuple(map(ops.convert_to_tensor, known))
+        return self._to_data(run(first, (keys, *schedule), known))
+
+    def _run_chain(self, return_trajectory, first, schedule, known):
+        def hold(state):
+            return ops.where(*known, state) if known else state
+
+        def body(state, given):
+            state = hold(self._advance(state, *given)[0])
+            return state, state if return_trajectory else ()
+
+        first = hold(first)
+        last, states = backend.scan(body, first, schedule, schedule[0].shape[0])
+        if not return_trajectory:
+            return last
+        return ops.concatenate([first[None], states], axis=0)
+
+    def _given(self, x):
+        """Points as states."""
+        self._check_built()
+        return self._to_states(self._as_data(x, name="points"), None)
+
+    def _to_data(self, states):
+        states = ops.convert_to_numpy(states)
+        if self.dequantize:
+            return np.clip(np.floor(256 * states), 0, 255).astype("uint8")
+        return states.astype("float32")

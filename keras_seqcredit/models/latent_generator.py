@@ -1,0 +1,356 @@
+"""What a trained model of sequences with latents can do."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import fits
+from keras_seqcredit.models.importance_weights import log_mean
+from keras_seqcredit.models.sequence_generator import SequenceGenerator
+from keras_seqcredit.models.sequence_generator import each_step
+from keras_seqcredit.seeds import FixedSeed
+
+
+class LatentGenerator(SequenceGenerator):
+    """A mixin of `ZForcing`: generation, encoding and likelihoods.
+
+    Everything is compiled, once for each shape.
+    """
+
+    # What the model has.
+    stochastic_rnn: Any
+    head: Any
+    variables: Any
+    _infer: Any
+    _frames: Any
+
+    def generate(
+        self,
+        length: int,
+        num_samples: int = 1,
+        prompt=None,
+        conditions=None,
+        temperature: float = 1.0,
+        seed=None,
+    ):
+        """Draws sequences, latents from the prior and steps from the head.
+
+        Args:
+            length: Positive integer, steps of each sequence.
+            num_samples: Positive integer, sequences; those of a prompt or of
+                conditions each, if given.
+            prompt: `(batch, steps, features)` or integers `(batch, steps)`,
+                what the sequences begin with.
+            conditions: `(batch, features)` or `(batch, length, features)`, for
+                a model that was trained with them.
+            temperature: Positive float, of the steps; see `DistributionHead`.
+            seed: Integer or `keras.random.SeedGenerator`; the model's own
+                where None.
+
+        Returns:
+            Numpy array `(batch * num_samples, length, ...)`, the samples of one
+            prompt next to each other.
+
+        Raises:
+            ValueError: if the prompt or the conditions have another shape,
+                or an argument is wrong.
+        """
+        self._check_built()
+        check_integer("length", length)
+        check_integer("num_samples", num_samples)
+        if not temperature > 0:
+            raise ValueError(
+                "Expected `temperature` to be a positive number. Received: "
+                f"temperature={temperature!r}"
+            )
+        start = 0
+        given = [x for x in (prompt, conditions) if x is not None]
+        batch = len(given[0]) if given else 1
+        if len(given) == 2 and len(prompt) != len(conditions):
+            raise ValueError(
+                "Expected one condition for each prompt. Received: "
+                f"{len(prompt)} prompts, {len(conditions)} conditions"
+            )
+        if prompt is not None:
+            prompt = np.repeat(np.asarray(prompt), num_samples, axis=0)
+            self._check_prompt(prompt.shape)
+            start = prompt.shape[1]
+            if not 0 < start <= length:
+                raise ValueError(
+                    "Expected a prompt of 1 to `length` steps. Received: "
+                    f"{start} steps, length={length}"
+                )
+        conditions = self._as_conditions(conditions, batch, length)
+        if conditions is not None:
+            conditions = np.repeat(conditions, num_samples, axis=0)
+        total = batch * num_samples
+        generator = self._generator(seed)
+        noise = self.stochastic_rnn.latents.noise((length, total), generator)
+        keys = FixedSeed.draw(generator, length, self.seed_generator)
+        key = ("generate", length, start, conditions is None)
+        run = self._compiled(
+            key, lambda *args: self._generate(length, start, *args)
+        )
+        arguments = [noise, keys, np.float32(temperature)]
+        arguments += [x for x in (prompt, conditions) if x is not None]
+        return ops.convert_to_numpy(run(*map(ops.convert_to_tensor, arguments)))
+
+    def _check_prompt(self, shape) -> None:
+        size = self.head.event_size
+        event = () if size is None else (size,)
+        if not fits(shape, (None, None, *event)):
+            raise ValueError(
+                "Expected a prompt of shape "
+                f"{('batch', 'steps', *event)}. Received: shape={shape}"
+            )
+
+    def _as_conditions(self, conditions, batch, time):
+        """An array of those of a batch, or None."""
+        shape = None
+        if conditions is not None:
+            conditions = np.asarray(conditions)
+            shape = conditions.shape
+        self._check_conditions(shape, time)
+        if shape is not None and shape[0] != batch:
+            raise ValueError(
+                f"Expected conditions of {batch} sequences. Received: "
+                f"shape={shape}"
+            )
+        return conditions
+
+    def _generate(self, length, start, noise, keys, temperature, *given):
+        prompt = given[0] if start else None
+        conditions = given[-1] if len(given) > bool(start) else None
+        batch = ops.shape(noise)[1]
+        frame, state = self._after_prompt(prompt, conditions, batch, keys[0])
+        steps = length - start
+        xs = [noise[start:], keys[start:]]
+        if conditions is not None:
+            xs.append(each_step(conditions, length)[start:])
+
+        def step(carry, x):
+            frame, state = carry
+            inputs = _with(x[2:], frame)
+            output, state = self.stochastic_rnn.step(inputs, state, x[0])
+            sample = self.head.sample(
+                self.head(output), FixedSeed(x[1]), temperature
+            )
+            return (self._frame(sample), state), sample
+
+        parts = [] if prompt is None else [prompt]
+        if steps:
+            _, samples = backend.scan(step, (frame, state), tuple(xs), steps)
+            order = [1, 0, *range(2, len(samples.shape))]
+            samples = ops.transpose(samples, order)
+            parts = [*(ops.cast(p, samples.dtype) for p in parts), samples]
+        return ops.concatenate(parts, axis=1)
+
+    def _after_prompt(self, prompt, conditions, batch, key=None):
+        """The last frame, and the states of the recurrence after it.
+
+        The prompt's latents are drawn from `key`.
+        """
+        rnn = self.stochastic_rnn
+        if prompt is None:
+            features = rnn.target_units
+            frame = ops.zeros((batch, features), rnn.compute_dtype)
+            return frame, rnn.get_initial_state(batch)
+        if conditions is not None and len(conditions.shape) == 3:
+            conditions = conditions[:, : prompt.shape[1]]
+        found, _ = self._infer_from(key, prompt, conditions, None)
+        return self._frames(prompt)[:, -1], found.states
+
+    def _infer_from(self, key, *inputs):
+        """`_infer`, with latents that are drawn from a key."""
+        mapping = [(v, backend.read(v)) for v in self.variables]
+        mapping.append((self.stochastic_rnn.seed_generator.state, key))
+        with keras.StatelessScope(state_mapping=mapping):
+            return self._infer(*inputs)
+
+    def _frame(self, sample):
+        """A step as the recurrence sees it, `(batch, features)`."""
+        return self._frames(sample[:, None])[:, 0]
+
+    def encode(self, x, batch_size: int = 32, seed=None):
+        """Means of the posterior of each step.
+
+        A posterior depends on the state, and the state on the latents of the
+        steps before, which are drawn.
+
+        Args:
+            x: Array of sequences, or a dictionary of arrays: `"sequences"`
+                and, optionally, `"conditions"` and `"mask"`.
+            batch_size: Positive integer.
+            seed: Integer or `keras.random.SeedGenerator`; the model's own
+                where None.
+
+        Returns:
+            Numpy array `(batch, time, latent_size)`; of categorical latents,
+            probabilities.
+        """
+
+        def means(inputs, key):
+            found, _ = self._infer_from(key, *self._unpack(inputs))
+            return self.stochastic_rnn.latents.mean(found.posterior)
+
+        generator = self._generator(seed)
+        return self._in_batches("encode", means, x, batch_size, generator)
+
+    def interpolate(self, a, b, steps: int = 8, conditions=None, seed=None):
+        """Sequences between two: `decode` of what lies between their `encode`.
+
+        Steps are not drawn, but the most likely. Noise is in the means of the
+        latents only, see `encode`.
+
+        Args:
+            a: One sequence, `(time, features)` or integers `(time,)`.
+            b: Another of the same length.
+            steps: Integer of at least 2, how many, both ends included.
+            conditions: `(2, features)` or `(2, time, features)`, those of `a`
+                and of `b`, for a model that was trained with them. Between
+                two sequences they are, too.
+            seed: Integer or `keras.random.SeedGenerator`; the model's own
+                where None.
+
+        Returns:
+            Numpy array `(steps, time, ...)`.
+
+        Raises:
+            ValueError: if the sequences differ in shape, or the conditions
+                have another shape.
+        """
+        self._check_built()
+        check_integer("steps", steps, minimum=2)
+        a, b = np.asarray(a), np.asarray(b)
+        if a.shape != b.shape:
+            raise ValueError(
+                "Expected two sequences of one shape. Received: "
+                f"a.shape={a.shape}, b.shape={b.shape}"
+            )
+        data = {"sequences": np.stack([a, b])}
+        conditions = self._as_conditions(conditions, 2, a.shape[0])
+        if conditions is not None:
+            data["conditions"] = conditions.astype("float32")
+            conditions = _between(data["conditions"], steps)
+        latents = _between(self.encode(data, seed=seed), steps)
+        return self.decode(latents, conditions)
+
+    def decode(self, latents, conditions=None):
+        """The most likely steps for latents that are given.
+
+        Args:
+            latents: `(batch, time, latent_size)`.
+            conditions: `(batch, features)` or `(batch, time, features)`, for a
+                model that was trained with them.
+
+        Returns:
+            Numpy array `(batch, time, ...)`: classes, or means.
+
+        Raises:
+            ValueError: if latents or conditions have another shape.
+        """
+        self._check_built()
+        latents = np.asarray(latents, "float32")
+        size = self.stochastic_rnn.latents.size
+        if not fits(latents.shape, (None, None, size)):
+            raise ValueError(
+                f"Expected latents of shape {('batch', 'time', size)}. "
+                f"Received: shape={latents.shape}"
+            )
+        conditions = self._as_conditions(conditions, *latents.shape[:2])
+        given = [x for x in (latents, conditions) if x is not None]
+        run = self._compiled(("decode",), self._decode)
+        return ops.convert_to_numpy(run(*map(ops.convert_to_tensor, given)))
+
+    def _decode(self, latents, conditions=None):
+        batch, time = latents.shape[:2]
+        frame, state = self._after_prompt(None, None, batch)
+
+        xs = [ops.transpose(latents, (1, 0, 2))]
+        if conditions is not None:
+            xs.append(each_step(conditions, time))
+
+        def step(carry, x):
+            frame, state = carry
+            output, state = self.stochastic_rnn.step(
+                _with(x[1:], frame), state, latent=x[0]
+            )
+            parameters = self.head(output)
+            sample = (
+                self.head.mode(parameters)
+                if self.head.gives_integers
+                else self.head.mean(parameters)
+            )
+            return (self._frame(sample), state), sample
+
+        _, samples = backend.scan(step, (frame, state), tuple(xs), time)
+        return ops.transpose(samples, [1, 0, *range(2, len(samples.shape))])
+
+    def log_likelihood(
+        self,
+        x,
+        num_samples: int = 50,
+        batch_size: int = 32,
+        return_error: bool = False,
+        seed=None,
+    ):
+        """Importance-weighted log-likelihood of sequences.
+
+        `log 1/K sum_k p(x, z_k) / q(z_k | x)` with `K` samples of the
+        posterior, a lower bound that rises to the log-likelihood with `K`.
+        Samples are drawn `batch_size` sequences at a time: memory does not grow
+        with `K`.
+
+        Args:
+            x: As for `encode`.
+            num_samples: Positive integer, `K`.
+            batch_size: Positive integer.
+            return_error: Boolean, whether to return the Monte-Carlo error too.
+            seed: Integer or `keras.random.SeedGenerator`; the model's own
+                where None.
+
+        Returns:
+            Float32 array `(batch,)`, nats a sequence; with `return_error` a
+            pair of those, the second the standard error by the delta method,
+            NaN of one sample.
+        """
+        check_integer("num_samples", num_samples)
+        generator = self._generator(seed)
+        weights = np.stack(
+            [
+                self._in_batches(
+                    "weights", self._log_weights, x, batch_size, generator
+                )
+                for _ in range(num_samples)
+            ]
+        ).astype("float64")
+        return log_mean(weights, return_error)
+
+    def _log_weights(self, inputs, key):
+        sequences, conditions, mask = self._unpack(inputs)
+        found, parameters = self._infer_from(key, sequences, conditions, mask)
+        latents = self.stochastic_rnn.latents
+        log_ratio = latents.log_prob(found.prior, found.latents)
+        log_ratio = log_ratio - latents.log_prob(found.posterior, found.latents)
+        if mask is not None:
+            log_ratio = ops.where(mask, log_ratio, 0.0)
+        nll = -self.head.log_prob(parameters, sequences, mask)
+        return ops.sum(log_ratio - nll, axis=1)
+
+
+def _with(conditions, frame):
+    """A frame `(batch, features)` with a list of conditions, one or none."""
+    conditions = [ops.cast(x, frame.dtype) for x in conditions]
+    return ops.concatenate([frame, *conditions], axis=-1)
+
+
+def _between(ends, steps):
+    """Arrays between two, both of them included."""
+    first, last = ends
+    share = np.linspace(0, 1, steps, dtype="float32")
+    share = share.reshape(-1, *[1] * first.ndim)
+    return (1 - share) * first + share * last

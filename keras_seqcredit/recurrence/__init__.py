@@ -1,0 +1,1 @@
+"""Recurrences over time: what a step is, and how a loop of them runs."""

@@ -1,0 +1,156 @@
+"""A recurrence whose states read, sparsely, from their own past.
+
+One scan forward and one scan back, both with memory linear in time:
+
+- forward keeps the states and which slots were read, nothing else;
+- back repeats one step at a time on the few rows that it read, takes that
+  step's vjp, and adds the gradient of the rows to a table over all slots. On
+  passing the step that wrote a slot, the slot's share joins the gradient of
+  the state that was written.
+
+The recurrence knows no particular cell: a cell is a pure function of its
+weights. Time comes first: `T` steps, `B` batch, `F` features, `U` units of a
+state, `S` slots of a memory, `A` units of the attention.
+"""
+
+import functools
+from typing import Any
+
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.recurrence.backward import backward_scan
+from keras_seqcredit.recurrence.forward import forward_scan
+from keras_seqcredit.recurrence.structures import Clock
+from keras_seqcredit.recurrence.structures import Constants
+from keras_seqcredit.recurrence.structures import Operands
+from keras_seqcredit.recurrence.structures import Outputs
+from keras_seqcredit.recurrence.structures import Settings
+from keras_seqcredit.recurrence.structures import absent
+from keras_seqcredit.recurrence.structures import remembered_states
+from keras_seqcredit.types import Tensor
+
+
+def sparse_recurrence(
+    settings: Settings,
+    operands: Operands,
+    constants: Constants,
+    jit_compile: bool = True,
+) -> Outputs:
+    """Runs a cell over a sequence, each state attending to remembered ones.
+
+    For each step, with `M` the remembered states:
+
+    ```
+    h^, *c = cell(x, (h, *c))
+    s = sum_i w_i m_i,   w = sparse_weights(score(h^, m_i) for m_i in M)
+    h = h^ + s
+    if (t + 1) % k_att == 0: append h to M
+    ```
+
+    The gradient is the exact one of this text, with the states cut where
+    `t % k_trunc == 0`: it passes from a step to the one before it only within
+    a segment, and through `s` and the weights to any step.
+
+    Args:
+        settings: what is fixed.
+        operands: tensors with a gradient.
+        constants: tensors without one.
+        jit_compile: compile the two scans with XLA on TensorFlow also where
+            the function around them is not compiled.
+
+    Returns:
+        `Outputs`. A padded step holds all states, reads nothing and is not
+        remembered.
+    """
+    return backend.custom_gradient(
+        functools.partial(forward_scan, settings),
+        functools.partial(backward_scan, settings),
+        operands,
+        constants,
+        jit_compile,
+        _batch_axes(settings),
+    )
+
+
+def repeated_recurrence(
+    settings: Settings,
+    operands: Operands,
+    constants: Constants,
+    outputs: Outputs,
+    gates: Any,
+    jit_compile: bool = True,
+) -> Outputs:
+    """`sparse_recurrence` of steps whose values are known: its gradient.
+
+    Args:
+        settings: as there, with `linear`.
+        operands: as there.
+        constants: as there.
+        outputs: what it would return.
+        gates: what `settings.linear` gave at each step.
+        jit_compile: as there.
+
+    Returns:
+        `outputs`, differentiable by the operands.
+    """
+
+    def forward(operands, given):
+        del operands
+        return given[1:]
+
+    def backward(operands, given, outputs, gates, gradients):
+        return backward_scan(
+            settings, operands, given[0], outputs, gates, gradients
+        )
+
+    operands_axes, constants_axes, axis = _batch_axes(settings)
+    return backend.custom_gradient(
+        forward,
+        backward,
+        operands,
+        (constants, outputs, gates),
+        jit_compile,
+        (operands_axes, (constants_axes, axis, axis), axis),
+    )
+
+
+def _batch_axes(settings: Settings) -> tuple:
+    """Of operands, constants and outputs, for `backend.on_rows`."""
+    none: Any = -1
+    first: Any = 0
+    constants = getattr(settings.cell, "batch_axes", none)
+    return (
+        Operands(none, none, inputs=1, states=first, memory=0),
+        Constants(constants, mask=1, memory_mask=0, time=none),
+        1,
+    )
+
+
+def final_memory(
+    settings: Settings,
+    operands: Operands,
+    constants: Constants,
+    outputs: Outputs,
+) -> tuple[Tensor, Tensor]:
+    """The memory after the last step, its oldest slot first.
+
+    Returns:
+        `(memory (B, S, U), memory_mask bool (B, S))`.
+    """
+    clock = Clock(settings, operands, constants)
+    states = remembered_states(settings, outputs)
+    mask = constants.mask
+    if absent(mask):
+        mask = ops.ones(ops.shape(states)[:2], "bool")
+    slots = ops.arange(clock.capacity, dtype="int32") - clock.capacity
+    slots = slots + clock.count(clock.length)
+
+    def newest(first, values):
+        first = ops.moveaxis(first, 1, 0)
+        values = ops.concatenate([first, clock.written(values)], axis=0)
+        values = ops.take(values, ops.maximum(slots, 0), axis=0)
+        return ops.moveaxis(values, 1, 0)
+
+    memory_mask = newest(constants.memory_mask, mask) & (slots >= 0)
+    return newest(operands.memory, states), memory_mask

@@ -1,0 +1,240 @@
+"""What the forward and the backward scan of a sparse recurrence share."""
+
+from collections.abc import Callable
+from typing import Any
+from typing import NamedTuple
+
+from keras import ops
+from keras import tree
+
+from keras_seqcredit.types import Tensor
+
+
+class Settings(NamedTuple):
+    """What is fixed while a recurrence runs.
+
+    Attributes:
+        cell: `cell(weights, constants, x, states) -> states`, where states is
+            a list of `(B, U)` and the first one is the hidden state.
+        score: one of `sparse_attention.SCORES`.
+        k_top: number of slots read at each step; 0 for none, None for all.
+        k_att: every `k_att`-th state is remembered.
+        k_trunc: steps between cuts of the local gradient, or None.
+        read_into: one of `READS_INTO`, see `join`.
+        remember_provisional: remember the state before attention, not after.
+        memory_size: newest states that are kept, or None for all.
+        keep_summary: return the summaries too, as a last state; always where
+            they go to the output alone.
+        linear: None, or what of the cell is linear in inputs and states,
+            `linear(weights, constants, x, states) -> gates`, a structure of
+            `(B, G)`. The cell is then given the gates in place of `x`. They
+            are kept, so that the way back repeats no matrix product.
+        without_xla: write to the memory by operations that every runtime
+            has. Each write copies the memory.
+        constant_rows: number of rows, the first ones, whose inputs are
+            constants; where the linear part's gradients are found after the
+            loop, theirs are zeros and cost nothing.
+    """
+
+    cell: Callable[..., list]
+    score: Any = None
+    k_top: int | None = 0
+    k_att: int = 1
+    k_trunc: int | None = None
+    read_into: str = "state"
+    remember_provisional: bool = False
+    memory_size: int | None = None
+    keep_summary: bool = False
+    linear: Callable[..., Any] | None = None
+    without_xla: bool = False
+    constant_rows: int = 0
+
+    @property
+    def linear_at_once(self) -> bool:
+        """Whether the linear part's gradients are found after the loop.
+
+        Of the weights and inputs, in one product over all steps, where no
+        attention comes between a step and the next.
+        """
+        return self.linear is not None and not self.attends
+
+    @property
+    def attends(self) -> bool:
+        """Whether a step reads from the past."""
+        return self.k_top != 0
+
+    @property
+    def keep_provisional(self) -> bool:
+        """Whether what is remembered is not among the states."""
+        return self.remember_provisional and self.read_into != "output"
+
+
+class Operands(NamedTuple):
+    """What a recurrence is differentiated by.
+
+    Attributes:
+        cell: tuple of the cell's weights; with `Settings.linear`, a pair of
+            such tuples, of the linear part and of the rest.
+        score: tuple of the score's prepared weights.
+        inputs: `(T, B, F)`, or a structure of such.
+        states: list of the first states, `(B, U)` each.
+        memory: `(B, S, U)`, what is remembered at the start, oldest first; or
+            `()` with `k_top=0`.
+    """
+
+    cell: tuple
+    score: tuple
+    inputs: Any
+    states: list
+    memory: Any = ()
+
+    @property
+    def length(self):
+        """Number of steps, see `size`."""
+        return size(tree.flatten(self.inputs)[0], 0)
+
+    @property
+    def batch(self):
+        """Number of rows, see `size`."""
+        return size(tree.flatten(self.inputs)[0], 1)
+
+
+class Constants(NamedTuple):
+    """What it is not differentiated by; `()` stands for what is absent.
+
+    Attributes:
+        cell: whatever else the cell reads, such as dropout masks.
+        mask: bool `(T, B)`, False where a step is padding; with `k_top=0` it
+            may be a list of such, one for each state.
+        memory_mask: bool `(B, S)`, False where a slot of `memory` is empty.
+        time: int32 scalar, steps already taken.
+    """
+
+    cell: Any = ()
+    mask: Any = ()
+    memory_mask: Any = ()
+    time: Any = ()
+
+
+class Outputs(NamedTuple):
+    """What it returns.
+
+    Attributes:
+        states: list of `(T, B, U)`, the states after each step, then the
+            summaries if they are kept.
+        provisional: `(T, B, U)`, the hidden state before attention, with
+            `Settings.keep_provisional`; else `()`.
+        weights: `(T, B, k_top + 1)`, or `()`, also where all slots are read.
+        indices: int32 `(T, B, k_top + 1)`, -1 where nothing was read, or `()`.
+            They count all that was ever remembered, the slots of `memory`
+            first.
+    """
+
+    states: list
+    provisional: Any = ()
+    weights: Any = ()
+    indices: Any = ()
+
+
+class Clock:
+    """Which slot is written when. Slots count all that was ever remembered."""
+
+    def __init__(self, settings, operands, constants):
+        self.k_att = settings.k_att
+        self.length = operands.length
+        self.first = size(operands.memory, 1)
+        self.time = 0 if absent(constants.time) else constants.time
+        starts_anew = absent(constants.time) or self.k_att == 1
+        # A start between two writes may fit one write more than T // k_att.
+        spare = 0 if starts_anew else self.k_att - 1
+        self._writes = (self.length + spare) // self.k_att
+        self.capacity = settings.memory_size or self.first + self._writes
+
+    def count(self, index):
+        """Slots remembered before step `index` of this sequence."""
+        if self.k_att == 1:
+            return self.first + index
+        return self.first + (self.time % self.k_att + index) // self.k_att
+
+    def writes_at(self, index):
+        """Whether step `index` is remembered."""
+        return (self.time + index + 1) % self.k_att == 0
+
+    def written(self, values):
+        """The values `(T, ...)` of the steps that are remembered, in order."""
+        if self.k_att == 1:
+            return values
+        steps = ops.arange(self._writes, dtype="int32") * self.k_att
+        steps = steps + (self.k_att - 1 - self.time % self.k_att)
+        # Not a slice with a stride: XLA on TensorFlow cannot differentiate
+        # one that is longer than the sequence.
+        return ops.take(values, ops.minimum(steps, self.length - 1), axis=0)
+
+
+READS_INTO = ("state", "mean", "output")
+
+
+class Joined(NamedTuple):
+    """A state and what it read, put together.
+
+    Attributes:
+        carried: `(B, U)`, the hidden state that the next step goes on from.
+        output: `(B, U)`, the hidden state that is returned.
+        content: `(B, U)`, what is remembered.
+    """
+
+    carried: Tensor
+    output: Tensor
+    content: Tensor
+
+
+def join(settings, provisional: Tensor, summary: Tensor) -> Joined:
+    """Adds what was read; `read_into` says who sees the sum.
+
+    `"state"`, as in the paper: the next step and the output. `"mean"`: both
+    see half of it. `"output"`: the output alone.
+    """
+    output = provisional + summary
+    if settings.read_into == "mean":
+        output = 0.5 * output
+    return Joined(
+        provisional if settings.read_into == "output" else output,
+        output,
+        provisional if settings.remember_provisional else output,
+    )
+
+
+def hidden_states(settings: Settings, outputs: Outputs) -> Tensor:
+    """`(T, B, U)`, the output of each step."""
+    if settings.attends and settings.read_into == "output":
+        return outputs.states[0] + outputs.states[-1]
+    return outputs.states[0]
+
+
+def remembered_states(settings: Settings, outputs: Outputs) -> Tensor:
+    """`(T, B, U)`, what each step would write."""
+    if settings.keep_provisional:
+        return outputs.provisional
+    if settings.remember_provisional:
+        return outputs.states[0]
+    return hidden_states(settings, outputs)
+
+
+def absent(x) -> bool:
+    """Whether an optional tensor is missing."""
+    return isinstance(x, tuple) and not x
+
+
+def size(x, axis):
+    """A dimension as an int where it is known, else as a tensor."""
+    static = x.shape[axis]
+    return ops.shape(x)[axis] if static is None else static
+
+
+def select(mask, chosen, other):
+    """Rows of `chosen` where `mask (B,)` holds, rows of `other` elsewhere."""
+    masks = mask if isinstance(mask, list) else [mask] * len(chosen)
+    return [
+        ops.where(m[:, None], a, b)
+        for m, a, b in zip(masks, chosen, other, strict=True)
+    ]

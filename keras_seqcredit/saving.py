@@ -1,0 +1,35 @@
+"""How objects are registered with Keras, and saved with their arguments."""
+
+from typing import TypeVar
+
+import keras
+
+T = TypeVar("T", bound=type)
+
+
+def public(cls: T) -> T:
+    """Registers a class under `keras_seqcredit>Name`, its name in files."""
+    return keras.saving.register_keras_serializable("keras_seqcredit")(cls)
+
+
+class SerializesArguments:
+    """A mixin: arguments named in `_objects` are saved as Keras objects."""
+
+    _objects: tuple[str, ...] = ()
+
+    def get_config(self):
+        objects = {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in self._objects
+        }
+        return {**super().get_config(), **objects}  # type: ignore[misc]
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for name in cls._objects:
+            if isinstance(config.get(name), dict):
+                config[name] = keras.saving.deserialize_keras_object(
+                    config[name], custom_objects=custom_objects
+                )
+        return cls(**config)

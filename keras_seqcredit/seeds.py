@@ -1,0 +1,57 @@
+"""Random seeds: saved with a model, one a replica, drawn before a loop."""
+
+import keras
+
+from keras_seqcredit import backend
+from keras_seqcredit.backend.keras_private import SeedWithoutState
+
+
+class ReplicaSeed(keras.random.SeedGenerator):
+    """Other random numbers for each replica of `tf.distribute`.
+
+    The state is the same in all: Keras' own generator would give each replica
+    the noise of the others.
+    """
+
+    def next(self, ordered=True):
+        return backend.replica_seed(super().next(ordered))
+
+
+class SavedSeed:
+    """A mixin of layers: the state of `seed_generator` is saved with them.
+
+    Keras saves weights only: a layer loaded from a file, or a training that
+    is resumed, would draw the noise of the first steps again.
+    """
+
+    seed_generator: keras.random.SeedGenerator
+
+    def save_own_variables(self, store) -> None:
+        super().save_own_variables(store)  # type: ignore[misc]
+        store["seed"] = self.seed_generator.state.numpy()
+
+    def load_own_variables(self, store) -> None:
+        names = [name for name in store.keys() if name != "seed"]
+        super().load_own_variables({n: store[n] for n in names})  # type: ignore[misc]
+        if "seed" in store.keys():
+            self.seed_generator.state.assign(store["seed"])
+
+
+class FixedSeed(SeedWithoutState):
+    """Hands out one key, for `seed=` inside a loop, where none may be drawn.
+
+    Draw the keys of all steps outside: `FixedSeed.draw`.
+    """
+
+    def __init__(self, key):
+        self._key = key
+
+    def next(self, ordered=True):
+        del ordered
+        return self._key
+
+    @staticmethod
+    def draw(seed, num, like):
+        """Keys `(num, 2)`, from what Keras takes as a seed, typed as `like`."""
+        keys = keras.random.randint((num, 2), 0, 2**31 - 1, "int32", seed=seed)
+        return keras.ops.cast(keys, like.state.dtype)

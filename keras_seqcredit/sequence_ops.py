@@ -1,0 +1,39 @@
+"""Steps of a sequence, where some are padding."""
+
+from keras import ops
+
+from keras_seqcredit.types import Tensor
+
+
+def next_valid(x: Tensor, mask: Tensor) -> Tensor:
+    """Fills padded steps with the next valid one, or 0 where there is none.
+
+    Args:
+        x: `(batch, time, features)`; padding may hold anything.
+        mask: boolean `(batch, time)`, False at padding.
+    """
+    time = ops.shape(x)[1]
+    steps = ops.sort(ops.where(mask, ops.arange(time, dtype="int32"), time))
+    count = ops.cast(mask, "int32")
+    before = ops.cumsum(count, axis=1) - count
+    steps = ops.take_along_axis(steps, before, axis=1)
+    x = ops.pad(x, [(0, 0), (0, 1), (0, 0)])
+    return ops.take_along_axis(x, steps[..., None], axis=1)
+
+
+def previous_valid(x: Tensor, mask: Tensor) -> Tensor:
+    """Fills padded steps with the last valid one, or 0 where there is none."""
+    filled = next_valid(ops.flip(x, axis=1), ops.flip(mask, axis=1))
+    return ops.flip(filled, axis=1)
+
+
+def has_later_valid(mask: Tensor) -> Tensor:
+    """Boolean `(batch, time)`, the valid steps that are not the last one."""
+    count = ops.flip(ops.cast(mask, "int32"), axis=1)
+    return mask & (ops.flip(ops.cumsum(count, axis=1), axis=1) > 1)
+
+
+def infinite_to_nan(inputs):
+    """Gates would turn an infinity into a finite state, in silence."""
+    # A constant: without one, tf2onnx selects by products, and 0 * NaN is NaN.
+    return ops.where(ops.isfinite(inputs), inputs, float("nan"))
