@@ -78,37 +78,26 @@ def build_model(arguments):
 def main():
     """Trains, evaluates, and writes the result."""
     arguments = parse_arguments()
-    settings = streams.settings_of(arguments)
-    common.check_settings(
-        arguments.logdir, settings, arguments.resume, streams.FREE_SETTINGS
-    )
-    keras.utils.set_random_seed(arguments.seed)
-    model = build_model(arguments)
-    trained = streams.train(
+    model, trained = streams.run(
         arguments,
-        model,
+        lambda: build_model(arguments),
         lambda initial_epoch: make_stream(
             arguments, arguments.steps_per_epoch, arguments.seed, initial_epoch
         ),
-        [],
     )
-    model.save(arguments.logdir / "model.keras")
     batches = -(-arguments.evaluate_sequences // arguments.batch_size)
     error = model.evaluate(
         make_stream(arguments, batches, arguments.seed + 1_000_000), verbose=0
     )
-    path = arguments.logdir / "result.json"
-    common.write_json(
-        path,
+    path = streams.write_result(
+        arguments,
+        "adding problem",
         {
-            "task": "adding problem",
-            "settings": settings,
             "mean_squared_error": error,
             "chance": 1 / 6,
             "sequences": batches * arguments.batch_size,
-            **trained,
-            "machine": common.describe_machine(),
         },
+        trained,
     )
     print(
         f"\nMean squared error {error:.2e} (chance {1 / 6:.3f})"

@@ -124,19 +124,11 @@ def main():
     (train, valid, test), vocabulary = datasets.penn_treebank(
         arguments.data_dir
     )
-    settings = streams.settings_of(arguments)
-    common.check_settings(
-        arguments.logdir, settings, arguments.resume, streams.FREE_SETTINGS
-    )
-    keras.utils.set_random_seed(arguments.seed)
-    model = build_model(arguments, len(vocabulary))
-    trained = streams.train(
+    model, trained = streams.run(
         arguments,
-        model,
+        lambda: build_model(arguments, len(vocabulary)),
         lambda initial_epoch: Pieces(train, arguments, initial_epoch),
-        [],
     )
-    model.save(arguments.logdir / "model.keras")
     bits = {}
     for name, text in (("valid", valid), ("test", test)):
         x, y = cut(text, arguments)
@@ -147,16 +139,11 @@ def main():
             return_dict=True,
             verbose=0,
         )["bits_per_character"]
-    path = arguments.logdir / "result.json"
-    common.write_json(
-        path,
-        {
-            "task": "characters of the Penn Treebank",
-            "settings": settings,
-            "bits_per_character": bits,
-            **trained,
-            "machine": common.describe_machine(),
-        },
+    path = streams.write_result(
+        arguments,
+        "characters of the Penn Treebank",
+        {"bits_per_character": bits},
+        trained,
     )
     print(
         f"\nBits a character: {bits['valid']:.3f} validation, "

@@ -299,21 +299,14 @@ def draw(arguments, reader):
 def main():
     """Trains, evaluates, and writes the result."""
     arguments = parse_arguments()
-    settings = streams.settings_of(arguments)
-    common.check_settings(
-        arguments.logdir, settings, arguments.resume, streams.FREE_SETTINGS
-    )
-    keras.utils.set_random_seed(arguments.seed)
-    model = build_model(arguments)
-    trained = streams.train(
+    model, trained = streams.run(
         arguments,
-        model,
+        lambda: build_model(arguments),
         lambda initial_epoch: Stream(
             arguments, arguments.steps_per_epoch, arguments.seed, initial_epoch
         ),
         views(arguments),
     )
-    model.save(arguments.logdir / "model.keras")
     reader = make_reader(arguments, model)
     if reader is not None:
         print(f"\nPicture: {draw(arguments, reader)}")
@@ -337,12 +330,10 @@ def main():
         exchanged["exchange"] = exchange(
             arguments, model, [10, 30, 60, arguments.length]
         )
-    path = arguments.logdir / "result.json"
-    common.write_json(
-        path,
+    path = streams.write_result(
+        arguments,
+        "copying memory",
         {
-            "task": "copying memory",
-            "settings": settings,
             "num_symbols": NUM_SYMBOLS,
             "vocabulary": VOCABULARY,
             "chance": {
@@ -354,9 +345,8 @@ def main():
             ),
             "evaluation": evaluation,
             **exchanged,
-            **trained,
-            "machine": common.describe_machine(),
         },
+        trained,
     )
     print(f"\nFigures: {path}")
     print(f"Logs:    tensorboard --logdir {arguments.logdir}")

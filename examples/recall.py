@@ -137,21 +137,13 @@ def build_model(arguments):
 def main():
     """Trains, evaluates, and writes the result."""
     arguments = parse_arguments()
-    settings = streams.settings_of(arguments)
-    common.check_settings(
-        arguments.logdir, settings, arguments.resume, streams.FREE_SETTINGS
-    )
-    keras.utils.set_random_seed(arguments.seed)
-    model = build_model(arguments)
-    trained = streams.train(
+    model, trained = streams.run(
         arguments,
-        model,
+        lambda: build_model(arguments),
         lambda initial_epoch: Stream(
             arguments, arguments.steps_per_epoch, arguments.seed, initial_epoch
         ),
-        [],
     )
-    model.save(arguments.logdir / "model.keras")
     batches = -(-arguments.evaluate_sequences // arguments.batch_size)
     figures = model.evaluate(
         Stream(arguments, batches, arguments.seed + 1_000_000),
@@ -165,19 +157,16 @@ def main():
         "chance": chance,
         "sequences": batches * arguments.batch_size,
     }
-    path = arguments.logdir / "result.json"
-    common.write_json(
-        path,
+    path = streams.write_result(
+        arguments,
+        arguments.task,
         {
-            "task": arguments.task,
-            "settings": settings,
             **result,
             "steps_to_99_percent": streams.steps_to(
                 0.99, trained["history"], arguments.steps_per_epoch
             ),
-            **trained,
-            "machine": common.describe_machine(),
         },
+        trained,
     )
     print(
         f"\n{arguments.task}: {result['accuracy']:.2%} recalled "

@@ -29,7 +29,6 @@ about an hour with `--backend jax --no-views --train-size 10000 --epochs 20
 
 import argparse
 import gc
-import json
 import pathlib
 import statistics
 import time
@@ -41,6 +40,7 @@ common.select_backend()
 import keras  # noqa: E402
 import nets  # noqa: E402
 import numpy as np  # noqa: E402
+import runs  # noqa: E402
 import streams  # noqa: E402
 
 from keras_seqcredit import callbacks  # noqa: E402
@@ -162,7 +162,7 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
         validation_batch_size=len(x_test) if len(x_test) < 1000 else size,
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
-            streams.StepTime(),
+            runs.StepTime(),
             *common.tensorboard(logdir),
             *views,
             callbacks.ExactResume(logdir / "backup"),
@@ -222,23 +222,18 @@ def run(cases: dict, data, arguments: argparse.Namespace, settings) -> dict:
         arguments: The flags.
         settings: What a run must have in common to go on with another.
     """
-    unfinished = arguments.logdir / "unfinished.json"
-    results = {}
-    if unfinished.exists():
-        found = json.loads(unfinished.read_text())
-        if found["settings"] == settings:
-            results = found["results"]
-    for case, (name, changes) in cases.items():
-        if case not in results:
-            # Nets before this one are released now, and not while it learns:
-            # of a dozen compiled programs that takes TensorFlow seconds.
-            gc.collect()
-            flags = argparse.Namespace(**{**vars(arguments), **changes})
-            results[case] = train(name, data, flags)
-            common.write_json(
-                unfinished, {"settings": settings, "results": results}
-            )
-    return results
+
+    def compute(case):
+        # Nets before this one are released now, and not while it learns: of a
+        # dozen compiled programs that takes TensorFlow seconds.
+        gc.collect()
+        name, changes = cases[case]
+        flags = argparse.Namespace(**{**vars(arguments), **changes})
+        return train(name, data, flags)
+
+    return runs.results_of(
+        cases, compute, arguments.logdir / "unfinished.json", settings
+    )
 
 
 def tune(data, arguments: argparse.Namespace, settings) -> dict:

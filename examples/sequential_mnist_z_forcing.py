@@ -11,7 +11,7 @@ run that was killed goes on where it was, by the same command.
     python examples/sequential_mnist_z_forcing.py --data-dir data
 
 `--data-dir` is the folder of `mnist.npz`. Published figures of binary MNIST are
-of pixels drawn with their grey level as the probability.
+of pixels drawn with their gray level as the probability.
 
 References:
     - Goyal et al., "Z-Forcing: Training Stochastic Recurrent Networks", NeurIPS

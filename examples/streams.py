@@ -8,14 +8,15 @@ import argparse
 import csv
 import pathlib
 import statistics
-import time
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import common
 import keras
 import nets
 import numpy as np
+import runs
 from keras import ops
 
 # What may change between an interrupted run and the one that goes on with it.
@@ -109,26 +110,11 @@ def optimizer(arguments: argparse.Namespace) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(rate, global_clipnorm=float(arguments.clip))
 
 
-class StepTime(keras.callbacks.Callback):
-    """Adds `seconds_per_step` to the figures of an epoch."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-        self.steps = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.steps = batch + 1
-        self.end = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["seconds_per_step"] = (self.end - self.start) / self.steps
-
-
 def train(
     arguments: argparse.Namespace,
     model: keras.Model,
     make_stream: Callable[[int], keras.utils.PyDataset],
-    callbacks: list[keras.callbacks.Callback],
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, Any]:
     """Trains, and returns the figures of all epochs, those before included.
 
@@ -158,7 +144,7 @@ def train(
             shuffle=False,
             callbacks=[
                 keras.callbacks.TerminateOnNaN(raise_error=True),
-                StepTime(),
+                runs.StepTime(),
                 keras.callbacks.CSVLogger(str(path), append=initial_epoch > 0),
                 *common.tensorboard(arguments.logdir),
                 *callbacks,
@@ -175,6 +161,54 @@ def train(
         "seconds_per_step": statistics.median(times[1:] or times),
         "history": history,
     }
+
+
+def run(
+    arguments: argparse.Namespace,
+    build_model: Callable[[], keras.Model],
+    make_stream: Callable[[int], keras.utils.PyDataset],
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Trains and saves a model; returns it and what `train` returns.
+
+    Args:
+        arguments: The flags.
+        build_model: Function that makes a compiled model.
+        make_stream: As of `train`.
+        callbacks: As of `train`.
+    """
+    common.check_settings(
+        arguments.logdir,
+        settings_of(arguments),
+        arguments.resume,
+        FREE_SETTINGS,
+    )
+    keras.utils.set_random_seed(arguments.seed)
+    model = build_model()
+    trained = train(arguments, model, make_stream, callbacks)
+    model.save(arguments.logdir / "model.keras")
+    return model, trained
+
+
+def write_result(
+    arguments: argparse.Namespace,
+    task: str,
+    figures: dict[str, Any],
+    trained: dict[str, Any],
+) -> pathlib.Path:
+    """Writes the result of a run, and returns the path of the file."""
+    path = arguments.logdir / "result.json"
+    common.write_json(
+        path,
+        {
+            "task": task,
+            "settings": settings_of(arguments),
+            **figures,
+            **trained,
+            "machine": common.describe_machine(),
+        },
+    )
+    return path
 
 
 def read_history(path: pathlib.Path) -> list[dict[str, float]]:

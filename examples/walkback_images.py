@@ -109,7 +109,7 @@ def load_images(arguments):
     """Images of integers from 0 to 255, to train and to test on."""
     if arguments.data == "digits":
         (train, _), (test, _) = datasets.sequential_digits()
-        # 17 shades of grey.
+        # 17 shades of gray.
         images = [
             np.round(15 * 16 * x).reshape(-1, 8, 8, 1) for x in (train, test)
         ]
@@ -233,7 +233,7 @@ def from_ddpm(model, num):
 
 
 def distance(images, others):
-    """Mean distance to the nearest of the others, grey levels of 0 to 1."""
+    """Mean distance to the nearest of the others, gray levels of 0 to 1."""
     a, b = (x.reshape(len(x), -1) / np.float32(255) for x in (images, others))
     squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
     return float(np.sqrt(np.maximum(squares, 0).min(1)).mean())
@@ -293,7 +293,7 @@ def main():
         "log_likelihood": float(value.mean()),
         "log_likelihood_error": error,
         "bits_per_dimension": -float(value.mean()) / pixels / np.log(2),
-        # As a density of grey levels from 0 to 1, as papers of the time have
+        # As a density of gray levels from 0 to 1, as papers of the time have
         # it.
         "log_density": float(value.mean()) + pixels * float(np.log(256)),
         "training_seconds": seconds,

@@ -83,7 +83,7 @@ def load_data(arguments):
     for x, digits in parts:
         # Recordings are sorted by speaker.
         order = random.permutation(len(digits))[: arguments.train_recordings]
-        # The mean of neighbours, so that less of what is above is folded down.
+        # The mean of neighbors, so that less of what is above is folded down.
         waves = x["sequences"].mean(axis=-1)
         found.append(
             {

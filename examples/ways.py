@@ -7,12 +7,11 @@ same command.
 
 import argparse
 import csv
-import json
 import pathlib
-import time
 
 import common
 import keras
+import runs
 
 from keras_seqcredit import callbacks
 
@@ -65,21 +64,6 @@ def whole_batches(x, batch_size):
     return keras.tree.map_structure(lambda values: values[:number], x), steps
 
 
-class Seconds(keras.callbacks.Callback):
-    """Adds `seconds_per_step` to the figures of an epoch."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-        self.steps = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.steps = batch + 1
-        self.end = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["seconds_per_step"] = (self.end - self.start) / self.steps
-
-
 def some_of(x, number=32):
     """The first sequences, to look at."""
     return keras.tree.map_structure(lambda values: values[:number], x)
@@ -121,7 +105,7 @@ def fit(model, way, x, x_test, arguments, make_views) -> dict:
         validation_data=(x_test, None),
         validation_batch_size=arguments.batch_size,
         callbacks=[
-            Seconds(),
+            runs.StepTime(),
             keras.callbacks.CSVLogger(
                 str(logdir / "history.csv"),
                 append=arguments.resume and (logdir / "backup").exists(),
@@ -163,20 +147,11 @@ def run(name, train, arguments, columns) -> dict:
     Returns:
         Dictionary of the figures of each way.
     """
-    results = {}
     settings = settings_of(arguments)
-    # What is finished of a run, so that one that was killed can go on.
     unfinished = arguments.logdir / "unfinished.json"
-    if arguments.resume and unfinished.exists():
-        found = json.loads(unfinished.read_text(encoding="utf-8"))
-        if found["settings"] == settings:
-            results = found["results"]
-    for way in arguments.ways:
-        if way not in results:
-            results[way] = train(way)
-            common.write_json(
-                unfinished, {"settings": settings, "results": results}
-            )
+    results = runs.results_of(
+        arguments.ways, train, unfinished, settings, arguments.resume
+    )
     path = arguments.logdir / "result.json"
     common.write_json(
         path,

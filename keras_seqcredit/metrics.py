@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.checks import check_array
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_non_negative
@@ -30,7 +31,8 @@ class BitsPerStep(keras.metrics.MeanMetricWrapper):
     For characters this is the number of bits per character.
 
     Args:
-        head: `DistributionHead`, the last layer of the model, or `None`.
+        head: `DistributionHead`, the last layer of the model. Defaults to
+            `None`.
         name: String. Defaults to `"bits_per_step"`.
         dtype: Dtype of the result. Defaults to `keras.config.floatx()`.
 
@@ -83,19 +85,20 @@ class BitsPerStep(keras.metrics.MeanMetricWrapper):
         # here, and not with the model.
         nats = None if head is None else head.negative_log_likelihood
         super().__init__(nats, name=name, dtype=dtype)
-        self._direction = "down"  # For callbacks that look for the best.
+        keras_private.set_direction(self, "down")
 
     def update_state(
         self, y_true: Any, y_pred: Any = None, sample_weight: Any = None
     ) -> None:
-        if (self._fn is None) != (y_pred is None):
+        nats_of = keras_private.wrapped_function(self)
+        if (nats_of is None) != (y_pred is None):
             raise ValueError(
                 "Expected `update_state(y_true, y_pred)` with a head and "
                 "`update_state(nats, sample_weight=...)` without. Received: "
-                f"{'no head' if self._fn is None else 'a head'}, "
+                f"{'no head' if nats_of is None else 'a head'}, "
                 f"y_pred={y_pred!r}"
             )
-        if self._fn is not None:
+        if nats_of is not None:
             super().update_state(y_true, y_pred, sample_weight)
             return
         nats = ops.cast(y_true, self.dtype)
@@ -109,7 +112,8 @@ class BitsPerStep(keras.metrics.MeanMetricWrapper):
         return super().result() / math.log(2)
 
     def get_config(self):
-        head = None if self._fn is None else self._fn.head
+        nats_of = keras_private.wrapped_function(self)
+        head = None if nats_of is None else nats_of.head
         head = keras.saving.serialize_keras_object(head)
         return {"name": self.name, "dtype": self.dtype, "head": head}
 
@@ -182,7 +186,7 @@ class ActiveUnits(keras.metrics.Metric):
         super().__init__(name=name, dtype=dtype)
         self.latent_dim = check_integer("latent_dim", latent_dim)
         self.threshold = check_non_negative("threshold", threshold)
-        self._direction = "up"
+        keras_private.set_direction(self, "up")
         # All three are sums, which is how replicas are put together.
         self.count = self.add_variable((), "zeros", self.dtype, name="count")
         self.total = self.add_variable(
@@ -249,13 +253,14 @@ def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
     """Squared maximum mean discrepancy of two samples of sequences.
 
     For each step, with a Gaussian kernel as wide as the rows of `a` are apart,
-    estimated on pairs of neighbouring rows: its expectation is 0 where both are
+    estimated on pairs of neighboring rows: its expectation is 0 where both are
     distributed alike, and it may be negative.
 
     Args:
         a: `(batch, time, features)`.
         b: As `a`; a row of it may depend on the same row of `a` only.
-        mask: Boolean `(batch, time)` or None, the steps that count.
+        mask: Boolean `(batch, time)` or `None`, the steps that count. Defaults
+            to all.
 
     Returns:
         Scalar, the mean over steps.

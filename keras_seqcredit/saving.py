@@ -1,9 +1,13 @@
 """How objects are registered with Keras, and saved with their arguments."""
 
+from typing import TypeVar
+
 import keras
 
+T = TypeVar("T", bound=type)
 
-def public(cls):
+
+def public(cls: T) -> T:
     """Registers a class under `keras_seqcredit>Name`, its name in files."""
     return keras.saving.register_keras_serializable("keras_seqcredit")(cls)
 

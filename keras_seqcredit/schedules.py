@@ -186,7 +186,7 @@ class CyclicalSchedule(Schedule):
 
     In each of `num_cycles` equal cycles the weight grows linearly during the
     first `ratio` of the updates and stays at `end` for the rest, so that the
-    latent variables learnt at a low weight are the start for the next cycle.
+    latent variables learned at a low weight are the start for the next cycle.
 
     Args:
         start: Finite float, the weight at the start of each cycle.
@@ -303,7 +303,7 @@ class KerasSchedule(Schedule):
 
 @public
 class FreeBits:
-    """A KL divergence that is not penalised below a threshold.
+    """A KL divergence that is not penalized below a threshold.
 
     The KL of a group of latent variables counts `max(nats, KL)`: up to `nats`
     a group may hold information for free, and no gradient presses it to zero.

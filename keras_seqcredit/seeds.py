@@ -3,6 +3,7 @@
 import keras
 
 from keras_seqcredit import backend
+from keras_seqcredit.backend.keras_private import SeedWithoutState
 
 
 class ReplicaSeed(keras.random.SeedGenerator):
@@ -36,14 +37,13 @@ class SavedSeed:
             self.seed_generator.state.assign(store["seed"])
 
 
-class FixedSeed(keras.random.SeedGenerator):
+class FixedSeed(SeedWithoutState):
     """Hands out one key, for `seed=` inside a loop, where none may be drawn.
 
     Draw the keys of all steps outside: `FixedSeed.draw`.
     """
 
     def __init__(self, key):
-        # No state: not the parent's constructor.
         self._key = key
 
     def next(self, ordered=True):

@@ -105,7 +105,7 @@ def assert_same(found, expected):
         found.items(), expected.values(), strict=True
     ):
         if "free_running_gap" in name:
-            continue  # Of neighbours in a batch, which replicas split.
+            continue  # Of neighbors in a batch, which replicas split.
         np.testing.assert_allclose(
             values, others, rtol=2e-4, atol=2e-5, err_msg=name
         )

@@ -10,7 +10,7 @@ from keras_seqcredit import distributions
 from keras_seqcredit.distributions import tfp
 
 
-def test_is_the_flavour_of_the_backend():
+def test_is_the_flavor_of_the_backend():
     normal = distributions.tfd().Normal(keras.ops.zeros((2,)), 2.0)
     log_prob = normal.log_prob(keras.ops.ones((2,)))
     assert keras.ops.is_tensor(log_prob)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_seqcredit import layers  # noqa: F401 - registers the layers.
+import keras_seqcredit  # noqa: F401 - tells Keras of the layers.
 
 FOLDER = pathlib.Path(__file__).parent / "saved_models"
 

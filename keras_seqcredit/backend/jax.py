@@ -8,6 +8,7 @@ import keras
 from keras_seqcredit.backend.canonical_convolutions import (
     canonical_convolutions,
 )
+from keras_seqcredit.backend.keras_private import backend_mesh
 
 # Turns of a loop that an accelerator is given at once: it takes longer to start
 # the operations of one than to run them.
@@ -110,7 +111,7 @@ def on_rows(function, args, batch_axes):
 
     run = jax.shard_map(
         function,
-        mesh=mesh.backend_mesh,
+        mesh=backend_mesh(mesh),
         in_specs=jax.tree.map(spec, tuple(in_axes)),
         out_specs=jax.tree.map(spec, out_axes),
         axis_names={name},

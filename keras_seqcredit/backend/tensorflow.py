@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_seqcredit.backend.keras_private import distribution_strategy
+
 
 def scan(body, carry, xs, length, reverse=False):
     """Loops `body(carry, x) -> (carry, y)` over the leading axis of `xs`.
@@ -271,7 +273,7 @@ def process_count():
 
 def num_shares(model):
     """How many devices share a batch of this process."""
-    return model.distribute_strategy.num_replicas_in_sync
+    return distribution_strategy(model).num_replicas_in_sync
 
 
 def check_replicas(model):

@@ -10,6 +10,7 @@ import numpy as np
 from keras import tree
 
 from keras_seqcredit import backend
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.callbacks.chosen_examples import as_arrays
 from keras_seqcredit.callbacks.chosen_examples import check_examples
 from keras_seqcredit.callbacks.chosen_examples import check_label_lengths
@@ -49,7 +50,7 @@ class AttentionMap(View):
             one row for each example.
         log_dir: The folder that TensorBoard is shown.
         layer: The `SparseAttentiveRNN`, `SABLSTM` or `SABGRU` to look at, or
-            its name. May be left out where the model has only one.
+            its name. Defaults to the only one of the model.
         examples: Sequence of integers, the rows of `x` to draw. Defaults to
             `(0,)`.
         labels: Sequence with, for each row of `x`, the names of its steps, a
@@ -273,9 +274,9 @@ def _build_probe(
     model: keras.Model, layer: SparseAttentiveRNN
 ) -> tuple[SparseAttentiveRNN, keras.Model]:
     """A copy of the layer that tells what it reads, in a model up to there."""
-    nodes = layer._inbound_nodes
+    calls = keras_private.symbolic_calls(layer)
     is_generator = isinstance(model, AutoregressiveRNN)
-    if not is_generator and not (nodes and getattr(model, "inputs", None)):
+    if not is_generator and not (calls and getattr(model, "inputs", None)):
         raise ValueError(
             "The input of the layer is looked up in the graph of the model. "
             "Expected a built `Sequential`, a functional model or an "
@@ -299,8 +300,7 @@ def _build_probe(
         copy.build_from_config(layer.get_build_config())
         return copy, _GeneratorProbe(model, copy)
     # Called as the layer is, with its mask and initial state.
-    call = nodes[0].arguments
-    outputs = copy(*call.args, **call.kwargs)
+    outputs = copy(*calls[0].args, **calls[0].kwargs)
     return copy, keras.Model(model.inputs, outputs[-2:])
 
 

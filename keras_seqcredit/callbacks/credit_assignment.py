@@ -49,12 +49,12 @@ class CreditAssignment(View):
             `ProfessorForcing`, which predicts its input.
         log_dir: The folder that TensorBoard is shown.
         layer: The recurrent layer to look at, or its name: a `SABLSTM`,
-            `SABGRU`, `SparseAttentiveRNN` or any `keras.layers.RNN`. May be
-            left out where the model has only one.
+            `SABGRU`, `SparseAttentiveRNN` or any `keras.layers.RNN`. Defaults
+            to the only one of the model.
         examples: Sequence of integers, the rows of `x` to be shown one by one
             on the page "Credit". Defaults to `(0,)`.
         labels: Sequence with, for each row of `x`, the names of its steps, a
-            string each, for that page.
+            string each, for that page. Defaults to `None`.
         frequency: Positive integer, the number of epochs from one look to the
             next. Defaults to `1`.
         output: Of a model with several outputs, the name or the number of the

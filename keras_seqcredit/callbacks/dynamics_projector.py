@@ -45,10 +45,11 @@ class DynamicsProjector(View):
     Args:
         x: Sequences, as the model is fitted on; a few dozen.
         log_dir: The folder that TensorBoard is shown.
-        classes: Sequence with the class of each row of `x`, a string or number,
-            or None.
+        classes: Sequence with the class of each row of `x`, a string or number.
+            Defaults to `None`.
         image_shape: Tuple `(height, width)`, for sequences that are the pixels
-            of an image, some pixels a step. They are from 0 to 1.
+            of an image, some pixels a step. They are from 0 to 1. Defaults to
+            `None`.
         projection: `"pca"`, the two principal components, or `"tsne"`, t-SNE
             by scikit-learn, for the image. Defaults to `"pca"`.
         max_points: Positive integer; of more states, so many are drawn at
@@ -184,9 +185,9 @@ class DynamicsProjector(View):
                 init="pca",
                 random_state=self.seed,
             ).fit_transform(states)
-        centred = states - states.mean(axis=0)
-        _, _, axes = np.linalg.svd(centred, full_matrices=False)
-        flat = centred @ axes[:2].T
+        centered = states - states.mean(axis=0)
+        _, _, axes = np.linalg.svd(centered, full_matrices=False)
+        flat = centered @ axes[:2].T
         return np.pad(flat, [(0, 0), (0, 2 - flat.shape[1])])
 
 
@@ -222,7 +223,7 @@ def _both_runs(model: Any) -> Any:
 def _drawn_so_far(
     sequences: np.ndarray, points: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
-    """`(points, height, width)` from 0 to 1; what is to come is grey.
+    """`(points, height, width)` from 0 to 1; what is to come is gray.
 
     A state has read all steps before its own.
     """
@@ -236,7 +237,7 @@ def _drawn_so_far(
 def _draw(
     flat: np.ndarray, points: np.ndarray, projection: str, epoch: int
 ) -> Any:
-    """The two runs in two colours; and the steps of both."""
+    """The two runs in two colors; and the steps of both."""
     figure_module = import_optional(
         "matplotlib.figure", "examples", "`DynamicsProjector`"
     )

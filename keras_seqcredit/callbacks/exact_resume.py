@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_seqcredit import backend
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.callbacks import training_description
 from keras_seqcredit.callbacks import training_state
 from keras_seqcredit.checks import check_flag
@@ -42,7 +43,7 @@ class ExactResume(keras.callbacks.Callback):
             processes of one training share it; the first one writes.
         keep: Sequence of callbacks of the same `fit`, such as
             `keras.callbacks.EarlyStopping`, whose attributes that are numbers,
-            texts or arrays are kept, too.
+            texts or arrays are also kept. Defaults to `()`.
         delete_checkpoint: Boolean, whether a training that has come to its end
             deletes the state. Defaults to `True`.
 
@@ -141,7 +142,7 @@ class ExactResume(keras.callbacks.Callback):
             optimizer.build(model.trainable_variables)
         model.load_weights(str(weights))
         training_state.set_seeds(model, arrays)
-        model._initial_epoch = numbers["epoch"]
+        keras_private.set_initial_epoch(model, numbers["epoch"])
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None

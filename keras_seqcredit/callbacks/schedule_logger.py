@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.models.z_forcing import ZForcing
@@ -139,7 +140,8 @@ def _schedules(model: keras.Model) -> dict[str, float]:
     found = {}
     parts = {"": model}
     # Of a model within a model, too, such as a generator.
-    parts |= {f"{part.name}/": part for part in model._flatten_layers(False)}
+    inside = keras_private.flat_layers(model, include_self=False)
+    parts |= {f"{part.name}/": part for part in inside}
     for prefix, part in parts.items():
         updates = getattr(part, "updates", None)
         step = 0 if updates is None else int(updates)

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_seqcredit.backend import keras_private
+
 # Names, on which Keras counts within a process; where code lies; the sizes of
 # batches; and what `compile` is asked for by itself.
 _LEFT_OUT = {
@@ -33,7 +35,7 @@ def describe(model: keras.Model, params: dict[str, Any]) -> dict[str, Any]:
         found["configuration"] = configuration
     found["layers"] = [
         {"class_name": type(layer).__name__, "config": _configuration(layer)}
-        for layer in model._flatten_layers(include_self=False)
+        for layer in keras_private.flat_layers(model, include_self=False)
     ]
     return json.loads(json.dumps(found))
 

@@ -32,7 +32,7 @@ class WalkbackTrajectory(View):
             in the plane, a few images.
         log_dir: The folder that TensorBoard is shown.
         image_shape: Tuple `(height, width)` or `(height, width, channels)` for
-            images that are given as vectors.
+            images that are given as vectors. Defaults to `None`.
         frames: Positive integer, how many states of a chain are drawn. Defaults
             to `8`.
         seed: Integer, of the walks: the same noise at each look. Defaults to

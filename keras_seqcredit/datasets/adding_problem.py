@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._streams import Stream
-from keras_seqcredit.datasets._streams import draw
+from keras_seqcredit.datasets.streams import Stream
+from keras_seqcredit.datasets.streams import draw
 
 
 def adding_problem(
@@ -25,8 +25,8 @@ def adding_problem(
     Args:
         num_samples: Integer, the number of sequences.
         length: Integer, the number of steps, at least 2. Defaults to `200`.
-        seed: Integer or `None`. The same seed gives the same data; `None`
-            gives other data at each call.
+        seed: Integer or `None`. The same seed gives the same data; `None` gives
+            other data at each call. Defaults to `None`.
 
     Returns:
         Tuple of NumPy arrays `(x, y)`:

@@ -9,9 +9,9 @@ import numpy as np
 
 from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._distinct import distinct_integers
-from keras_seqcredit.datasets._streams import Stream
-from keras_seqcredit.datasets._streams import draw
+from keras_seqcredit.datasets.distinct import distinct_integers
+from keras_seqcredit.datasets.streams import Stream
+from keras_seqcredit.datasets.streams import draw
 
 
 def associative_recall(

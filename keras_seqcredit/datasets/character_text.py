@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._files import checked_file
+from keras_seqcredit.datasets.files import checked_file
 
 PENN_SHA256 = {
     "train": "d1ec43563d7ce27da8b43f9069b2a58cb9e7f2656e96d7aab0ddc61ef728e176",

@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._streams import Stream
-from keras_seqcredit.datasets._streams import draw
+from keras_seqcredit.datasets.streams import Stream
+from keras_seqcredit.datasets.streams import draw
 
 
 def copying_memory(
@@ -49,8 +49,8 @@ def copying_memory(
             `10`.
         vocabulary: Integer, the number of different symbols. Defaults to `8`.
         one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.
-        seed: Integer or `None`. The same seed gives the same data; `None`
-            gives other data at each call.
+        seed: Integer or `None`. The same seed gives the same data; `None` gives
+            other data at each call. Defaults to `None`.
 
     Returns:
         Tuple of NumPy arrays `(x, y)`, where
@@ -127,7 +127,8 @@ def copying_memory_stream(
         one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.
         batches_per_epoch: Integer, the length of the data set. Defaults to
             `100`.
-        seed: Integer or `None`. `None` draws a seed at random.
+        seed: Integer or `None`. `None` draws a seed at random. Defaults to
+            `None`.
         initial_epoch: Integer, the epoch at which the stream starts. Defaults
             to `0`.
 

@@ -25,8 +25,8 @@ def gaussian_mixture(
             Defaults to `0.05`.
         weights: Nine non-negative numbers that sum to 1, the probability of
             each component, or `None` for equal ones. Defaults to `None`.
-        seed: Integer or `None`. The same seed gives the same data; `None`
-            gives other data at each call.
+        seed: Integer or `None`. The same seed gives the same data; `None` gives
+            other data at each call. Defaults to `None`.
 
     Returns:
         Tuple of NumPy arrays `(x, y)`:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._files import checked_file
+from keras_seqcredit.datasets.files import checked_file
 
 SHA256 = "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"
 WORD_INDEX_SHA256 = (
@@ -86,7 +86,7 @@ def imdb_vocabulary(
     """Loads the words that the integers of `imdb` stand for.
 
     Args:
-        num_words: Integer of at least 3, as that of `imdb`.
+        num_words: Integer of at least 3, as that of `imdb`. Defaults to 10,000.
         path: The file `imdb_word_index.json` of Keras, or the folder that it is
             in. Defaults to `None`, Keras' own cache.
 

@@ -8,7 +8,7 @@ from numbers import Real
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._files import checked_file
+from keras_seqcredit.datasets.files import checked_file
 
 SHA256 = "e9b1edb91245174b6bcb83ce5e9cc92395a9a91811ce9337f82d9b64c6b8d5bd"
 TEST_DRAWERS = (17, 18, 19, 20)

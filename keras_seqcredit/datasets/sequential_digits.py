@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
-from keras_seqcredit.datasets._pixels import pixel_order
-from keras_seqcredit.datasets._pixels import pixel_sequences
+from keras_seqcredit.datasets.pixels import pixel_order
+from keras_seqcredit.datasets.pixels import pixel_sequences
 
 
 def sequential_digits(
@@ -16,7 +16,7 @@ def sequential_digits(
     """Loads 1,797 handwritten digits as sequences of 64 pixels.
 
     The images of 8 x 8 pixels come with scikit-learn: nothing is downloaded.
-    Read row by row, neighbouring pixels are mostly a few steps apart; permuted
+    Read row by row, neighboring pixels are mostly a few steps apart; permuted
     (the same way for all images), they are anywhere in the sequence.
 
     Args:

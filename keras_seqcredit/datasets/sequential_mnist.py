@@ -6,9 +6,9 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_seqcredit.datasets._files import checked_file
-from keras_seqcredit.datasets._pixels import pixel_order
-from keras_seqcredit.datasets._pixels import pixel_sequences
+from keras_seqcredit.datasets.files import checked_file
+from keras_seqcredit.datasets.pixels import pixel_order
+from keras_seqcredit.datasets.pixels import pixel_sequences
 
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 

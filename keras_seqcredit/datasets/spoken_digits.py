@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.datasets._files import checked_file
+from keras_seqcredit.datasets.files import checked_file
 
 SHA256 = "393657c727d5f4da97a9ca7abf19c024e5cfb67bdfc6c0a75868bc309214ff57"
 SAMPLE_RATE = 8000

@@ -19,8 +19,8 @@ def swiss_roll(
         num_samples: Integer, the number of points.
         noise: Non-negative float, the standard deviation of the normal noise
             that is added to both coordinates. Defaults to `0.02`.
-        seed: Integer or `None`. The same seed gives the same data; `None`
-            gives other data at each call.
+        seed: Integer or `None`. The same seed gives the same data; `None` gives
+            other data at each call. Defaults to `None`.
 
     Returns:
         Float32 NumPy array of shape `(num_samples, 2)`.

@@ -25,7 +25,7 @@ def tfd() -> Any:
 
     Raises:
         ImportError: if TensorFlow Probability is not installed, does not work
-            with the installed backend, or has no flavour for it.
+            with the installed backend, or has no flavor for it.
 
     Example:
 

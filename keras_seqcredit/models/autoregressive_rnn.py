@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.checks import check_layer
 from keras_seqcredit.checks import check_seed
 from keras_seqcredit.layers.heads.distribution_head import check_head
@@ -458,8 +459,9 @@ def _as_core(core, dtype) -> SparseAttentiveRNN:
 def _is_stateless(layer) -> bool:
     """Whether a layer, or None, does the same at each call."""
     return layer is None or not any(
-        part._non_trainable_variables or part._seed_generators
-        for part in layer._flatten_layers()
+        keras_private.own_non_trainable_variables(part)
+        or keras_private.own_seed_generators(part)
+        for part in keras_private.flat_layers(layer)
     )
 
 

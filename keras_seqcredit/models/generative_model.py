@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_seqcredit import backend
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.utils.check_batches import check_batches
 
@@ -87,7 +88,7 @@ class GenerativeModel:
     ):
         """As `keras.Model.evaluate`."""
         # `fit`, which has checked it, validates so after each epoch.
-        if not kwargs.get("_use_cached_eval_dataset"):
+        if not keras_private.is_validation_of_fit(kwargs):
             x = self._checked(x)
         return super().evaluate(  # type: ignore[misc]
             x,
@@ -128,7 +129,7 @@ class GenerativeModel:
         """
         shapes = None if self.built else _shapes(x)  # type: ignore[attr-defined]
         if shapes is not None:
-            strategy = getattr(self, "distribute_strategy", None)
+            strategy = keras_private.distribution_strategy(self)
             with strategy.scope() if strategy else contextlib.nullcontext():
                 self.build(shapes)  # type: ignore[attr-defined]
 

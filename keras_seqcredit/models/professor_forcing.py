@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
@@ -103,7 +104,7 @@ class ProfessorForcing(
         inputs: As those of the generator.
 
     Returns:
-        `Runs`, see there. The discriminator is not asked.
+        `Runs`, see there. The discriminator is not called.
 
     `compile` takes `optimizer` and `discriminator_optimizer`; by default the
     second is a copy of the first. `fit` and `evaluate` report `loss`; `nll`, in
@@ -528,7 +529,7 @@ class ProfessorForcing(
     def _report(self, loss, runs, sample_weight) -> None:
         rows = _num_rows(runs.nats)
         if loss is not None:
-            self._loss_tracker.update_state(loss, rows)
+            keras_private.loss_tracker(self).update_state(loss, rows)
         nll = ops.sum(runs.nats, axis=1)
         self._terms["nll"].update_state(nll, sample_weight)
         on_data, free = ops.split(ops.cast(runs.hidden, "float32"), 2)
@@ -544,7 +545,7 @@ class ProfessorForcing(
     def losses(self) -> list:
         """Those of the generator; the discriminator's are in its gradient."""
         # Keras on JAX hands on here what was added in `call`.
-        return self._losses_override or self.generator.losses
+        return keras_private.losses_of_call(self) or self.generator.losses
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=False

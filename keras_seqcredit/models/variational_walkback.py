@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
@@ -73,7 +74,7 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
             are averaged. Defaults to `0.99`.
         steps_per_call: Positive integer, steps that are scored in one call of
             the operator, `None` for all, or `"auto"`. The loss is the same, but
-            for layers that normalise over the rows of a call. `"auto"` is all
+            for layers that normalize over the rows of a call. `"auto"` is all
             on an accelerator; on a processor a step is scored as soon as it is
             taken, in the memory of one step, by the pass of the network that
             the next one is drawn from, unless it sees which step it is. It is
@@ -308,7 +309,7 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
 
         A walk calls it more often than it scores a step, and in a loop.
         """
-        for layer in self.transition._flatten_layers():
+        for layer in keras_private.flat_layers(self.transition):
             regularizer = getattr(layer, "activity_regularizer", None)
             if regularizer is not None:
                 raise ValueError(
@@ -520,6 +521,7 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
 
     def _scores_in_walk(self) -> bool:
         """Whether to score each step as soon as it is taken."""
+        network = self.transition.network
         return (
             self.steps_per_call == AUTO
             and backend.on_processor()
@@ -527,7 +529,7 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
             and keras.distribution.distribution() is None
             # Nor has it anything that training changes, or random numbers.
             and not self.transition.non_trainable_variables
-            and all(map(_is_plain, self.transition.network._flatten_layers()))
+            and all(map(_is_plain, keras_private.flat_layers(network)))
         )
 
     @property
@@ -541,7 +543,7 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
     @property
     def convolves(self) -> bool:
         """Whether the network has convolutions, see `train_in_steps`."""
-        found = self.transition._flatten_layers()
+        found = keras_private.flat_layers(self.transition)
         return any(isinstance(layer, _CONVOLUTIONS) for layer in found)
 
     def start_steps(self, data):
@@ -579,7 +581,7 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
         last, first, weight, _ = carry
         losses, *found = ys
         self._observe(self._walked(first, last, *found), weight, training=True)
-        self._loss_tracker.update_state(
+        keras_private.loss_tracker(self).update_state(
             backend.num_replicas() * ops.sum(losses),
             sample_weight=ops.shape(first)[0],
         )

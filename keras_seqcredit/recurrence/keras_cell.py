@@ -7,6 +7,7 @@ from keras import ops
 from keras import tree
 
 from keras_seqcredit import backend
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.types import Tensor
 
 
@@ -72,11 +73,10 @@ def call_once(cell, inputs: Tensor, states) -> list:
     try:
         _, states = cell(inputs, pack_states(cell, list(states)), **kwargs)
     finally:
-        for layer in cell._flatten_layers():
+        for layer in keras_private.flat_layers(cell):
             # Also of those inside, which keep what they drew.
-            if hasattr(layer, "get_dropout_mask"):
-                layer.reset_dropout_mask()
-                layer.reset_recurrent_dropout_mask()
+            if keras_private.has_dropout_masks(layer):
+                keras_private.reset_dropout_masks(layer)
     return flat_states(cell, states)
 
 
@@ -111,13 +111,13 @@ def _is_stack(cell) -> bool:
     return isinstance(cell, keras.layers.StackedRNNCells)
 
 
-# Keras' cells cache a dropout mask, drawn once a sequence, in two attributes
-# of `DropoutRNNCell`. Here they are drawn outside the loop and set for a step.
+# Keras' cells cache a dropout mask, drawn once a sequence. Here it is drawn
+# outside the loop and set for a step.
 
 
 def _dropping(cell) -> list:
     cells = cell.cells if _is_stack(cell) else [cell]
-    return [c for c in cells if hasattr(c, "get_dropout_mask")]
+    return [c for c in cells if keras_private.has_dropout_masks(c)]
 
 
 def _dropout_masks(cell, step_inputs, training) -> tuple:
@@ -128,14 +128,9 @@ def _dropout_masks(cell, step_inputs, training) -> tuple:
     for one in cell.cells if _is_stack(cell) else [cell]:
         units = state_sizes(one)[0]
         state = ops.zeros((batch, units), step_inputs.dtype)
-        if hasattr(one, "get_dropout_mask"):
-            drawn = (
-                one.get_dropout_mask(step_inputs),
-                one.get_recurrent_dropout_mask(state),
-            )
+        if keras_private.has_dropout_masks(one):
+            drawn = keras_private.draw_dropout_masks(one, step_inputs, state)
             masks.append(tuple(_plain(mask) for mask in drawn))
-            one.reset_dropout_mask()
-            one.reset_recurrent_dropout_mask()
         step_inputs = state
     return tuple(masks)
 
@@ -153,5 +148,4 @@ def _set_dropout_masks(cell, masks: tuple) -> None:
         mask, recurrent_mask = (
             None if isinstance(m, tuple) and not m else m for m in drawn
         )
-        one._dropout_mask = mask
-        one._recurrent_dropout_mask = recurrent_mask
+        keras_private.set_dropout_masks(one, mask, recurrent_mask)

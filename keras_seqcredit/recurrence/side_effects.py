@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.recurrence.keras_cell import call_once
 from keras_seqcredit.recurrence.keras_cell import state_sizes
 
@@ -89,9 +90,10 @@ def _record(function: Callable, *inputs: Any) -> "_Recorder":
 
 
 def _in_words(layer: keras.layers.Layer, variable: Any) -> str:
-    for part in layer._flatten_layers():
+    for part in keras_private.flat_layers(layer):
         where = "" if part is layer else f" in its layer {part.name!r}"
-        if any(seed.state is variable for seed in part._seed_generators):
+        seeds = keras_private.own_seed_generators(part)
+        if any(seed.state is variable for seed in seeds):
             return f"draws random numbers{where}"
         if any(own is variable for own in _own(part)):
             return f"assigns {variable.name!r}{where}"
@@ -101,8 +103,12 @@ def _in_words(layer: keras.layers.Layer, variable: Any) -> str:
 
 
 def _own(layer) -> list:
-    own = [*layer._trainable_variables, *layer._non_trainable_variables]
-    return own + [v for metric in layer._metrics for v in metric.variables]
+    metrics = keras_private.own_metrics(layer)
+    return [
+        *keras_private.own_trainable_variables(layer),
+        *keras_private.own_non_trainable_variables(layer),
+        *(v for metric in metrics for v in metric.variables),
+    ]
 
 
 class _Call(keras.Operation):

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from keras_seqcredit.tuners.keras_tuner import FatalRuntimeError
+from keras_seqcredit.tuners.imports import FatalRuntimeError
 
 # Of a failed trial, in its folder.
 MESSAGE = "message.txt"

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_seqcredit.models.finite_loss import NonFiniteLossError
-from keras_seqcredit.tuners.keras_tuner import FailedTrialError
+from keras_seqcredit.tuners.imports import FailedTrialError
 
 # Of the backends, which are not imported here: each says it in its own way.
 _OUT_OF_MEMORY_CLASSES = {

@@ -34,12 +34,13 @@ class SABHyperModel(TunedModel):
         num_outputs: Positive integer, classes or numbers.
         per_step: Boolean, whether there is an output for each step, or one
             after the last. Defaults to `False`.
-        loss: As `keras.Model.compile` takes it. By default outputs are logits
-            of classes, and targets integers.
+        loss: As `keras.Model.compile` takes it. Defaults to the cross-entropy
+            of logits with integer classes.
         metrics: List of names of metrics. Defaults to the accuracy with the
             default loss.
         embedding: Function of hyperparameters that makes a layer which turns
-            steps into vectors, such as `keras.layers.Embedding`, or None.
+            steps into vectors, such as `keras.layers.Embedding`. Defaults to
+            `None`.
         objective: A `keras_tuner.Objective`. Defaults to the least `val_loss`.
         **kwargs: `max_parameters`, a model with more of them is a failed trial;
             `batch_sizes`, a tuple to choose from, defaults to `(32, 64, 128)`,

@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from keras_seqcredit.tuners.keras_tuner import FatalValueError
+from keras_seqcredit.tuners.imports import FatalValueError
 
 FILE = "configuration.json"
 # Arguments of a search space that may change in between.

@@ -1,7 +1,6 @@
 """What each process of a parallel search does."""
 
 import contextlib
-import importlib
 import os
 import pathlib
 import signal
@@ -15,8 +14,9 @@ from typing import Any
 
 from keras_seqcredit.tuners.chief_client import MESSAGE
 from keras_seqcredit.tuners.chief_client import ChiefClient
-from keras_seqcredit.tuners.keras_tuner import FatalValueError
-from keras_seqcredit.tuners.keras_tuner import keras_tuner
+from keras_seqcredit.tuners.imports import FatalValueError
+from keras_seqcredit.tuners.imports import keras_tuner
+from keras_seqcredit.tuners.imports import silence_conditions
 from keras_seqcredit.tuners.search_configuration import FILE
 from keras_seqcredit.tuners.search_configuration import check_configuration
 
@@ -64,7 +64,7 @@ def run_chief(
     Raises:
         FatalValueError: of KerasTuner, if the folder holds another search.
     """
-    _silence_conditions()
+    silence_conditions()
     # Under an id that has saved nothing, KerasTuner does not reload: the space
     # of the tuner is that of the program.
     with environment({"KERASTUNER_TUNER_ID": "new_chief"}):
@@ -100,7 +100,7 @@ def run_worker(
         FatalRuntimeError: of KerasTuner, if the chief does not answer.
         ValueError: if a function does not do what it should.
     """
-    _silence_conditions()
+    silence_conditions()
     tuner = _checked(make_tuner())
     folder = pathlib.Path(tuner.project_dir)
     if shares_folder and not (folder / FILE).exists():
@@ -236,12 +236,3 @@ def _end_trial_of(oracle: Any, worker: str, how: str) -> str | None:
 @keras_tuner.synchronized
 def _exit_between_calls(oracle: Any) -> None:
     os._exit(0)
-
-
-def _silence_conditions() -> None:
-    """KerasTuner 1.4.8 prints each condition that it sends."""
-    with contextlib.suppress(ImportError):
-        conditions: Any = importlib.import_module(
-            "keras_tuner.src.engine.conditions"
-        )
-        conditions.print = lambda *values: None

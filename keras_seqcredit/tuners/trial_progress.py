@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_seqcredit.backend import keras_private
+
 
 class TrialProgress:
     """The epochs that one training of a trial has finished.
@@ -39,11 +41,10 @@ class TrialProgress:
             return
         self.is_done = found["is_done"]
         # The epoch of the backup: what was reported after it is run again.
-        backup = _read(self._backup / "training_metadata.json")
+        next_epoch = keras_private.backed_up_epoch(self._backup)
         if self.is_done:
             self.epochs = found["epochs"]
-        elif backup:
-            next_epoch = backup["epoch"]
+        elif next_epoch is not None:
             self.epochs = [e for e in found["epochs"] if e[0] < next_epoch]
         else:
             # Killed while it was written, or before.

@@ -17,9 +17,9 @@ from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.tuners.failed_trials import TrialGuard
 from keras_seqcredit.tuners.failed_trials import failing_trials
-from keras_seqcredit.tuners.keras_tuner import FailedTrialError
-from keras_seqcredit.tuners.keras_tuner import FatalValueError
-from keras_seqcredit.tuners.keras_tuner import keras_tuner
+from keras_seqcredit.tuners.imports import FailedTrialError
+from keras_seqcredit.tuners.imports import FatalValueError
+from keras_seqcredit.tuners.imports import keras_tuner
 from keras_seqcredit.tuners.search_configuration import check_configuration
 from keras_seqcredit.tuners.trial_progress import TrialProgress
 

@@ -29,7 +29,7 @@ class WalkbackHyperModel(TunedModel):
         shape: Positive integer or tuple of them, the shape of a state without
             the batch.
         transition: Function of hyperparameters that makes a `Transition` of
-            states of that shape, or None for a `GaussianTransition` around a
+            states of that shape. Defaults to a `GaussianTransition` around a
             `models.transition_mlp`.
         dequantize: Boolean, see `VariationalWalkback`. Defaults to `False`.
         objective: A `keras_tuner.Objective`. Defaults to the greatest

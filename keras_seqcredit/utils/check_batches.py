@@ -23,7 +23,8 @@ def check_batches(
             `tf.distribute.Strategy` or after
             `keras.distribution.set_distribution`. With neither, all is well.
         num_examples: Positive integer, examples in an epoch, of one process.
-        batch_size: Positive integer, as for `fit`, of one process.
+        batch_size: Positive integer, as for `fit`, of one process. Defaults to
+            32.
 
     Raises:
         ValueError: if a batch cannot be shared evenly, or if the model was

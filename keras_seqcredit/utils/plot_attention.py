@@ -40,7 +40,7 @@ def plot_attention(
     - the step that is read against the step that reads, and beside it the
       weight that each step received in all: where the credit went.
 
-    The colour is the weight. Time and memory are linear in the length of the
+    The color is the weight. Time and memory are linear in the length of the
     sequence. Figures are made without `pyplot`, so that no global state of
     matplotlib is touched.
 
@@ -51,11 +51,12 @@ def plot_attention(
         weights: Floats, shape `(time, k_top)`, the weights of what was read.
         k_att: Positive integer, the `k_att` of the layer. Defaults to `1`.
         inputs: Array of shape `(time,)` or `(time, features)`, what the steps
-            have received.
+            have received. Defaults to `None`.
         labels: Sequence of `time` strings, what the steps are called. Defaults
             to their numbers.
-        title: String.
-        path: Where to save the picture, as PNG.
+        title: String. Defaults to `None`.
+        path: Where to save the picture, as PNG. Defaults to `None`: it is not
+            saved.
 
     Returns:
         A `matplotlib.figure.Figure`.

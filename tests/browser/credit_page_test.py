@@ -176,9 +176,9 @@ def contrast(credit):
     return (luminance(ink) + 0.05) / (luminance(ground) + 0.05)
 
 
-def luminance(colour):
+def luminance(color):
     """Relative luminance of `rgb(...)`."""
-    channels = [int(c) / 255 for c in colour[4:-1].split(",")]
+    channels = [int(c) / 255 for c in color[4:-1].split(",")]
     linear = [
         c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
         for c in channels

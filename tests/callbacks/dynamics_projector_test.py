@@ -142,9 +142,9 @@ def test_projections_to_the_plane(projection, tmp_path):
     flat = view._flat(states.astype("float32"))
     assert flat.shape == (30, 2)
     # Two groups stay apart.
-    centres = [flat[i::2].mean(axis=0) for i in (0, 1)]
+    centers = [flat[i::2].mean(axis=0) for i in (0, 1)]
     spread = max(flat[i::2].std() for i in (0, 1))
-    assert np.linalg.norm(centres[0] - centres[1]) > spread
+    assert np.linalg.norm(centers[0] - centers[1]) > spread
 
 
 def test_one_unit_is_a_line(tmp_path):

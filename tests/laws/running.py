@@ -107,7 +107,7 @@ def model_with_head(row, dtype=None):
 
 
 def fit_once(model, optimizer="adam", **compile_arguments):
-    """One step of training towards 1; returns the loss."""
+    """One step of training toward 1; returns the loss."""
     model.compile(optimizer, "mse", **compile_arguments)
     # Else TensorFlow traces the step twice.
     model.optimizer.build(model.trainable_variables)

@@ -53,7 +53,7 @@ def gru(weights, name, x, states):
 
 
 def modulated_lstm(weights, name, x, z, states):
-    """Each gate is normalised, then scaled and shifted by the latent."""
+    """Each gate is normalized, then scaled and shifted by the latent."""
     h, c = states
     gates = ops.matmul(x, weights[f"{name}/kernel"])
     gates = gates + ops.matmul(h, weights[f"{name}/recurrent_kernel"])

@@ -84,7 +84,7 @@ def test_draws_any_length(num_steps, features, k_att, tmp_path):
     )
     height, width = figure.get_size_inches()[::-1] * 110
     assert png_size(path.read_bytes()) == (int(width), int(height))
-    # Panels: arcs, input if there is one, reads, weight received, colours.
+    # Panels: arcs, input if there is one, reads, weight received, colors.
     assert len(figure.axes) == (4 if inputs is None else 5)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_seqcredit.backend import keras_private
 from keras_seqcredit.types import Tensor
 
 
@@ -76,8 +77,8 @@ class CarriedStates:
         if not states:
             # Older files number them as weights, after the others.
             numbered = [name for name in names if name.isdigit()]
-            own = len(self._trainable_variables)  # type: ignore[attr-defined]
-            own += len(self._non_trainable_variables)  # type: ignore[attr-defined]
+            own = len(keras_private.own_trainable_variables(self))
+            own += len(keras_private.own_non_trainable_variables(self))
             if len(numbered) == own + self._num_states():
                 states = [str(i) for i in range(own, len(numbered))]
         rest = {name: store[name] for name in names if name not in states}

@@ -310,7 +310,6 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
                 "`keras.Input(batch_shape=(32, None, 8))`. Received: "
                 "batch_size=None"
             )
-        self._expected_batch_size = batch_size
         self._carry(self._first_state(batch_size, self.memory_size))
         self.reset_state()
 
@@ -321,7 +320,8 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
         """Forgets the states and the memory of a stateful layer."""
         if self.states is None:
             return
-        first = self._first_state(self._expected_batch_size, self.memory_size)
+        batch_size = self.states[0].shape[0]
+        first = self._first_state(batch_size, self.memory_size)
         for variable, value in zip(self.states, first, strict=True):
             variable.assign(value)
 

@@ -149,7 +149,7 @@ class StochasticRNN(
             gradients.
         num_classes: Integer of at least 2, for categorical latents.
         latent_to_cell: `"input"`, or `"layer_norm"` for an LSTM with layer
-            normalisation that the latent modulates.
+            normalization that the latent modulates.
         prior_network: A Keras layer `(batch, h) -> (batch, parameters)`.
             Defaults to a `ClippedMLP`. As it may run inside the loop, it may
             not draw random numbers, assign variables or add losses: no

@@ -32,7 +32,7 @@ export class Scale {
 }
 
 /** Draws and returns `{scale, drawn, total}`: how many arcs of how many. */
-export function drawArcs(canvas, value, chosen, colour) {
+export function drawArcs(canvas, value, chosen, color) {
   const reads = (value.reads ?? []).filter(([, , weight]) => weight > 0);
   const hasStart = reads.some(([, read]) => read === START);
   const scale = new Scale(value.length, hasStart, canvas.clientWidth);
@@ -46,14 +46,14 @@ export function drawArcs(canvas, value, chosen, colour) {
   const shown = chosenArcs(reads, chosen);
   // The same height for an arc, whether others are shown or not.
   const longest = Math.max(1, ...reads.map(([reader, read]) => reader - read));
-  drawLines(context, {arcs: shown, chosen, scale, longest}, arcsHeight, colour);
-  drawRow(context, value, scale, arcsHeight, stripTop, colour);
+  drawLines(context, {arcs: shown, chosen, scale, longest}, arcsHeight, color);
+  drawRow(context, value, scale, arcsHeight, stripTop, color);
   if (labels.height) {
-    drawLabels(context, value.labels, labels, scale, labelsTop, colour);
+    drawLabels(context, value.labels, labels, scale, labelsTop, color);
   }
-  drawAxis(context, scale, axisTop, colour);
+  drawAxis(context, scale, axisTop, color);
   if (chosen !== null) {
-    drawChosen(context, chosen, scale, arcsHeight, axisTop, colour);
+    drawChosen(context, chosen, scale, arcsHeight, axisTop, color);
   }
   return {scale, drawn: shown.length, total: reads.length};
 }
@@ -66,14 +66,14 @@ function chosenArcs(reads, chosen) {
   return reads.toSorted((a, b) => a[2] - b[2]).slice(-MAX_ARCS);
 }
 
-function drawLines(context, {arcs, chosen, scale, longest}, base, colour) {
+function drawLines(context, {arcs, chosen, scale, longest}, base, color) {
   // Many arcs would be a blot.
   const crowd = Math.min(1, Math.sqrt(120 / Math.max(arcs.length, 1)));
   for (const [reader, read, weight] of arcs) {
     const from = scale.x(read);
     const to = scale.x(reader);
     const height = (base - 10) * Math.sqrt((reader - read) / longest);
-    context.strokeStyle = colour(
+    context.strokeStyle = color(
       chosen === null ? "arc" : chosen === reader ? "reads" : "read-by",
     );
     if (chosen === null) {
@@ -92,16 +92,16 @@ function drawLines(context, {arcs, chosen, scale, longest}, base, colour) {
   context.globalAlpha = 1;
 }
 
-function drawRow(context, value, scale, base, stripTop, colour) {
+function drawRow(context, value, scale, base, stripTop, color) {
   const {first, last, cell} = scale;
-  context.strokeStyle = colour("line");
+  context.strokeStyle = color("line");
   context.lineWidth = 1;
   context.beginPath();
   context.moveTo(scale.x(first) - cell / 2, base + 0.5);
   context.lineTo(scale.x(last) + cell / 2, base + 0.5);
   context.stroke();
   if (cell >= 5) {
-    context.fillStyle = colour("muted");
+    context.fillStyle = color("muted");
     for (let step = first; step <= last; step++) {
       context.beginPath();
       context.arc(scale.x(step), base, Math.min(2.5, cell / 5), 0, 7);
@@ -115,14 +115,14 @@ function drawRow(context, value, scale, base, stripTop, colour) {
   const fill = (step, style, alpha) => {
     context.fillStyle = style;
     context.globalAlpha = alpha;
-    // Neighbours overlap a little: no seams.
+    // Neighbors overlap a little: no seams.
     const left = scale.x(step) - cell / 2;
     context.fillRect(left, stripTop, cell + 0.4, STRIP_HEIGHT);
   };
   value.inputs.forEach((x, step) => {
     if (x === null) return;
-    fill(step, colour("low"), 1);
-    fill(step, colour("high"), (x - low) / range);
+    fill(step, color("low"), 1);
+    fill(step, color("high"), (x - low) / range);
   });
   context.globalAlpha = 1;
 }
@@ -138,8 +138,8 @@ function layOutLabels(canvas, labels, cell) {
   return {height: 0};
 }
 
-function drawLabels(context, labels, {hanging}, scale, top, colour) {
-  context.fillStyle = colour("ink");
+function drawLabels(context, labels, {hanging}, scale, top, color) {
+  context.fillStyle = color("ink");
   context.textBaseline = "middle";
   context.textAlign = hanging ? "right" : "center";
   labels.forEach((label, step) => {
@@ -152,8 +152,8 @@ function drawLabels(context, labels, {hanging}, scale, top, colour) {
   });
 }
 
-function drawAxis(context, scale, top, colour) {
-  context.fillStyle = colour("muted");
+function drawAxis(context, scale, top, color) {
+  context.fillStyle = color("muted");
   context.textBaseline = "top";
   context.textAlign = "center";
   const width = scale.cell * (scale.last - scale.first + 1);
@@ -169,9 +169,9 @@ function drawAxis(context, scale, top, colour) {
   }
 }
 
-function drawChosen(context, chosen, scale, base, bottom, colour) {
+function drawChosen(context, chosen, scale, base, bottom, color) {
   const x = scale.x(chosen);
-  context.strokeStyle = colour("ink");
+  context.strokeStyle = color("ink");
   context.lineWidth = 1.5;
   const width = Math.max(scale.cell, 3);
   context.strokeRect(x - width / 2, base - 4, width, bottom - base + 4);

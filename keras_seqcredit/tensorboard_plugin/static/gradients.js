@@ -17,7 +17,7 @@ export const byLag = (value) => value.norms.toReversed();
  * Draws `lines`, each `{norms, index, bold}` with norms by lag, and returns
  * the function from x to a lag.
  */
-export function drawGradients(canvas, lines, lag, colour) {
+export function drawGradients(canvas, lines, lag, color) {
   const {context, width} = startDrawing(canvas, HEIGHT);
   const last = Math.max(1, ...lines.map(({norms}) => norms.length - 1));
   const positive = lines.flatMap(({norms}) => norms.filter((n) => n > 0));
@@ -31,9 +31,9 @@ export function drawGradients(canvas, lines, lag, colour) {
     BOTTOM - ((BOTTOM - TOP) * (Math.log10(norm) - low)) / (high - low);
 
   const zeros = lines.some(({norms}) => norms.includes(0));
-  drawAxes(context, {x, y, low, high, last, width, zeros}, colour);
+  drawAxes(context, {x, y, low, high, last, width, zeros}, color);
   if (lag !== null && lag <= last) {
-    context.strokeStyle = colour("ink");
+    context.strokeStyle = color("ink");
     context.lineWidth = 1;
     context.beginPath();
     context.moveTo(x(lag), TOP);
@@ -42,7 +42,7 @@ export function drawGradients(canvas, lines, lag, colour) {
   }
   for (const {norms, index, bold} of lines) {
     context.lineWidth = bold ? 2.8 : 1.5;
-    drawLine(context, norms, x, y, lineStyle(colour, index), lag);
+    drawLine(context, norms, x, y, lineStyle(color, index), lag);
   }
   return (position) =>
     Math.min(
@@ -55,9 +55,9 @@ export function drawGradients(canvas, lines, lag, colour) {
 const least = (numbers) => numbers.reduce((a, b) => Math.min(a, b));
 const greatest = (numbers) => numbers.reduce((a, b) => Math.max(a, b));
 
-function drawAxes(context, {x, y, low, high, last, width, zeros}, colour) {
-  context.fillStyle = colour("muted");
-  context.strokeStyle = colour("line");
+function drawAxes(context, {x, y, low, high, last, width, zeros}, color) {
+  context.fillStyle = color("muted");
+  context.strokeStyle = color("line");
   context.lineWidth = 1;
   context.textBaseline = "middle";
   context.textAlign = "right";
@@ -89,9 +89,9 @@ function drawAxes(context, {x, y, low, high, last, width, zeros}, colour) {
 }
 
 /** A line with gaps where norms are 0; those are dots on the floor. */
-function drawLine(context, norms, x, y, {colour, dash}, lag) {
-  context.strokeStyle = colour;
-  context.fillStyle = colour;
+function drawLine(context, norms, x, y, {color, dash}, lag) {
+  context.strokeStyle = color;
+  context.fillStyle = color;
   context.setLineDash(dash);
   context.beginPath();
   let drawing = false;

@@ -6,7 +6,7 @@ import {describe, drawArcs} from "./arcs.js";
 import {Series, epochAt, listRuns} from "./data.js";
 import {byLag, drawGradients, sayNorm} from "./gradients.js";
 import {followReload} from "./reload.js";
-import {colours, followTheme, lineStyle} from "./theme.js";
+import {colors, followTheme, lineStyle} from "./theme.js";
 
 const series = new Series();
 const hidden = new Set(); // Names of the lines that the legend has off.
@@ -249,13 +249,13 @@ async function findLines(entry, step) {
 }
 
 function fillLegend() {
-  const colour = colours();
+  const color = colors();
   legend.replaceChildren(
     ...lines.map(({name, index, step}) => {
       const button = make(
         "button",
         {type: "button", "aria-pressed": String(!hidden.has(name))},
-        swatch(lineStyle(colour, index)),
+        swatch(lineStyle(color, index)),
         `${name} (epoch ${step})`,
       );
       button.onclick = () => {
@@ -268,12 +268,12 @@ function fillLegend() {
   );
 }
 
-function swatch({colour, dash}) {
+function swatch({color, dash}) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
   const line = document.createElementNS(space, "line");
   const attributes = {
-    x1: 0, x2: 24, y1: 5, y2: 5, stroke: colour, "stroke-width": 2.5,
+    x1: 0, x2: 24, y1: 5, y2: 5, stroke: color, "stroke-width": 2.5,
     "stroke-dasharray": dash.join(" ") || "none",
   };
   for (const [key, content] of Object.entries(attributes)) {
@@ -291,16 +291,16 @@ const chosenStep = () => hovered ?? pinned;
 function draw() {
   if (content.hidden || !value) return;
   drawUpper();
-  const colour = colours();
+  const color = colors();
   [...legend.querySelectorAll("line")].forEach((line, row) => {
-    line.setAttribute("stroke", lineStyle(colour, lines[row].index).colour);
+    line.setAttribute("stroke", lineStyle(color, lines[row].index).color);
   });
   drawLower();
 }
 
 function drawUpper() {
   const chosen = chosenStep();
-  drawn = drawArcs(arcsCanvas, value, chosen, colours());
+  drawn = drawArcs(arcsCanvas, value, chosen, colors());
   const {subject, reads, readBy} =
     chosen === null ? {} : describe(value, chosen);
   statusText.replaceChildren();
@@ -330,13 +330,13 @@ function noteOnArcs(chosen) {
   if (!value.reads) {
     return "Nothing is known of the reads here: AttentionMap writes them.";
   }
-  const colour = "the wider and stronger, the more of it";
+  const color = "the wider and stronger, the more of it";
   if (chosen !== null || drawn.drawn === drawn.total) {
-    return `${drawn.total} reads of ${value.length} steps; ${colour}.`;
+    return `${drawn.total} reads of ${value.length} steps; ${color}.`;
   }
   return (
     `The ${drawn.drawn} heaviest of ${drawn.total} reads of ` +
-    `${value.length} steps; ${colour}.`
+    `${value.length} steps; ${color}.`
   );
 }
 
@@ -346,7 +346,7 @@ function drawLower() {
   const chosen = chosenStep();
   const lag = chosen === null || chosen < 0 ? null : value.length - 1 - chosen;
   const shown = lines.filter(({name}) => !hidden.has(name));
-  lagAt = drawGradients(gradientsCanvas, shown, lag, colours());
+  lagAt = drawGradients(gradientsCanvas, shown, lag, colors());
   const sum = shown.map(({name, norms}) => {
     const zeros = norms.filter((norm) => norm === 0).length;
     return zeros ? `${name} exactly 0 at ${zeros} of ${norms.length} lags` : "";

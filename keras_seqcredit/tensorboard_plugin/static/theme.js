@@ -30,18 +30,18 @@ export function followTheme(changed) {
   update();
 }
 
-/** Colours of the style sheet, for a canvas: `colour("ink")`. */
-export function colours() {
+/** Colors of the style sheet, for a canvas: `color("ink")`. */
+export function colors() {
   const style = getComputedStyle(document.documentElement);
   return (name) => style.getPropertyValue(`--${name}`).trim();
 }
 
-/** Colour and dashes of the line number `index`. */
-export function lineStyle(colour, index) {
-  const series = colour("series").split(",");
+/** Color and dashes of the line number `index`. */
+export function lineStyle(color, index) {
+  const series = color("series").split(",");
   const dashes = [[], [7, 4], [2, 3]];
   return {
-    colour: series[index % series.length].trim(),
+    color: series[index % series.length].trim(),
     dash: dashes[Math.floor(index / series.length) % dashes.length],
   };
 }

@@ -1,0 +1,54 @@
+"""Runs that go on where they were, and the time of their steps."""
+
+import json
+import pathlib
+import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
+
+import common
+import keras
+
+
+class StepTime(keras.callbacks.Callback):
+    """Adds `seconds_per_step` to the figures of an epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+        self.steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps = batch + 1
+        self.end = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["seconds_per_step"] = (self.end - self.start) / self.steps
+
+
+def results_of(
+    cases: Iterable[str],
+    compute: Callable[[str], Any],
+    path: pathlib.Path,
+    settings: dict[str, Any],
+    resume: bool = True,
+) -> dict[str, Any]:
+    """The result of each case, those of an interrupted run included.
+
+    Args:
+        cases: Names.
+        compute: Function of a name that returns a result, as JSON has it.
+        path: File of the results so far, to be deleted at the end of the run.
+        settings: What a run must have in common to go on with another.
+        resume: Whether to go on.
+    """
+    results = {}
+    if resume and path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before["settings"] == settings:
+            results = before["results"]
+    for case in cases:
+        if case not in results:
+            results[case] = compute(case)
+            common.write_json(path, {"settings": settings, "results": results})
+    return results
