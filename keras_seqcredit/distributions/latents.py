@@ -4,7 +4,7 @@ A family is an object without weights:
 
 - `size`: features of a sample; `parameters`: how many numbers describe one;
 - `noise(shape, seed)`: `(*shape, size)`, drawn before a loop over time;
-- `sample(parameters, noise)`: reparameterised, in the dtype of the parameters;
+- `sample(parameters, noise)`: reparameterized, in the dtype of the parameters;
 - `mean(parameters)`: `(..., size)`, what an encoder shows;
 - `kl(posterior, prior)`: `(..., latent_dim)`, nats a latent variable, float32;
 - `log_prob(parameters, sample)`: `(...,)`, nats, float32.

@@ -1,4 +1,4 @@
-"""An LSTM cell whose layer normalisation is set by a condition."""
+"""An LSTM cell whose layer normalization is set by a condition."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from keras_seqcredit.saving import public
 
 @public
 class ConditionedLSTMCell(keras.layers.Layer):
-    """LSTM cell with layer normalisation that a condition modulates.
+    """LSTM cell with layer normalization that a condition modulates.
 
-    Each gate is normalised over its units, then scaled and shifted by linear
+    Each gate is normalized over its units, then scaled and shifted by linear
     functions of the condition `z`, the last `condition_units` features of the
     input:
 
@@ -106,7 +106,7 @@ class ConditionedLSTMCell(keras.layers.Layer):
         condition = inputs[:, -self.condition_units :]
         gates = ops.matmul(x, self.kernel)
         gates = gates + ops.matmul(h, self.recurrent_kernel)
-        gates = _normalised(gates, self.units)
+        gates = _normalized(gates, self.units)
         gates = gates * (1 + ops.matmul(condition, self.scale_kernel))
         gates = gates + ops.matmul(condition, self.shift_kernel) + self.bias
         i, f, g, o = ops.split(gates, 4, axis=-1)
@@ -127,7 +127,7 @@ class ConditionedLSTMCell(keras.layers.Layer):
         }
 
 
-def _normalised(gates, units):
+def _normalized(gates, units):
     """Each gate to mean 0 and variance 1 over its units, in float32."""
     apart = ops.cast(ops.reshape(gates, (-1, 4, units)), "float32")
     mean = ops.mean(apart, axis=-1, keepdims=True)
