@@ -12,7 +12,7 @@ def public(cls: T) -> T:
     return keras.saving.register_keras_serializable("keras_seqcredit")(cls)
 
 
-class SerializesArguments:
+class SerializesArguments(keras.layers.Layer):
     """A mixin: arguments named in `_objects` are saved as Keras objects."""
 
     _objects: tuple[str, ...] = ()
@@ -22,7 +22,7 @@ class SerializesArguments:
             name: keras.saving.serialize_keras_object(getattr(self, name))
             for name in self._objects
         }
-        return {**super().get_config(), **objects}  # type: ignore[misc]
+        return {**super().get_config(), **objects}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -17,7 +17,7 @@ class ReplicaSeed(keras.random.SeedGenerator):
         return backend.replica_seed(super().next(ordered))
 
 
-class SavedSeed:
+class SavedSeed(keras.layers.Layer):
     """A mixin of layers: the state of `seed_generator` is saved with them.
 
     Keras saves weights only: a layer loaded from a file, or a training that
@@ -27,12 +27,12 @@ class SavedSeed:
     seed_generator: keras.random.SeedGenerator
 
     def save_own_variables(self, store) -> None:
-        super().save_own_variables(store)  # type: ignore[misc]
+        super().save_own_variables(store)
         store["seed"] = self.seed_generator.state.numpy()
 
     def load_own_variables(self, store) -> None:
         names = [name for name in store.keys() if name != "seed"]
-        super().load_own_variables({n: store[n] for n in names})  # type: ignore[misc]
+        super().load_own_variables({n: store[n] for n in names})
         if "seed" in store.keys():
             self.seed_generator.state.assign(store["seed"])
 

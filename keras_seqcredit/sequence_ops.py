@@ -37,3 +37,15 @@ def infinite_to_nan(inputs):
     """Gates would turn an infinity into a finite state, in silence."""
     # A constant: without one, tf2onnx selects by products, and 0 * NaN is NaN.
     return ops.where(ops.isfinite(inputs), inputs, float("nan"))
+
+
+def time_first(x: Tensor) -> Tensor:
+    """`(batch, time, features)` to `(time, batch, features)`, and back."""
+    return ops.transpose(x, (1, 0, 2))
+
+
+def without_padding(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Zeros at padding, which may hold anything: it must reach no gradient."""
+    if mask is None:
+        return x
+    return ops.where(mask[..., None], x, ops.zeros_like(x))

@@ -7,6 +7,7 @@ from typing import Any
 SUBPACKAGES = (
     "callbacks",
     "datasets",
+    "distributions",
     "layers",
     "metrics",
     "models",

@@ -1,5 +1,6 @@
 """A recurrent net that predicts a sequence step by step."""
 
+import functools
 from typing import Any
 
 import keras
@@ -13,6 +14,9 @@ from keras_seqcredit.checks import check_seed
 from keras_seqcredit.layers.heads.distribution_head import check_head
 from keras_seqcredit.layers.recurrent.copied_weights import CopiedWeights
 from keras_seqcredit.layers.recurrent.drop_in_arguments import check_cell_type
+from keras_seqcredit.layers.recurrent.replay import can_replay
+from keras_seqcredit.layers.recurrent.replay import replay
+from keras_seqcredit.layers.recurrent.replay import step_for_replay
 from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
     SparseAttentiveRNN,
 )
@@ -252,7 +256,7 @@ class AutoregressiveRNN(
             Hidden states and parameters, of twice the batch with `beside`.
         """
         core = self.core
-        steps_are_kept = core.keeps_steps(training) and (
+        steps_are_kept = can_replay(core, training) and (
             not training or _is_stateless(self.embedding)
         )
         sampled, kept = self._drawn(
@@ -264,7 +268,7 @@ class AutoregressiveRNN(
         if not steps_are_kept:
             return self._behavior(sampled, conditions, mask, training)
         past = past_of(self._frames(sampled), mask)
-        hidden = core.repeated(joined(past, conditions), mask, *kept)
+        hidden = replay(core, joined(past, conditions), mask, *kept)
         return hidden, self.head(hidden)
 
     def _coins(self, sequences):
@@ -293,7 +297,7 @@ class AutoregressiveRNN(
     def _drawn(
         self, sequences, conditions, mask, coins, keep=False, beside=False
     ):
-        """`_sampled`, and what `core.repeated` wants of the run, if to keep."""
+        """`_sampled`, and what `replay` wants of the run, if to keep."""
         time = ops.shape(sequences)[1]
         keys = FixedSeed.draw(self.seed_generator, time, self.seed_generator)
         if conditions is not None:
@@ -321,7 +325,9 @@ class AutoregressiveRNN(
             past = past_of(self._frames(sequences), mask)
             xs["past"] = time_first(past)
 
-        take_step = self.core.step_and_gates if keep else self.core.step
+        take_step: Any = self.core.step
+        if keep:
+            take_step = functools.partial(step_for_replay, self.core)
 
         def step(carry, x):
             frame, before = carry

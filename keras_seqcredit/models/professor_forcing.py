@@ -1,5 +1,6 @@
 """Professor Forcing: generators that run freely as they run on data."""
 
+import contextlib
 import functools
 import inspect
 from typing import Any
@@ -19,6 +20,9 @@ from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import check_sequence
 from keras_seqcredit.layers.recurrent.behavior_discriminator import (
     BehaviorDiscriminator,
+)
+from keras_seqcredit.layers.recurrent.behavior_discriminator import (
+    constant_rows,
 )
 from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
@@ -410,23 +414,26 @@ class ProfessorForcing(
         if "training" in takes:
             given["training"] = True
         batch = behaviors.shape[0]
+        scope: Any = contextlib.nullcontext
         if (
             batch
-            and "constant_rows" in takes
+            and isinstance(judge, BehaviorDiscriminator)
             and not self.match_teacher
             # Devices that share a batch have other rows first.
             and keras.distribution.distribution() is None
         ):
-            given["constant_rows"] = batch // 2
+            scope = functools.partial(constant_rows, judge, batch // 2)
 
         adds_losses = False
 
         def discriminate(behaviors, *weights):
             nonlocal adds_losses
             others = [backend.read(v) for v in judge.non_trainable_variables]
-            logits, after, losses = judge.stateless_call(
-                list(weights), others, behaviors, return_losses=True, **given
-            )
+            with scope():
+                logits, after, losses = judge.stateless_call(
+                    list(weights), others, behaviors, return_losses=True,
+                    **given,
+                )  # fmt: skip
             adds_losses = bool(losses)
             added = sum(map(ops.sum, losses), ops.zeros(()))
             return (logits, ops.cast(added, "float32")), after

@@ -17,6 +17,9 @@ References:
       arXiv:1809.03702, section 3.
 """
 
+from typing import Any
+from typing import NamedTuple
+
 import keras
 from keras import ops
 
@@ -190,7 +193,21 @@ def is_empty(scores: Tensor) -> Tensor:
     return scores <= ops.full_like(scores, 0.99 * _empty_score(scores))
 
 
-def attend(score, prepared, k_top, state, memory, cached, occupied):
+class Read(NamedTuple):
+    """What a state reads from a memory.
+
+    Attributes:
+        summary: `(B, U)`, the weighted sum of what was read.
+        weights: `(B, k_top + 1)`, that of the threshold last, or `()`.
+        slots: int32 `(B, k_top + 1)`, -1 where a slot is empty, or `()`.
+    """
+
+    summary: Any
+    weights: Any = ()
+    slots: Any = ()
+
+
+def attend(score, prepared, k_top, state, memory, cached, occupied) -> Read:
     """Reads the `k_top` best slots of a memory, or with None all of them.
 
     Args:
@@ -203,24 +220,44 @@ def attend(score, prepared, k_top, state, memory, cached, occupied):
         occupied: bool `(B, S)`, False for slots to leave out.
 
     Returns:
-        `(summary (B, U), weights (B, k_top + 1), slots (B, k_top + 1))`, the
-        slot of the threshold last; `slots` is -1 where a slot is empty. Where
-        all are read, the weights and slots are `()`.
+        `Read`. Where all are read, the weights and slots are `()`.
     """
-    scores = score.scores(prepared, state, memory, cached)
     if k_top is None:
-        weights = dense_weights(mask_scores(scores, occupied))
-        return summarise(weights, memory), (), ()
+        read = read_rows(
+            score, prepared, dense_weights, state, memory, cached, occupied
+        )
+        return Read(read.summary)
+    scores = score.scores(prepared, state, memory, cached)
     best, slots = ops.top_k(mask_scores(scores, occupied), k_top + 1)
     weights = sparse_weights(best)
-    summary = summarise(weights, take_slots(memory, slots))
+    summary = summarize(weights, take_slots(memory, slots))
     # Where a sort puts NaN depends on the backend: it may not vanish here.
     summary = summary + 0 * state
     slots = ops.where(is_empty(best), -1, ops.cast(slots, "int32"))
-    return summary, weights, slots
+    return Read(summary, weights, slots)
 
 
-def summarise(weights: Tensor, rows: Tensor) -> Tensor:
+def read_rows(score, prepared, weigh, state, rows, cached, occupied) -> Read:
+    """Reads rows that are chosen already.
+
+    Args:
+        score: one of `SCORES`.
+        prepared: its prepared weights.
+        weigh: `sparse_weights` of the `k_top + 1` best, or `dense_weights`.
+        state: `(B, U)`.
+        rows: `(B, K, U)`.
+        cached: `score.cache(prepared, rows)`.
+        occupied: bool `(B, K)`.
+
+    Returns:
+        `Read`, without slots.
+    """
+    scores = score.scores(prepared, state, rows, cached)
+    weights = weigh(mask_scores(scores, occupied))
+    return Read(summarize(weights, rows), weights)
+
+
+def summarize(weights: Tensor, rows: Tensor) -> Tensor:
     """`sum_i w_i m_i` for weights `(B, K)` and rows `(B, K, U)`."""
     weights = ops.cast(weights, rows.dtype)
     return ops.sum(weights[..., None] * rows, axis=1)

@@ -1,5 +1,6 @@
 """The backward scan of a sparse recurrence: its exact gradient."""
 
+from typing import Any
 from typing import NamedTuple
 
 from keras import ops
@@ -7,14 +8,13 @@ from keras import tree
 
 from keras_seqcredit import backend
 from keras_seqcredit.recurrence.attention import dense_weights
-from keras_seqcredit.recurrence.attention import mask_scores
+from keras_seqcredit.recurrence.attention import read_rows
 from keras_seqcredit.recurrence.attention import sparse_weights
-from keras_seqcredit.recurrence.attention import summarise
+from keras_seqcredit.recurrence.equation import remembered_states
+from keras_seqcredit.recurrence.equation import take_step
 from keras_seqcredit.recurrence.structures import Clock
 from keras_seqcredit.recurrence.structures import Operands
 from keras_seqcredit.recurrence.structures import absent
-from keras_seqcredit.recurrence.structures import join
-from keras_seqcredit.recurrence.structures import remembered_states
 from keras_seqcredit.recurrence.structures import select
 from keras_seqcredit.recurrence.structures import size
 from keras_seqcredit.types import Tensor
@@ -42,10 +42,11 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
     batch = operands.batch
     time = 0 if absent(constants.time) else constants.time
 
+    linear: Any = settings.step.linear if settings.splits else None
     # Turned once: a product with a transposed matrix takes longer.
     turned = ()
     if settings.linear_at_once:
-        turned = tree.map_structure(ops.transpose, operands.cell[0])
+        turned = tree.map_structure(ops.transpose, operands.step[0])
 
     def step(carry, x):
         index, inputs, gates, mask, before, slots, above = x
@@ -75,39 +76,41 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
             occupied = slots >= 0 if clock else ()
             rows = tuple(_take(table, slots, batch) for table in tables)
         _, pullback = backend.vjp(
-            lambda *args: _step(settings, operands, constants, occupied, *args),
-            operands.cell[1] if settings.linear else operands.cell,
+            lambda *args: _replay(
+                settings, operands, constants, occupied, *args
+            ),
+            operands.step[1] if settings.splits else operands.step,
             operands.score,
-            gates if settings.linear else inputs,
+            gates if settings.splits else inputs,
             before,
             rows,
         )
-        cell, score, given, states, rows = pullback(
-            _Found(states, provisional, share[1:], above.weights)
+        of_step, score, given, states, rows = pullback(
+            _Replayed(states, provisional, share[1:], above.weights)
         )
         states = list(states)
         if settings.linear_at_once:
             _, pullback = backend.vjp(
-                lambda h: settings.linear(
+                lambda h: linear(
                     tree.map_structure(ops.transpose, turned),
-                    constants.cell,
+                    constants.step,
                     inputs,
                     h,
                 ),
                 before,
             )
             (more,) = pullback(given)
-            cell, states = ((), cell), _add(states, more)
-        elif settings.linear:
+            of_step, states = ((), of_step), _add(states, more)
+        elif settings.splits:
             # Its value is not used: only the products of its gradient stay.
             _, pullback = backend.vjp(
-                lambda w, x, h: settings.linear(w, constants.cell, x, h),
-                operands.cell[0],
+                lambda w, x, h: linear(w, constants.step, x, h),
+                operands.step[0],
                 inputs,
                 before,
             )
-            linear, given, more = pullback(given)
-            cell, states = (linear, cell), _add(states, more)
+            of_linear, given, more = pullback(given)
+            of_step, states = (of_linear, of_step), _add(states, more)
         if settings.k_trunc:
             now = time + index
             joined = (now % settings.k_trunc != 0) | (now == 0)
@@ -119,14 +122,14 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
         weights = tree.map_structure(
             lambda total, g: total + ops.cast(g, total.dtype),
             carry.weights,
-            (cell, score),
+            (of_step, score),
         )
         pending = (slots, rows) if clock else ()
         return _Carry(states, shares, pending, weights), given
 
-    summed = operands.cell
+    summed = operands.step
     if settings.linear_at_once:
-        summed = ((), operands.cell[1])
+        summed = ((), operands.step[1])
     before = _before(operands.states, outputs.states[:num_states])
     start = _Carry(
         [ops.zeros_like(x[0]) for x in outputs.states],
@@ -147,17 +150,19 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
     weights, memory = end.weights, ()
     if settings.linear_at_once:
         (_, rest), score = weights
-        linear, inputs = _linear(settings, operands, constants, before, inputs)
-        weights = ((linear, rest), score)
+        of_linear, inputs = _linear(
+            settings, operands, constants, before, inputs
+        )
+        weights = ((of_linear, rest), score)
     if clock:
         shares = _add_rows(end.shares, end.pending)
         weights, memory = _finish(settings, operands, tables, shares, weights)
-    cell, score = tree.map_structure(
+    of_step, score = tree.map_structure(
         lambda g, w: ops.cast(g, w.dtype),
         weights,
-        (operands.cell, operands.score),
+        (operands.step, operands.score),
     )
-    return Operands(cell, score, inputs, end.states[:num_states], memory)
+    return Operands(of_step, score, inputs, end.states[:num_states], memory)
 
 
 def _linear(settings, operands, constants, before, gates):
@@ -168,12 +173,12 @@ def _linear(settings, operands, constants, before, gates):
             lambda x: ops.reshape(x[:, first:], (-1, x.shape[-1])), structure
         )
 
-    first = settings.constant_rows
+    linear, first = settings.step.linear, settings.constant_rows
     if not first:
         states = rows(before)
         _, pullback = backend.vjp(
-            lambda w, x: settings.linear(w, constants.cell, x, states),
-            operands.cell[0],
+            lambda w, x: linear(w, constants.step, x, states),
+            operands.step[0],
             rows(operands.inputs),
         )
         weights, inputs = pullback(rows(gates))
@@ -184,13 +189,13 @@ def _linear(settings, operands, constants, before, gates):
         )
     inputs, states = rows(operands.inputs), rows(before)
     _, pullback = backend.vjp(
-        lambda w: settings.linear(w, constants.cell, inputs, states),
-        operands.cell[0],
+        lambda w: linear(w, constants.step, inputs, states),
+        operands.step[0],
     )
     (weights,) = pullback(rows(gates))
     others = rows(before, first)
     _, pullback = backend.vjp(
-        lambda x: settings.linear(operands.cell[0], constants.cell, x, others),
+        lambda x: linear(operands.step[0], constants.step, x, others),
         rows(operands.inputs, first),
     )
     (inputs,) = pullback(rows(gates, first))
@@ -206,7 +211,7 @@ def _after_zeros(rows, like, first):
     return ops.pad(rows, [(0, 0), (first, 0), (0, 0)])
 
 
-class _Found(NamedTuple):
+class _Replayed(NamedTuple):
     """What a step computes, for its vjp."""
 
     states: list
@@ -215,36 +220,34 @@ class _Found(NamedTuple):
     weights: Tensor | tuple
 
 
-def _step(
-    settings, operands, constants, occupied, cell, score, x, states, rows
+def _replay(
+    settings, operands, constants, occupied, weights, score, x, states, rows
 ):
     """A step again, on the rows that it read."""
-    states = settings.cell(cell, constants.cell, x, states)
+
+    def read(state):
+        memory = rows[0]
+        cached = (
+            rows[1] if len(rows) > 1 else settings.score.cache(score, memory)
+        )
+        weigh = dense_weights if settings.k_top is None else sparse_weights
+        return read_rows(
+            settings.score, score, weigh, state, memory, cached, occupied
+        )
+
+    taken = take_step(settings, weights, constants.step, x, states, read)
     if not settings.attends:
-        if settings.keep_summary:
-            states = [*states, ops.zeros_like(states[0])]
-        return _Found(list(states), (), (), ())
-    memory = rows[0]
-    cached = rows[1] if len(rows) > 1 else settings.score.cache(score, memory)
-    scores = settings.score.scores(score, states[0], memory, cached)
-    scores = mask_scores(scores, occupied)
-    weigh = dense_weights if settings.k_top is None else sparse_weights
-    weights = weigh(scores)
-    summary = summarise(weights, memory)
-    carried, _, content = join(settings, states[0], summary)
-    states = [carried, *states[1:]]
-    if settings.keep_summary:
-        states.append(summary)
+        return _Replayed(taken.states, (), (), ())
     # The weights' share of a table that is a function of them is found once,
     # after the loop.
     weights_of_cache = [ops.stop_gradient(w) for w in operands.score]
-    return _Found(
-        states,
-        content if settings.keep_provisional else (),
-        (settings.score.cache(weights_of_cache, content),)
+    return _Replayed(
+        taken.states,
+        taken.content if settings.keep_provisional else (),
+        (settings.score.cache(weights_of_cache, taken.content),)
         if len(rows) > 1
         else (),
-        () if settings.k_top is None else weights,
+        () if settings.k_top is None else taken.read.weights,
     )
 
 
@@ -341,7 +344,7 @@ def _finish(settings, operands, tables, shares, weights):
 
     memory = of_first(shares[0])
     if len(tables) > 1:
-        cell, score = weights
+        of_step, score = weights
         _, pullback = backend.vjp(
             lambda score: settings.score.cache(score, tables[0]), operands.score
         )
@@ -354,7 +357,7 @@ def _finish(settings, operands, tables, shares, weights):
             operands.memory,
         )
         memory = memory + pullback(of_first(shares[1]))[0]
-        weights = (cell, score)
+        weights = (of_step, score)
     return weights, memory
 
 

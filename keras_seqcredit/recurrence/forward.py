@@ -7,10 +7,11 @@ from keras import tree
 
 from keras_seqcredit import backend
 from keras_seqcredit.recurrence.attention import attend
+from keras_seqcredit.recurrence.equation import gates_of
+from keras_seqcredit.recurrence.equation import take_step
 from keras_seqcredit.recurrence.structures import Clock
 from keras_seqcredit.recurrence.structures import Outputs
 from keras_seqcredit.recurrence.structures import absent
-from keras_seqcredit.recurrence.structures import join
 from keras_seqcredit.recurrence.structures import select
 from keras_seqcredit.recurrence.structures import size
 from keras_seqcredit.types import Tensor
@@ -29,7 +30,7 @@ class _Store(NamedTuple):
 
 
 def forward_scan(settings, operands, constants) -> tuple[Outputs, Tensor]:
-    """Runs the recurrence of `sparse_recurrence`; keeps the linear gates."""
+    """Runs the recurrence of `run`; keeps the linear gates."""
     clock = Clock(settings, operands, constants) if settings.attends else None
     masked = not absent(constants.mask)
     num_states = len(operands.states)
@@ -37,18 +38,31 @@ def forward_scan(settings, operands, constants) -> tuple[Outputs, Tensor]:
     def step(carry, x):
         index, inputs, mask = x
         before, store = carry
-        weights, gates, states = operands.cell, (), before[:num_states]
-        if settings.linear:
-            linear, weights = weights
-            gates = settings.linear(linear, constants.cell, inputs, states)
-            inputs = gates
-        states = settings.cell(weights, constants.cell, inputs, states)
-        states, store, read = _remember_and_read(
-            settings, operands, clock, store, states, index, mask
+        states = before[:num_states]
+        weights, inputs, gates = gates_of(
+            settings, operands.step, constants.step, inputs, states
         )
+
+        def read(state):
+            return attend(
+                settings.score, operands.score, settings.k_top, state, *store
+            )
+
+        taken = take_step(
+            settings, weights, constants.step, inputs, states, read
+        )
+        states, known = taken.states, ()
+        if clock:
+            count = clock.count(index)
+            known = _known(settings, clock, taken, count, mask)
+            place = count % clock.capacity
+            writes = clock.writes_at(index) if settings.k_att > 1 else True
+            store = _remember(
+                settings, operands, store, taken.content, place, writes, mask
+            )
         if masked:
             states = select(mask, states, before)
-        return (states, store), (Outputs(states, *read), gates)
+        return (states, store), (Outputs(states, *known), gates)
 
     states = list(operands.states)
     if settings.keep_summary:
@@ -71,28 +85,10 @@ def forward_scan(settings, operands, constants) -> tuple[Outputs, Tensor]:
     return pieces[0] if len(pieces) == 1 else _concatenate(pieces)
 
 
-def _remember_and_read(settings, operands, clock, store, states, index, mask):
-    """Adds what the memory says to the state, and the state to the memory."""
-    if not clock:
-        if settings.keep_summary:
-            states = [*states, ops.zeros_like(states[0])]
-        return states, store, ()
-    summary, weights, places = attend(
-        settings.score,
-        operands.score,
-        settings.k_top,
-        states[0],
-        store.memory,
-        store.cached,
-        store.occupied,
-    )
-    provisional = states[0]
-    carried, _, content = join(settings, provisional, summary)
-    states = [carried, *states[1:]]
-    if settings.keep_summary:
-        states.append(summary)
-
-    count, indices = clock.count(index), ()
+def _known(settings, clock, taken, count, mask):
+    """What is kept of a step beside its states, see `Outputs`."""
+    _, weights, places = taken.read
+    indices = ()
     if not absent(places):
         # The ring numbers slots by place, the outputs number them by age.
         indices = count - 1 - (count - 1 - places) % clock.capacity
@@ -100,23 +96,24 @@ def _remember_and_read(settings, operands, clock, store, states, index, mask):
         if not absent(mask):
             weights = ops.where(mask[:, None], weights, ops.zeros_like(weights))
             indices = ops.where(mask[:, None], indices, -1)
+    kept = taken.content if settings.keep_provisional else ()
+    return kept, weights, indices
 
-    place = count % clock.capacity
+
+def _remember(settings, operands, store, content, place, writes, mask):
+    """The store with the content of a step in it."""
     occupied = ops.ones_like(store.occupied[:, 0]) if absent(mask) else mask
     if settings.k_att > 1:
         # What is not remembered goes to a last slot that is never read.
-        writes = clock.writes_at(index)
         place = ops.where(writes, place, size(store.memory, 1) - 1)
         occupied = occupied & writes
     cached = settings.score.cache(operands.score, content)
     write = _write_copy if settings.without_xla else _write
-    store = _Store(
+    return _Store(
         write(store.memory, content, place),
         store.cached if absent(cached) else write(store.cached, cached, place),
         write(store.occupied, occupied, place),
     )
-    kept = content if settings.keep_provisional else ()
-    return states, store, (kept, weights, indices)
 
 
 def _write(slots, value, place):

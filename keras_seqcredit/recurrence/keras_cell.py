@@ -8,24 +8,20 @@ from keras import tree
 
 from keras_seqcredit import backend
 from keras_seqcredit.backend import keras_private
+from keras_seqcredit.recurrence.step import Step
 from keras_seqcredit.types import Tensor
 
 
-class CellFunction:
+class KerasCell(Step):
     """Calls a built cell with given weights and flat states.
 
     Hidden state first: the states of a `StackedRNNCells` are turned so that
     those of its last cell lead.
 
-    Attributes:
-        state_sizes: list of ints, in the order of the flat states.
-        operands: tuple of tensors, the trainable weights.
-        constants: tuple of what else the cell reads: weights that are not
-            trained, dropout masks.
-        batch_axes: where the batch is in these, see `backend.on_rows`.
+    Weights are those that are trained; constants the others, and the masks of
+    Keras' own dropout, drawn once for all steps.
     """
 
-    linear = None
     batch_axes = (-1, 0)
 
     def __init__(self, cell, training: bool = False):
@@ -38,11 +34,10 @@ class CellFunction:
         self._training = training
 
     @property
-    def operands(self) -> tuple:
+    def weights(self) -> tuple:
         return tuple(backend.read(v) for v in self._trainable)
 
     def constants(self, step_inputs: Tensor) -> tuple:
-        """What else the cell reads; `step_inputs (B, F)` sizes its dropout."""
         others = tuple(backend.read(v) for v in self._others)
         return others, _dropout_masks(self._cell, step_inputs, self._training)
 
@@ -83,6 +78,16 @@ def call_once(cell, inputs: Tensor, states) -> list:
 def state_sizes(cell) -> list[int]:
     """Sizes of the flat states of a cell, the hidden state first."""
     return flat_states(cell, cell.state_size)
+
+
+def first_states(cell, batch_size, dtype) -> list:
+    """Flat states before the first step."""
+    get = getattr(cell, "get_initial_state", None)
+    if get is None:
+        states = [ops.zeros((batch_size, size)) for size in state_sizes(cell)]
+    else:
+        states = flat_states(cell, get(batch_size=batch_size))
+    return [ops.cast(state, dtype) for state in states]
 
 
 def flat_states(cell, states) -> list:

@@ -1,4 +1,4 @@
-"""A recurrence whose states read, sparsely, from their own past.
+"""The door to recurrences whose states read, sparsely, from their past.
 
 One scan forward and one scan back, both with memory linear in time:
 
@@ -8,9 +8,9 @@ One scan forward and one scan back, both with memory linear in time:
   passing the step that wrote a slot, the slot's share joins the gradient of
   the state that was written.
 
-The recurrence knows no particular cell: a cell is a pure function of its
-weights. Time comes first: `T` steps, `B` batch, `F` features, `U` units of a
-state, `S` slots of a memory, `A` units of the attention.
+The recurrence knows no particular cell, see `Step`. Time comes first: `T`
+steps, `B` batch, `F` features, `U` units of a state, `S` slots of a memory, `A`
+units of the attention.
 """
 
 import functools
@@ -20,29 +20,25 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.recurrence.backward import backward_scan
+from keras_seqcredit.recurrence.equation import remembered_states
 from keras_seqcredit.recurrence.forward import forward_scan
 from keras_seqcredit.recurrence.structures import Clock
 from keras_seqcredit.recurrence.structures import Constants
 from keras_seqcredit.recurrence.structures import Operands
 from keras_seqcredit.recurrence.structures import Outputs
+from keras_seqcredit.recurrence.structures import Recurrence
 from keras_seqcredit.recurrence.structures import Settings
 from keras_seqcredit.recurrence.structures import absent
-from keras_seqcredit.recurrence.structures import remembered_states
 from keras_seqcredit.types import Tensor
 
 
-def sparse_recurrence(
-    settings: Settings,
-    operands: Operands,
-    constants: Constants,
-    jit_compile: bool = True,
-) -> Outputs:
-    """Runs a cell over a sequence, each state attending to remembered ones.
+def run(recurrence: Recurrence) -> Outputs:
+    """Runs a step over a sequence, each state attending to remembered ones.
 
     For each step, with `M` the remembered states:
 
     ```
-    h^, *c = cell(x, (h, *c))
+    h^, *c = step(x, (h, *c))
     s = sum_i w_i m_i,   w = sparse_weights(score(h^, m_i) for m_i in M)
     h = h^ + s
     if (t + 1) % k_att == 0: append h to M
@@ -53,47 +49,36 @@ def sparse_recurrence(
     a segment, and through `s` and the weights to any step.
 
     Args:
-        settings: what is fixed.
-        operands: tensors with a gradient.
-        constants: tensors without one.
-        jit_compile: compile the two scans with XLA on TensorFlow also where
-            the function around them is not compiled.
+        recurrence: what is fixed, the tensors with a gradient and those
+            without one.
 
     Returns:
         `Outputs`. A padded step holds all states, reads nothing and is not
         remembered.
     """
+    settings, operands, constants = recurrence
     return backend.custom_gradient(
         functools.partial(forward_scan, settings),
         functools.partial(backward_scan, settings),
         operands,
         constants,
-        jit_compile,
+        settings.jit_compile,
         _batch_axes(settings),
     )
 
 
-def repeated_recurrence(
-    settings: Settings,
-    operands: Operands,
-    constants: Constants,
-    outputs: Outputs,
-    gates: Any,
-    jit_compile: bool = True,
-) -> Outputs:
-    """`sparse_recurrence` of steps whose values are known: its gradient.
+def replay(recurrence: Recurrence, outputs: Outputs, gates: Any) -> Outputs:
+    """`run` of steps whose values are known: adds the gradient.
 
     Args:
-        settings: as there, with `linear`.
-        operands: as there.
-        constants: as there.
-        outputs: what it would return.
-        gates: what `settings.linear` gave at each step.
-        jit_compile: as there.
+        recurrence: that of a `SplitStep`.
+        outputs: what `run` would return.
+        gates: what the linear part returned at each step.
 
     Returns:
         `outputs`, differentiable by the operands.
     """
+    settings, operands, constants = recurrence
 
     def forward(operands, given):
         del operands
@@ -110,7 +95,7 @@ def repeated_recurrence(
         backward,
         operands,
         (constants, outputs, gates),
-        jit_compile,
+        settings.jit_compile,
         (operands_axes, (constants_axes, axis, axis), axis),
     )
 
@@ -119,25 +104,22 @@ def _batch_axes(settings: Settings) -> tuple:
     """Of operands, constants and outputs, for `backend.on_rows`."""
     none: Any = -1
     first: Any = 0
-    constants = getattr(settings.cell, "batch_axes", none)
     return (
         Operands(none, none, inputs=1, states=first, memory=0),
-        Constants(constants, mask=1, memory_mask=0, time=none),
+        Constants(settings.step.batch_axes, mask=1, memory_mask=0, time=none),
         1,
     )
 
 
 def final_memory(
-    settings: Settings,
-    operands: Operands,
-    constants: Constants,
-    outputs: Outputs,
+    recurrence: Recurrence, outputs: Outputs
 ) -> tuple[Tensor, Tensor]:
     """The memory after the last step, its oldest slot first.
 
     Returns:
         `(memory (B, S, U), memory_mask bool (B, S))`.
     """
+    settings, operands, constants = recurrence
     clock = Clock(settings, operands, constants)
     states = remembered_states(settings, outputs)
     mask = constants.mask

@@ -1,4 +1,4 @@
-"""Keras' own cells in two parts, a linear one and gates.
+"""Keras' own cells in two parts, a linear one and the rest.
 
 The way back through a recurrence repeats each step. Of a cell whose matrix
 products are kept, it repeats only what is elementwise.
@@ -10,23 +10,24 @@ import keras
 from keras import ops
 
 from keras_seqcredit import backend
-from keras_seqcredit.types import Tensor
+from keras_seqcredit.recurrence.keras_cell import KerasCell
+from keras_seqcredit.recurrence.step import SplitStep
+from keras_seqcredit.recurrence.step import Step
 
 
-class GatedCell:
-    """Stands for a `CellFunction`, where `is_gated(cell, training)`.
+class SplitCell(SplitStep):
+    """Stands for a `KerasCell`, where `can_split(cell, training)`.
 
-    Attributes:
-        operands: pair of tuples of tensors: what `linear` is given, of inputs
-            and of the state a kernel and, if there is one, a bias; and nothing.
+    The linear part has, of inputs and of the state, a kernel and, if there is
+    one, a bias; the rest has no weights.
     """
 
     def __init__(self, cell):
         self._cell = cell
-        self._gates = _GATES[type(cell)]
+        self._pointwise = _POINTWISE[type(cell)]
 
     @property
-    def operands(self) -> tuple:
+    def weights(self) -> tuple:
         cell = self._cell
 
         def read(variable):
@@ -42,10 +43,6 @@ class GatedCell:
                 of_states.append(rows[1])
         return (tuple(of_inputs), tuple(of_states)), ()
 
-    def constants(self, step_inputs: Tensor) -> tuple:
-        del step_inputs
-        return ()
-
     def linear(self, weights, constants, inputs, states) -> tuple:
         """Gates of inputs and state, added up where nothing else joins them."""
         del constants
@@ -60,12 +57,12 @@ class GatedCell:
 
     def __call__(self, weights, constants, gates, states) -> list:
         del weights, constants
-        return self._gates(self._cell, states, *gates)
+        return self._pointwise(self._cell, states, *gates)
 
 
-def is_gated(cell, training: bool) -> bool:
+def can_split(cell, training: bool) -> bool:
     """Whether the cell is one of Keras' own, and drops nothing."""
-    if type(cell) not in _GATES:
+    if type(cell) not in _POINTWISE:
         return False
     drops = training and (cell.dropout or cell.recurrent_dropout)
     return (
@@ -73,6 +70,13 @@ def is_gated(cell, training: bool) -> bool:
         and getattr(cell, "implementation", 2) == 2
         and getattr(cell, "reset_after", True)
     )
+
+
+def step_of(cell, training: bool) -> Step:
+    """The step of a cell, in two parts where it can be."""
+    if can_split(cell, training):
+        return SplitCell(cell)
+    return KerasCell(cell, training)
 
 
 def _affine(weights, x):
@@ -98,7 +102,7 @@ def _simple(cell, states, gates):
     return [cell.activation(gates)]
 
 
-_GATES: dict[type, Callable[..., list]] = {
+_POINTWISE: dict[type, Callable[..., list]] = {
     keras.layers.LSTMCell: _lstm,
     keras.layers.GRUCell: _gru,
     keras.layers.SimpleRNNCell: _simple,

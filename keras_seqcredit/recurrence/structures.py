@@ -1,42 +1,38 @@
-"""What the forward and the backward scan of a sparse recurrence share."""
+"""What a recurrence is made of, and what it returns."""
 
-from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
 
+import keras
 from keras import ops
 from keras import tree
 
-from keras_seqcredit.types import Tensor
+from keras_seqcredit.recurrence.step import SplitStep
+from keras_seqcredit.recurrence.step import Step
 
 
 class Settings(NamedTuple):
     """What is fixed while a recurrence runs.
 
     Attributes:
-        cell: `cell(weights, constants, x, states) -> states`, where states is
-            a list of `(B, U)` and the first one is the hidden state.
-        score: one of `sparse_attention.SCORES`.
+        step: what happens at a step before attention.
+        score: one of `attention.SCORES`.
         k_top: number of slots read at each step; 0 for none, None for all.
         k_att: every `k_att`-th state is remembered.
         k_trunc: steps between cuts of the local gradient, or None.
-        read_into: one of `READS_INTO`, see `join`.
+        read_into: one of `equation.READS_INTO`.
         remember_provisional: remember the state before attention, not after.
         memory_size: newest states that are kept, or None for all.
         keep_summary: return the summaries too, as a last state; always where
             they go to the output alone.
-        linear: None, or what of the cell is linear in inputs and states,
-            `linear(weights, constants, x, states) -> gates`, a structure of
-            `(B, G)`. The cell is then given the gates in place of `x`. They
-            are kept, so that the way back repeats no matrix product.
-        without_xla: write to the memory by operations that every runtime
-            has. Each write copies the memory.
         constant_rows: number of rows, the first ones, whose inputs are
             constants; where the linear part's gradients are found after the
             loop, theirs are zeros and cost nothing.
+        jit_compile: compile the two scans with XLA on TensorFlow also where
+            the function around them is not compiled.
     """
 
-    cell: Callable[..., list]
+    step: Step
     score: Any = None
     k_top: int | None = 0
     k_att: int = 1
@@ -45,9 +41,13 @@ class Settings(NamedTuple):
     remember_provisional: bool = False
     memory_size: int | None = None
     keep_summary: bool = False
-    linear: Callable[..., Any] | None = None
-    without_xla: bool = False
     constant_rows: int = 0
+    jit_compile: bool = True
+
+    @property
+    def splits(self) -> bool:
+        """Whether the step has a linear part, whose gates are kept."""
+        return isinstance(self.step, SplitStep)
 
     @property
     def linear_at_once(self) -> bool:
@@ -56,7 +56,7 @@ class Settings(NamedTuple):
         Of the weights and inputs, in one product over all steps, where no
         attention comes between a step and the next.
         """
-        return self.linear is not None and not self.attends
+        return self.splits and not self.attends
 
     @property
     def attends(self) -> bool:
@@ -68,13 +68,20 @@ class Settings(NamedTuple):
         """Whether what is remembered is not among the states."""
         return self.remember_provisional and self.read_into != "output"
 
+    @property
+    def without_xla(self) -> bool:
+        """Whether the memory is written by operations that all runtimes have.
+
+        Each write then copies the memory.
+        """
+        return not self.jit_compile and keras.backend.backend() == "tensorflow"
+
 
 class Operands(NamedTuple):
     """What a recurrence is differentiated by.
 
     Attributes:
-        cell: tuple of the cell's weights; with `Settings.linear`, a pair of
-            such tuples, of the linear part and of the rest.
+        step: `Step.weights`.
         score: tuple of the score's prepared weights.
         inputs: `(T, B, F)`, or a structure of such.
         states: list of the first states, `(B, U)` each.
@@ -82,7 +89,7 @@ class Operands(NamedTuple):
             `()` with `k_top=0`.
     """
 
-    cell: tuple
+    step: tuple
     score: tuple
     inputs: Any
     states: list
@@ -103,21 +110,29 @@ class Constants(NamedTuple):
     """What it is not differentiated by; `()` stands for what is absent.
 
     Attributes:
-        cell: whatever else the cell reads, such as dropout masks.
+        step: what `Step.constants` returned.
         mask: bool `(T, B)`, False where a step is padding; with `k_top=0` it
             may be a list of such, one for each state.
         memory_mask: bool `(B, S)`, False where a slot of `memory` is empty.
         time: int32 scalar, steps already taken.
     """
 
-    cell: Any = ()
+    step: Any = ()
     mask: Any = ()
     memory_mask: Any = ()
     time: Any = ()
 
 
+class Recurrence(NamedTuple):
+    """All that `run` is given."""
+
+    settings: Settings
+    operands: Operands
+    constants: Constants
+
+
 class Outputs(NamedTuple):
-    """What it returns.
+    """What a recurrence returns.
 
     Attributes:
         states: list of `(T, B, U)`, the states after each step, then the
@@ -158,7 +173,7 @@ class Clock:
 
     def writes_at(self, index):
         """Whether step `index` is remembered."""
-        return (self.time + index + 1) % self.k_att == 0
+        return is_remembered(self.k_att, self.time + index)
 
     def written(self, values):
         """The values `(T, ...)` of the steps that are remembered, in order."""
@@ -171,53 +186,9 @@ class Clock:
         return ops.take(values, ops.minimum(steps, self.length - 1), axis=0)
 
 
-READS_INTO = ("state", "mean", "output")
-
-
-class Joined(NamedTuple):
-    """A state and what it read, put together.
-
-    Attributes:
-        carried: `(B, U)`, the hidden state that the next step goes on from.
-        output: `(B, U)`, the hidden state that is returned.
-        content: `(B, U)`, what is remembered.
-    """
-
-    carried: Tensor
-    output: Tensor
-    content: Tensor
-
-
-def join(settings, provisional: Tensor, summary: Tensor) -> Joined:
-    """Adds what was read; `read_into` says who sees the sum.
-
-    `"state"`, as in the paper: the next step and the output. `"mean"`: both
-    see half of it. `"output"`: the output alone.
-    """
-    output = provisional + summary
-    if settings.read_into == "mean":
-        output = 0.5 * output
-    return Joined(
-        provisional if settings.read_into == "output" else output,
-        output,
-        provisional if settings.remember_provisional else output,
-    )
-
-
-def hidden_states(settings: Settings, outputs: Outputs) -> Tensor:
-    """`(T, B, U)`, the output of each step."""
-    if settings.attends and settings.read_into == "output":
-        return outputs.states[0] + outputs.states[-1]
-    return outputs.states[0]
-
-
-def remembered_states(settings: Settings, outputs: Outputs) -> Tensor:
-    """`(T, B, U)`, what each step would write."""
-    if settings.keep_provisional:
-        return outputs.provisional
-    if settings.remember_provisional:
-        return outputs.states[0]
-    return hidden_states(settings, outputs)
+def is_remembered(k_att: int, time):
+    """Whether the state after step `time` is remembered."""
+    return (time + 1) % k_att == 0
 
 
 def absent(x) -> bool:

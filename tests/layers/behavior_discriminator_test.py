@@ -4,6 +4,9 @@ import pytest
 from keras import ops
 
 from keras_seqcredit.layers import BehaviorDiscriminator
+from keras_seqcredit.layers.recurrent.behavior_discriminator import (
+    constant_rows,
+)
 from tests.gradients import FASTEST
 from tests.gradients import value_and_gradients
 
@@ -69,16 +72,17 @@ def test_constant_rows_have_no_gradient_and_change_no_other(masked):
     weights = [ops.convert_to_numpy(v.value) for v in variables]
     mask = np.arange(5) < np.array([[5], [2], [3]]) if masked else None
 
-    def gradients(**arguments):
+    def gradients(rows=0):
         def loss(given):
             behaviors, *weights = given
             mapping = list(zip(variables, weights, strict=True))
-            with keras.StatelessScope(state_mapping=mapping):
-                return ops.sum(layer(behaviors, mask=mask, **arguments) ** 2)
+            scope = keras.StatelessScope(state_mapping=mapping)
+            with scope, constant_rows(layer, rows):
+                return ops.sum(layer(behaviors, mask=mask) ** 2)
 
         return value_and_gradients(loss, [behaviors, *weights], FASTEST)[1]
 
-    found, *of_weights = map(np.asarray, gradients(constant_rows=2))
+    found, *of_weights = map(np.asarray, gradients(2))
     expected, *others = map(np.asarray, gradients())
     assert (expected[:2] != 0).any() and (found[:2] == 0).all()
     for a, b in zip(

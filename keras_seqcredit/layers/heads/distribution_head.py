@@ -55,7 +55,6 @@ class DistributionHead(keras.layers.Layer):
     import keras
     from keras import ops
 
-    from keras_seqcredit.checks import check_integer
     from keras_seqcredit.distributions import tfd
     from keras_seqcredit.layers import DistributionHead
 
@@ -141,7 +140,7 @@ class DistributionHead(keras.layers.Layer):
         Args:
             parameters: `(batch, ..., num_parameters)`, what the layer returns.
             temperature: Positive number or scalar tensor. The density is raised
-                to the power `1 / temperature`.
+                to the power `1 / temperature`. Defaults to `1.0`.
 
         Returns:
             A distribution of TensorFlow Probability with batch shape
@@ -162,7 +161,7 @@ class DistributionHead(keras.layers.Layer):
                 event axis. A leading axis of size 1 is repeated, here or in
                 `parameters`.
             mask: Boolean `(batch, ...)`. Padded steps, whatever they hold, come
-                out as 0.
+                out as 0. Defaults to `None`.
 
         Returns:
             `(batch, ...)`, in the dtype of `parameters`, summed over the event.
@@ -201,8 +200,9 @@ class DistributionHead(keras.layers.Layer):
             seed: Integer, `keras.random.SeedGenerator` or `None`. A seed
                 generator moves on with each call; an integer draws the same
                 every time. Inside a function compiled by JAX it may not be
-                `None`.
+                `None`. Defaults to `None`.
             temperature: Positive number or scalar tensor, see `distribution`.
+                Defaults to `1.0`.
 
         Returns:
             `(batch, ..., event_size)`, or `(batch, ...)` without an event axis.

@@ -13,11 +13,12 @@ from keras_seqcredit.checks import check_layer
 from keras_seqcredit.checks import output_shape
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.recurrent.clipped_mlp import ClippedMLP
+from keras_seqcredit.saving import SerializesArguments
 from keras_seqcredit.saving import public
 
 
 @public
-class AuxiliaryStateLoss(schedules.ScheduledWeights, keras.layers.Layer):
+class AuxiliaryStateLoss(schedules.ScheduledWeights, SerializesArguments):
     """Makes a latent say something about a state that sums up the future.
 
     The cost of a step is `-log r(sg(b) | z)` with
@@ -28,16 +29,16 @@ class AuxiliaryStateLoss(schedules.ScheduledWeights, keras.layers.Layer):
     target state, such as a variational RNN or a world model.
 
     Args:
-        kind: `"gaussian"` or `"l2"`.
+        kind: `"gaussian"` or `"l2"`. Defaults to `"gaussian"`.
         weight: Non-negative float or a schedule; `weight` times the mean cost
             of the valid steps is added to the model's losses. 0 adds nothing:
-            use what is returned.
+            use what is returned. Defaults to `1.0`.
         hidden_units: Positive integer, of the default network. Defaults to
             the units of the state.
         network: A Keras layer `z -> (..., 2 * units)`, or `(..., units)` for
             `"l2"`. Defaults to a `ClippedMLP`.
-        bounded: Boolean, whether the mean passes a tanh, right for states of
-            an LSTM or a GRU.
+        bounded: Boolean, whether the mean passes a tanh, right for states of an
+            LSTM or a GRU. Defaults to `True`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -69,6 +70,8 @@ class AuxiliaryStateLoss(schedules.ScheduledWeights, keras.layers.Layer):
         - Goyal et al., "Z-Forcing: Training Stochastic Recurrent Networks",
           NeurIPS 2017, arXiv:1711.05411, section 4.
     """
+
+    _objects = ("weight", "network")
 
     def __init__(
         self,
@@ -164,22 +167,9 @@ class AuxiliaryStateLoss(schedules.ScheduledWeights, keras.layers.Layer):
         return None
 
     def get_config(self):
-        config = super().get_config()
-        serialized = keras.saving.serialize_keras_object
         return {
-            **config,
+            **super().get_config(),
             "kind": self.kind,
-            "weight": serialized(self.weight),
             "hidden_units": self.hidden_units,
-            "network": serialized(self.network),
             "bounded": self.bounded,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        if config.get("network") is not None:
-            config["network"] = keras.saving.deserialize_keras_object(
-                config["network"]
-            )
-        return cls(**config)

@@ -1,5 +1,7 @@
 """A net that tells a generator's free runs from those on data."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -7,11 +9,14 @@ from keras import ops
 
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_steps
-from keras_seqcredit.layers.recurrent.both_directions import run_both_directions
+from keras_seqcredit.layers.recurrent.inputs import read_call
 from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
     SparseAttentiveRNN,
 )
+from keras_seqcredit.recurrence.run import run
+from keras_seqcredit.recurrence.two_directions import in_one_loop
 from keras_seqcredit.saving import public
+from keras_seqcredit.sequence_ops import time_first
 from keras_seqcredit.types import Shape
 
 
@@ -35,9 +40,6 @@ class BehaviorDiscriminator(keras.layers.Layer):
         behaviors: `(batch, time, features)`.
         mask: Boolean `(batch, time)`. Padding reaches nothing.
         training: Boolean, unused: nothing is dropped.
-        constant_rows: Non-negative integer, so many rows, the first ones, get
-            no gradient of their behaviors, which saves the time to find it.
-            Defaults to `0`.
 
     Returns:
         Logits `(batch,)`, float32; positive for a run on data.
@@ -60,6 +62,9 @@ class BehaviorDiscriminator(keras.layers.Layer):
         - Lamb et al., "Professor Forcing: A New Algorithm for Training
           Recurrent Networks", NeurIPS 2016, arXiv:1610.09038, section 2.
     """
+
+    # See `constant_rows`.
+    _constant_rows = 0
 
     def __init__(
         self,
@@ -118,16 +123,13 @@ class BehaviorDiscriminator(keras.layers.Layer):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
-    def call(self, behaviors, mask=None, training=False, constant_rows=0):
+    def call(self, behaviors, mask=None, training=False):
         del training
         check_steps(self.name, behaviors.shape)
-        forward, backward = self._directions
-        found = run_both_directions(
-            forward, backward, behaviors, mask, constant_rows
-        )
+        outputs = self._both_directions(behaviors, mask)
         for layer in [*self._hidden, self._logit]:
-            found = layer(found)
-        logits = ops.cast(found[..., 0], "float32")
+            outputs = layer(outputs)
+        logits = ops.cast(outputs[..., 0], "float32")
         if mask is None:
             return ops.mean(logits, axis=1)
         mask = ops.cast(mask, "bool")
@@ -135,12 +137,26 @@ class BehaviorDiscriminator(keras.layers.Layer):
         total = ops.sum(ops.where(mask, logits, 0.0), axis=1)
         return total / ops.maximum(count, 1.0)
 
+    def _both_directions(self, behaviors, mask):
+        """States of both recurrences at each step, side by side."""
+        recurrence = in_one_loop(
+            *(
+                layer._of_call(read_call(layer, behaviors, mask))
+                for layer in self._directions
+            )
+        )
+        settings = recurrence.settings._replace(
+            constant_rows=self._constant_rows
+        )
+        ahead, back = run(recurrence._replace(settings=settings)).states
+        return time_first(
+            ops.concatenate([ahead, ops.flip(back, axis=0)], axis=-1)
+        )
+
     def compute_mask(self, behaviors, mask=None):
         return None
 
-    def compute_output_spec(
-        self, behaviors, mask=None, training=False, constant_rows=0
-    ):
+    def compute_output_spec(self, behaviors, mask=None, training=False):
         check_steps(self.name, behaviors.shape)
         return keras.KerasTensor((behaviors.shape[0],), "float32")
 
@@ -151,3 +167,17 @@ class BehaviorDiscriminator(keras.layers.Layer):
             "hidden_units": self.hidden_units,
             "num_hidden": self.num_hidden,
         }
+
+
+@contextlib.contextmanager
+def constant_rows(layer: BehaviorDiscriminator, number: int) -> Iterator[None]:
+    """A scope in which the first behaviors of a batch are constants.
+
+    A call of `layer` in it gives them no gradient, which saves the time to
+    find it.
+    """
+    layer._constant_rows = number
+    try:
+        yield
+    finally:
+        layer._constant_rows = 0

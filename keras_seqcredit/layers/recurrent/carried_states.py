@@ -3,13 +3,14 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_seqcredit.backend import keras_private
 from keras_seqcredit.types import Tensor
 
 
-class CarriedStates:
-    """A mixin of layers with `stateful`: states are variables, not weights.
+class CarriedStates(keras.layers.Layer):
+    """Base class of layers with `stateful`: states are variables, not weights.
 
     As in Keras, a layer has the weights that it would have without
     `stateful`, so that these go from one to the other and from one batch size
@@ -34,10 +35,30 @@ class CarriedStates:
 
     @property
     def variables(self) -> list:
-        return [*super().variables, *(self.states or ())]  # type: ignore[misc]
+        return [*super().variables, *(self.states or ())]
 
-    def _carry(self, values: list) -> None:
-        """Makes states, which start as `values`; to be called by `build`."""
+    def _first_states(self, batch_size: int) -> list:
+        """Values of the states before the first batch."""
+        raise NotImplementedError
+
+    def reset_state(self) -> None:
+        """Forgets what a stateful layer carries from one call to the next."""
+        if self.states is not None:
+            first = self._first_states(self.states[0].shape[0])
+            self._keep_states(first)
+
+    def _keep_states(self, values: list) -> None:
+        for variable, value in zip(self.states, values, strict=True):
+            variable.assign(ops.cast(value, variable.dtype))
+
+    def _build_states(self, batch_size: int | None) -> None:
+        """Makes the states; to be called by `build` of a stateful layer."""
+        if batch_size is None:
+            raise ValueError(
+                "`stateful=True` needs a known batch size, for example "
+                "`keras.Input(batch_shape=(32, None, 8))`. Received: "
+                "batch_size=None"
+            )
         self._carried = _Carried(
             [
                 keras.Variable(
@@ -48,9 +69,10 @@ class CarriedStates:
                     autocast=False,
                     name="rnn_state",
                 )
-                for value in values
+                for value in self._first_states(batch_size)
             ]
         )
+        self.reset_state()
 
     def _check_batch_size(self, sequences: Tensor) -> None:
         """Raises a ValueError where the states are of another batch size."""
@@ -59,7 +81,7 @@ class CarriedStates:
         expected, found = self.states[0].shape[0], sequences.shape[0]
         if found not in (None, expected):
             raise ValueError(
-                f"Layer '{self.name}' is stateful, "  # type: ignore[attr-defined]
+                f"Layer '{self.name}' is stateful, "
                 "so that each batch has as many rows as its states. Expected "
                 f"batch size: {expected}. Received: batch size {found}. "
                 "`predict` and `evaluate` take `batch_size`; to serve another "
@@ -67,7 +89,7 @@ class CarriedStates:
             )
 
     def save_own_variables(self, store) -> None:
-        super().save_own_variables(store)  # type: ignore[misc]
+        super().save_own_variables(store)
         for i, state in enumerate(self.states or ()):
             store[f"state_{i}"] = state
 
@@ -82,7 +104,7 @@ class CarriedStates:
             if len(numbered) == own + self._num_states():
                 states = [str(i) for i in range(own, len(numbered))]
         rest = {name: store[name] for name in names if name not in states}
-        super().load_own_variables(rest)  # type: ignore[misc]
+        super().load_own_variables(rest)
         values = [store[name] for name in sorted(states, key=_number)]
         variables = self.states or []
         if _shapes(variables) == _shapes(values):

@@ -22,8 +22,8 @@ class FutureStateLoss(keras.layers.Layer):
     has it as a variant, with 20 steps and a weight of 0.5.
 
     Args:
-        steps: Positive integer, how far ahead to predict.
-        weight: Non-negative float, weight of the cost.
+        steps: Positive integer, how far ahead to predict. Defaults to `20`.
+        weight: Non-negative float, weight of the cost. Defaults to `0.5`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:

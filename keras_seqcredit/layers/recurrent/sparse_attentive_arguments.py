@@ -7,8 +7,8 @@ from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_steps
 from keras_seqcredit.checks import fits
 from keras_seqcredit.recurrence.attention import SCORES
+from keras_seqcredit.recurrence.equation import READS_INTO
 from keras_seqcredit.recurrence.keras_cell import state_sizes
-from keras_seqcredit.recurrence.structures import READS_INTO
 
 MEMORY_CONTENTS = ("state", "provisional")
 

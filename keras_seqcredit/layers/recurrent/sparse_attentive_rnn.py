@@ -8,14 +8,16 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_named
-from keras_seqcredit.layers.recurrent.carried_states import CarriedStates
 from keras_seqcredit.layers.recurrent.drop_in_arguments import check_cell_type
 from keras_seqcredit.layers.recurrent.drop_in_arguments import (
     check_keras_arguments,
 )
-from keras_seqcredit.layers.recurrent.regularized_output import (
-    RegularizedOutput,
-)
+from keras_seqcredit.layers.recurrent.inputs import read_call
+from keras_seqcredit.layers.recurrent.outputs import RecurrentLayer
+from keras_seqcredit.layers.recurrent.outputs import empty
+from keras_seqcredit.layers.recurrent.outputs import one_or_tuple
+from keras_seqcredit.layers.recurrent.outputs import shapes
+from keras_seqcredit.layers.recurrent.outputs import symbolic
 from keras_seqcredit.layers.recurrent.score_weights import ScoreWeights
 from keras_seqcredit.layers.recurrent.sparse_attentive_arguments import (
     check_arguments,
@@ -26,30 +28,32 @@ from keras_seqcredit.layers.recurrent.sparse_attentive_arguments import (
 from keras_seqcredit.layers.recurrent.sparse_attentive_arguments import (
     check_state,
 )
-from keras_seqcredit.recurrence.attention import attend
-from keras_seqcredit.recurrence.keras_cell import CellFunction
-from keras_seqcredit.recurrence.keras_cell import flat_states
+from keras_seqcredit.recurrence.equation import hidden_states
+from keras_seqcredit.recurrence.keras_cell import KerasCell
+from keras_seqcredit.recurrence.keras_cell import first_states
 from keras_seqcredit.recurrence.keras_cell import state_sizes
 from keras_seqcredit.recurrence.run import final_memory
-from keras_seqcredit.recurrence.run import repeated_recurrence
-from keras_seqcredit.recurrence.run import sparse_recurrence
+from keras_seqcredit.recurrence.run import run
 from keras_seqcredit.recurrence.side_effects import check_cell
-from keras_seqcredit.recurrence.split_cell import GatedCell
-from keras_seqcredit.recurrence.split_cell import is_gated
+from keras_seqcredit.recurrence.split_cell import step_of
+from keras_seqcredit.recurrence.step import Step
+from keras_seqcredit.recurrence.stream import State
+from keras_seqcredit.recurrence.stream import first_memory
+from keras_seqcredit.recurrence.stream import stream
 from keras_seqcredit.recurrence.structures import Constants
 from keras_seqcredit.recurrence.structures import Operands
-from keras_seqcredit.recurrence.structures import Outputs
+from keras_seqcredit.recurrence.structures import Recurrence
 from keras_seqcredit.recurrence.structures import Settings
-from keras_seqcredit.recurrence.structures import hidden_states
-from keras_seqcredit.recurrence.structures import join
+from keras_seqcredit.recurrence.structures import absent
 from keras_seqcredit.saving import public
 from keras_seqcredit.sequence_ops import infinite_to_nan
+from keras_seqcredit.sequence_ops import time_first
 from keras_seqcredit.types import Shape
 from keras_seqcredit.types import Tensor
 
 
 @public
-class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
+class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
     """Any RNN cell, with sparse attention to its own past states.
 
     At each step the cell's new hidden state is compared with the states it
@@ -131,7 +135,7 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
             default on a CPU). A new sequence length then costs a compilation,
             as in a compiled model. `"auto"` compiles. Set `False` to export to
             a runtime without XLA, such as ONNX; writing to the memory then
-            takes longer. JAX ignores it.
+            takes longer. JAX ignores it. Defaults to `"auto"`.
         **kwargs: `return_sequences`, `return_state`, `go_backwards`,
             `stateful`, `zero_output_for_mask` and what else
             `keras.layers.RNN` takes, except `unroll`. An
@@ -303,27 +307,11 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
         if self.stateful and self.states is None:
             self._build_states(sequences_shape[0])
 
-    def _build_states(self, batch_size: int | None) -> None:
-        if batch_size is None:
-            raise ValueError(
-                "`stateful=True` needs a known batch size, for example "
-                "`keras.Input(batch_shape=(32, None, 8))`. Received: "
-                "batch_size=None"
-            )
-        self._carry(self._first_state(batch_size, self.memory_size))
-        self.reset_state()
-
     def _num_states(self) -> int:
         return len(self._sizes) + (3 if self.k_top else 1)
 
-    def reset_state(self) -> None:
-        """Forgets the states and the memory of a stateful layer."""
-        if self.states is None:
-            return
-        batch_size = self.states[0].shape[0]
-        first = self._first_state(batch_size, self.memory_size)
-        for variable, value in zip(self.states, first, strict=True):
-            variable.assign(value)
+    def _first_states(self, batch_size) -> list:
+        return self._first_state(batch_size, self.memory_size)
 
     def get_initial_state(
         self, batch_size, memory_size: int | None = None
@@ -334,7 +322,7 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
             batch_size: Integer.
             memory_size: Integer, slots of the memory, for a layer without a
                 `memory_size` of its own: as many as there will be steps, and
-                one.
+                one. Defaults to `None`.
 
         Returns:
             List of the cell's states, the memory `(batch, slots, units)`, its
@@ -354,7 +342,9 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
             )
         state = self._first_state(batch_size, slots)
         if self._attends:
-            state += self._cached(state[-3])
+            prepared = self._score.prepared()
+            cached = self._score.score.cache(prepared, state[-3])
+            state += [] if absent(cached) else [cached]
         return state
 
     def _first_state(self, batch_size, slots) -> list:
@@ -363,24 +353,10 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
         time = ops.zeros((), "int32")
         if not self._attends:
             return [*states, time]
-        memory = ops.zeros_like(states[0])[:, None]
-        memory = ops.repeat(memory, slots - 1, axis=1)
-        memory = ops.concatenate([memory, states[0][:, None]], axis=1)
-        occupied = ops.arange(slots) == slots - 1
-        occupied = ops.tile(occupied[None], (batch_size, 1))
-        return [*states, memory, occupied, time]
+        return [*states, *first_memory(states[0], slots), time]
 
     def _cell_states(self, batch_size) -> list:
-        get = getattr(self.cell, "get_initial_state", None)
-        if get is None:
-            states = [ops.zeros((batch_size, size)) for size in self._sizes]
-        else:
-            states = flat_states(self.cell, get(batch_size=batch_size))
-        return [ops.cast(state, self.compute_dtype) for state in states]
-
-    def _cached(self, memory) -> list:
-        cached = self._score.score.cache(self._score.prepared(), memory)
-        return [] if isinstance(cached, tuple) else [cached]
+        return first_states(self.cell, batch_size, self.compute_dtype)
 
     def call(
         self,
@@ -393,107 +369,55 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
         # Keras fills `sequences_mask`, and not `mask`, where it is given an
         # `initial_state` too.
         mask = sequences_mask if mask is None else mask
-        if isinstance(mask, (list, tuple)):
-            mask = mask[0]
-        check_mask(self, sequences, mask)
+        call = read_call(self, sequences, mask)
         if sequences.shape[0] == 0:
-            return self._no_outputs(sequences, initial_state)
+            state_shapes = self._state_shapes(initial_state)
+            return empty(self._specs(ops.shape(sequences), state_shapes))
         self._check_batch_size(sequences)
-        operands, constants, cell = self._prepare(
-            sequences, initial_state, mask, training
-        )
-        settings = self._settings(cell)
-        outputs = sparse_recurrence(
-            settings, operands, constants, self.jit_compile in (True, "auto")
-        )
-        states = outputs.states[: len(self._sizes)]
-        final = [state[-1] for state in states]
+        recurrence = self._of_call(call, initial_state, training)
+        outputs = run(recurrence)
+        final = [state[-1] for state in outputs.states[: len(self._sizes)]]
         memory: Any = ()
         if self.return_memory or (self.stateful and self._attends):
-            memory = final_memory(settings, operands, constants, outputs)
+            memory = final_memory(recurrence, outputs)
         if self.stateful:
             time = self.states[-1] + ops.shape(sequences)[1]
-            for variable, value in zip(
-                self.states, [*final, *memory, time], strict=True
-            ):
-                variable.assign(ops.cast(value, variable.dtype))
+            self._keep_states([*final, *memory, time])
 
-        results = [self._output(settings, outputs, constants.mask)]
-        self._regularize(results[0])
+        results = [self._output(recurrence, outputs, call.mask)]
         if self.return_state:
             results += final
         if self.return_memory:
             results += memory
         if self.return_attention:
-            results += [
-                ops.transpose(x, (1, 0, 2))[:, :, : self.k_top]
+            slots, weights = (
+                time_first(x)[:, :, : self.k_top]
                 for x in (outputs.indices, outputs.weights)
-            ]
+            )
             # A slot without weight was not read.
-            results[-2] = ops.where(results[-1] > 0, results[-2], -1)
-        return results[0] if len(results) == 1 else tuple(results)
+            results += [ops.where(weights > 0, slots, -1), weights]
+        return one_or_tuple(results)
 
-    def _no_outputs(self, sequences, initial_state):
-        """For an empty batch, on which Keras' LSTM cell fails on TensorFlow."""
-        shapes = None
-        if initial_state is not None:
-            shapes = [x.shape for x in check_state(self, initial_state)]
-        specs = self._specs(ops.shape(sequences), shapes)
-        results = tuple(ops.zeros(shape, dtype) for shape, dtype in specs)
-        return results[0] if len(results) == 1 else results
-
-    def _output(self, settings, outputs, mask: Any):
-        parts = [hidden_states(settings, outputs)]
+    def _output(self, recurrence, outputs, mask):
+        parts = [hidden_states(recurrence.settings, outputs)]
         if self.return_summary:
             parts.append(outputs.states[-1])
         if not self.return_sequences:
-            parts = [part[-1:] for part in parts]
+            parts = [part[-1] for part in parts]
         output = ops.concatenate(parts, axis=-1)
-        if self.zero_output_for_mask and not isinstance(mask, tuple):
-            mask = mask if self.return_sequences else mask[-1:]
-            output = ops.where(mask[..., None], output, ops.zeros_like(output))
-        output = ops.cast(output, self.compute_dtype)
         if self.return_sequences:
-            return ops.transpose(output, (1, 0, 2))
-        return output[0]
+            output = time_first(output)
+        return self._finished(output, mask)
 
-    def _prepare(self, sequences, initial_state, mask, training):
-        """What the recurrence is called with."""
-        sequences = ops.cast(sequences, self.compute_dtype)
-        inputs = ops.transpose(sequences, (1, 0, 2))
-        time_mask: Any = ()
-        if mask is not None:
-            time_mask = ops.transpose(ops.cast(mask, "bool"))
-        if self.go_backwards:
-            inputs = ops.flip(inputs, axis=0)
-            time_mask = ops.flip(time_mask, axis=0) if mask is not None else ()
-        inputs = infinite_to_nan(inputs)
-        if mask is not None:
-            # Padding may hold anything: it must reach no gradient.
-            inputs = ops.where(
-                time_mask[..., None], inputs, ops.zeros_like(inputs)
-            )
+    def _of_call(self, call, initial_state=None, training=False) -> Recurrence:
+        """What the engine is to run on a call."""
+        cell = step_of(self.cell, bool(training))
+        start = self._start(initial_state, ops.shape(call.sequences)[0])
+        inputs = call.inputs
+        constants = cell.constants(inputs[0])
+        return self._recurrence(cell, constants, inputs, start, call.time_mask)
 
-        states, memory, memory_mask, time = self._start(
-            initial_state, ops.shape(sequences)[0]
-        )
-        cell: Any = CellFunction(self.cell, bool(training))
-        if is_gated(self.cell, bool(training)):
-            cell = GatedCell(self.cell)
-        operands = Operands(
-            cell.operands,
-            self._score.prepared() if self._attends else (),
-            inputs,
-            states,
-            memory,
-        )
-        constants = Constants(
-            cell.constants(inputs[0]), time_mask, memory_mask, time
-        )
-        return operands, constants, cell
-
-    def _start(self, initial_state, batch_size):
-        """Cell states, memory, its mask and the time, from what is given."""
+    def _start(self, initial_state, batch_size) -> State:
         if initial_state is None and self.stateful:
             initial_state = [backend.read(v) for v in self.states]
         elif initial_state is None:
@@ -501,26 +425,22 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
         else:
             known = batch_size if isinstance(batch_size, int) else None
             initial_state = check_state(self, initial_state, known)
-        num_states = len(self._sizes)
-        states = [
-            ops.cast(state, self.compute_dtype)
-            for state in initial_state[:num_states]
-        ]
-        rest = initial_state[num_states:]
-        if not self._attends:
-            return states, (), (), rest[0] if rest else ()
-        if not rest:
-            memory = states[0][:, None]
-            occupied = ops.ones(ops.shape(memory)[:2], "bool")
-            return states, memory, occupied, ()
-        memory = ops.cast(rest[0], self.compute_dtype)
-        occupied = ops.cast(rest[1], "bool")
-        return states, memory, occupied, rest[2] if len(rest) > 2 else ()
+        return State.unpack(
+            initial_state, len(self._sizes), self._attends, self.compute_dtype
+        )
 
-    def _settings(self, cell) -> Settings:
+    def _recurrence(self, step, constants, inputs, start, mask) -> Recurrence:
+        score = self._score.prepared() if self._attends else ()
+        return Recurrence(
+            self._settings(step),
+            Operands(step.weights, score, inputs, start.states, start.memory),
+            Constants(constants, mask, start.memory_mask, start.time),
+        )
+
+    def _settings(self, step: Step) -> Settings:
         into_output = self._attends and self.read_into == "output"
         return Settings(
-            cell,
+            step,
             score=self._score.score if self._attends else None,
             k_top=self.k_top,
             k_att=self.k_att,
@@ -531,10 +451,7 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
             ),
             memory_size=self.memory_size,
             keep_summary=self.return_summary or into_output,
-            linear=cell.linear,
-            without_xla=(
-                not self.jit_compile and keras.backend.backend() == "tensorflow"
-            ),
+            jit_compile=self.jit_compile in (True, "auto"),
         )
 
     def step(self, inputs: Tensor, state: list) -> tuple[Tensor, list]:
@@ -556,139 +473,54 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
         inputs = infinite_to_nan(inputs)
         if not self.built:
             self.build((inputs.shape[0], None, inputs.shape[-1]))
-        cell = CellFunction(self.cell, training=False)
-        settings = self._settings(cell)
-        num_states = len(self._sizes)
         state = check_state(self, state, inputs.shape[0])
-        states, rest = state[:num_states], state[num_states:]
-        states = cell(cell.operands, cell.constants(inputs), inputs, states)
-        if not self._attends:
-            output = [states[0]]
-            output += [ops.zeros_like(states[0])] if self.return_summary else []
-            time = rest[0] if rest else ops.zeros((), "int32")
-            return ops.concatenate(output, -1), [*states, time + 1]
-        memory, occupied, *rest = rest
-        time = rest[0] if rest else ops.zeros((), "int32")
-        cached = rest[1:] or self._cached(memory)
-        score, prepared = self._score.score, self._score.prepared()
-        summary, _, _ = attend(
-            score,
-            prepared,
-            self.k_top,
-            states[0],
-            *_with_spare_slots(
-                self.k_top, memory, cached[0] if cached else (), occupied
-            ),
-        )
-        states[0], output, content = join(settings, states[0], summary)
-        time = time + 1
-        writes = time % self.k_att == 0
-
-        def append(slots, value):
-            moved = ops.concatenate([slots[:, 1:], value[:, None]], axis=1)
-            if self.k_att == 1:
-                return moved
-            return ops.where(writes, moved, slots)
-
-        state = [
-            *states,
-            append(memory, content),
-            append(occupied, ops.ones_like(occupied[:, 0])),
-            time,
-            *(
-                append(c, v)
-                for c, v in zip(cached, self._cached(content), strict=True)
-            ),
-        ]
+        if self._attends and len(state) == len(self._sizes):
+            raise ValueError(
+                f"`step` of layer '{self.name}' reads a memory. Expected a "
+                "`state` from `get_initial_state` or from the step before. "
+                "Received: the states of the cell alone"
+            )
+        start = self._start(state, inputs.shape[0])
+        cell = KerasCell(self.cell)
+        constants = cell.constants(inputs)
+        recurrence = self._recurrence(cell, constants, inputs, start, ())
+        taken, state, _ = stream(recurrence, start.cached)
         if self.return_summary:
-            return ops.concatenate([output, summary], -1), state
-        return output, state
-
-    def keeps_steps(self, training: bool) -> bool:
-        """Whether there are `step_and_gates` and `repeated`."""
-        return (
-            not self._attends
-            and not self.return_summary
-            and self.output_regularizer is None
-            and is_gated(self.cell, training)
-        )
-
-    def step_and_gates(self, inputs: Tensor, state: list) -> tuple:
-        """`step`; the linear part of the cell is returned, too."""
-        cell = GatedCell(self.cell)
-        (linear, rest), constants = cell.operands, cell.constants(inputs)
-        *states, time = state
-        inputs = infinite_to_nan(inputs)
-        gates = cell.linear(linear, constants, inputs, states)
-        states = cell(rest, constants, gates, states)
-        return states[0], [*states, time + 1], gates
-
-    def repeated(self, sequences, mask, states: list, gates: Any) -> Tensor:
-        """`call` on inputs of steps that have been taken; adds the gradient.
-
-        Args:
-            sequences: `(batch, time, features)`, the inputs.
-            mask: Boolean `(batch, time)` or None.
-            states: of `step_and_gates`, `(time, batch, units)` each; padded
-                steps hold those before.
-            gates: of the same, `(time, batch, ...)`.
-
-        Returns:
-            `(batch, time, units)`.
-        """
-        operands, constants, cell = self._prepare(sequences, None, mask, False)
-        settings = self._settings(cell)
-        outputs = repeated_recurrence(
-            settings,
-            operands,
-            constants,
-            Outputs(states[:-1]),
-            gates,
-            self.jit_compile in (True, "auto"),
-        )
-        return self._output(settings, outputs, constants.mask)
+            output = ops.concatenate([taken.output, taken.read.summary], -1)
+            return output, state
+        return taken.output, state
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
-        shapes = [
-            spec[0]
-            for spec in self._specs(sequences_shape, initial_state_shape)
-        ]
-        return shapes[0] if len(shapes) == 1 else tuple(shapes)
+        return shapes(self._specs(sequences_shape, initial_state_shape))
 
     def compute_output_spec(
         self, sequences, initial_state=None, *args, **kwargs
     ):
-        shapes = None
-        if initial_state is not None:
-            initial_state = check_state(self, initial_state, sequences.shape[0])
-            shapes = [state.shape for state in initial_state]
+        state_shapes = self._state_shapes(initial_state, sequences.shape[0])
         check_mask(self, sequences, kwargs.get("mask"))
         self._check_batch_size(sequences)
-        specs = [
-            keras.KerasTensor(shape, dtype=dtype)
-            for shape, dtype in self._specs(sequences.shape, shapes)
-        ]
-        return specs[0] if len(specs) == 1 else tuple(specs)
+        return symbolic(self._specs(sequences.shape, state_shapes))
+
+    def _state_shapes(self, initial_state, batch_size=None) -> list:
+        if initial_state is None:
+            return []
+        return [x.shape for x in check_state(self, initial_state, batch_size)]
 
     def _specs(self, sequences_shape, initial_state_shape=None) -> list:
         """Shapes and dtypes of the outputs."""
         batch, time = sequences_shape[:2]
         dtype = self.compute_dtype
         width = self._sizes[0] * (2 if self.return_summary else 1)
-        shape: tuple = (
-            (batch, time, width) if self.return_sequences else (batch, width)
-        )
-        specs: list = [(shape, dtype)]
+        steps = (time,) if self.return_sequences else ()
+        specs: list = [((batch, *steps, width), dtype)]
         if self.return_state:
             specs += [((batch, size), dtype) for size in self._sizes]
         if self.return_memory:
-            slots = self.memory_size
+            slots, num_states = self.memory_size, len(self._sizes)
             if slots is None and time is not None:
                 first = 1
-                if initial_state_shape and len(initial_state_shape) > len(
-                    self._sizes
-                ):
-                    first = initial_state_shape[len(self._sizes)][1]
+                if initial_state_shape and initial_state_shape[num_states:]:
+                    first = initial_state_shape[num_states][1]
                 slots = None if first is None else first + time // self.k_att
             specs += [
                 ((batch, slots, self._sizes[0]), dtype),
@@ -699,13 +531,6 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
             specs += [(shape, "int32"), (shape, "float32")]
         return specs
 
-    def compute_mask(self, sequences, mask=None):
-        if isinstance(mask, (list, tuple)):
-            mask = mask[0]
-        mask = mask if self.return_sequences else None
-        outputs = len(self._specs((None, None)))
-        return mask if outputs == 1 else [mask] + [None] * (outputs - 1)
-
     @classmethod
     def from_config(cls, config, custom_objects=None):
         # Keras takes the cell out of the dictionary that it is given.
@@ -714,19 +539,14 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
     def get_config(self):
         config = super().get_config()
         del config["unroll"]
+        names = (
+            "k_top", "k_att", "k_trunc", "attention", "attention_units",
+            "memory_size", "memory_content", "read_into", "return_summary",
+            "return_attention", "return_memory", "jit_compile",
+        )  # fmt: skip
         return {
             **config,
-            "k_top": self.k_top,
-            "k_att": self.k_att,
-            "k_trunc": self.k_trunc,
-            "attention": self.attention,
-            "attention_units": self.attention_units,
-            "memory_size": self.memory_size,
-            "memory_content": self.memory_content,
-            "read_into": self.read_into,
-            "return_summary": self.return_summary,
-            "return_attention": self.return_attention,
-            "return_memory": self.return_memory,
+            **{name: getattr(self, name) for name in names},
             "attention_initializer": keras.initializers.serialize(
                 self.attention_initializer
             ),
@@ -736,24 +556,9 @@ class SparseAttentiveRNN(RegularizedOutput, CarriedStates, keras.layers.RNN):
             "attention_constraint": keras.constraints.serialize(
                 self.attention_constraint
             ),
-            "jit_compile": self.jit_compile,
         }
 
 
 def completed(config: dict) -> dict:
     """A configuration that may be of a version before `read_into`."""
     return {"read_into": "state", **config}
-
-
-def _with_spare_slots(k_top, memory, cached, occupied):
-    """Pads a small memory, as attention sorts out `k_top + 1` slots."""
-    missing = max(0, (k_top or 0) + 1 - memory.shape[1])
-
-    def pad(x):
-        if not missing or isinstance(x, tuple):
-            return x
-        width = [(0, 0)] * len(x.shape)
-        width[1] = (0, missing)
-        return ops.pad(x, width)
-
-    return pad(memory), pad(cached), pad(occupied)

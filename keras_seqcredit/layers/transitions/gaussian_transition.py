@@ -38,7 +38,7 @@ class GaussianTransition(Transition):
         max_scale: Float above `min_scale`, which a learned scale does not
             exceed: a chain whose steps grow with its distance from the data
             would never come back. Defaults to `1.0`.
-        num_steps: See `Transition`.
+        num_steps: See `Transition`. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:

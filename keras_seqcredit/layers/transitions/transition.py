@@ -10,13 +10,14 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_layer
 from keras_seqcredit.checks import fits
 from keras_seqcredit.distributions import tfd
+from keras_seqcredit.saving import SerializesArguments
 from keras_seqcredit.saving import public
 from keras_seqcredit.sequence_ops import infinite_to_nan
 from keras_seqcredit.types import Tensor
 
 
 @public
-class Transition(keras.layers.Layer):
+class Transition(SerializesArguments):
     """Base class of transition operators `p_T(s' | s)` of a Markov chain.
 
     As a layer an operator turns states into the parameters of the density of
@@ -93,6 +94,8 @@ class Transition(keras.layers.Layer):
     ```
     """
 
+    _objects = ("network",)
+
     def __init__(
         self, network: Any, num_steps: int | None = None, **kwargs: Any
     ) -> None:
@@ -163,7 +166,7 @@ class Transition(keras.layers.Layer):
         Args:
             parameters: What the layer returns.
             temperature: Positive number or scalar tensor, or one for each
-                state, `(batch,)`.
+                state, `(batch,)`. Defaults to `1.0`.
 
         Returns:
             A distribution of TensorFlow Probability with batch shape
@@ -199,7 +202,7 @@ class Transition(keras.layers.Layer):
         Args:
             parameters: What the layer returns.
             noise: What `noise` returns, of the shape of the states.
-            temperature: As that of `distribution`.
+            temperature: As that of `distribution`. Defaults to `1.0`.
 
         Returns:
             Tensor of the shape of the states.
@@ -214,7 +217,7 @@ class Transition(keras.layers.Layer):
         Args:
             parameters: What the layer returns.
             states: `(batch, ..., features)`, those that are to be scored.
-            temperature: As that of `distribution`.
+            temperature: As that of `distribution`. Defaults to `1.0`.
 
         Returns:
             `(batch,)`; NaN where a state is none that can occur.
@@ -236,7 +239,7 @@ class Transition(keras.layers.Layer):
 
         Args:
             parameters: What the layer returns.
-            temperature: As that of `distribution`.
+            temperature: As that of `distribution`. Defaults to `1.0`.
 
         Returns:
             Tensor of the shape of the states.
@@ -281,20 +284,7 @@ class Transition(keras.layers.Layer):
         return keras.KerasTensor(shape, self.parameter_dtype)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "network": keras.saving.serialize_keras_object(self.network),
-            "num_steps": self.num_steps,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        if isinstance(config.get("network"), dict):
-            config["network"] = keras.saving.deserialize_keras_object(
-                config["network"], custom_objects=custom_objects
-            )
-        return cls(**config)
+        return {**super().get_config(), "num_steps": self.num_steps}
 
     def _outputs(self, inputs_shape):
         return self.outputs_per_feature * inputs_shape[-1]

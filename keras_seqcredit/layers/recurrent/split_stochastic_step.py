@@ -12,22 +12,24 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.layers.recurrent.clipped_mlp import ClippedMLP
-from keras_seqcredit.recurrence.split_cell import GatedCell
-from keras_seqcredit.recurrence.split_cell import is_gated
+from keras_seqcredit.recurrence.split_cell import SplitCell
+from keras_seqcredit.recurrence.split_cell import can_split
+from keras_seqcredit.recurrence.step import SplitStep
 from keras_seqcredit.sequence_ops import infinite_to_nan
 
 
-class GatedStochasticStep:
-    """A cell of `recurrence.structures.Settings`, where `is_plain`.
+class SplitStochasticStep(SplitStep):
+    """Stands for a `StochasticStep`, where `can_split_stochastic`.
 
-    Args: as `StochasticStep`.
-
-    Attributes:
-        operands: pair of tuples of tensors, for `linear` and for the rest.
+    Args:
+        cell: a built LSTM cell of Keras, on `[x; projection(z)]`.
+        network: a built `ClippedMLP`, `[h; evidence] -> parameters`.
+        projection: a built `Dense` layer, `z -> features`.
+        latent: one of `distributions.latents`.
     """
 
     def __init__(self, cell, network, projection, latent):
-        self._gated = GatedCell(cell)
+        self._cell = SplitCell(cell)
         self._network = network
         self._latent = latent
         units = cell.units
@@ -46,7 +48,7 @@ class GatedStochasticStep:
         if cell.use_bias:
             self._bias = self._bias + read(cell.bias)
         self._hidden_bias = read(hidden.bias)
-        self.operands = (
+        self._weights = (
             (of_state, recurrent),
             (
                 read(outputs.kernel),
@@ -55,9 +57,9 @@ class GatedStochasticStep:
             ),
         )
 
-    def constants(self, cell_inputs) -> tuple:
-        del cell_inputs
-        return ()
+    @property
+    def weights(self) -> tuple:
+        return self._weights
 
     def inputs(self, sequences, evidence=None, *, noise):
         """What each step is given, three of `(time, batch, features)`."""
@@ -82,15 +84,15 @@ class GatedStochasticStep:
         parameters = self._network.clip(ops.matmul(hidden, kernel) + bias)
         sample = self._latent.sample(parameters, noise)
         gates = gates + ops.matmul(sample, latent_kernel)
-        states = self._gated((), constants, (gates,), states[:-2])
+        states = self._cell((), constants, (gates,), states[:-2])
         return [*states, sample, parameters]
 
 
-def is_plain(cell, network, projection, training: bool) -> bool:
+def can_split_stochastic(cell, network, projection, training: bool) -> bool:
     """Whether cell and network are of the kinds that the step knows."""
     return (
         type(cell) is keras.layers.LSTMCell
-        and is_gated(cell, training)
+        and can_split(cell, training)
         and type(network) is ClippedMLP
         and projection is not None
     )

@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_seqcredit import backend
-from keras_seqcredit.recurrence.keras_cell import CellFunction
+from keras_seqcredit.recurrence.keras_cell import KerasCell
+from keras_seqcredit.recurrence.step import Step
 
 
-class StochasticStep:
-    """Draws a latent and hands it to a cell; a cell of `Settings`.
+class StochasticStep(Step):
+    """Draws a latent and hands it to a cell.
 
     Inputs are `[x; evidence; noise]`, where evidence is what the network of
     the latent is given beside the hidden state, if anything. States are the
@@ -20,42 +21,50 @@ class StochasticStep:
         projection: a built layer, `z -> features`, or None.
         latent: one of `distributions.latents`.
         features: size of `x`.
-        evidence: size of the evidence, 0 for none.
-        training: whether the cell and the layers train.
+        evidence: size of the evidence, 0 for none. Defaults to `0`.
+        training: whether the cell and the layers train. Defaults to `False`.
     """
 
-    linear = None
-
     def __init__(
-        self, cell, network, projection, latent, features, evidence, training
+        self,
+        cell,
+        network,
+        projection,
+        latent,
+        features,
+        evidence=0,
+        training=False,
     ):
-        self._cell = CellFunction(cell, training)
+        self._cell = KerasCell(cell, training)
         self._network = _PureLayer(network, training)
         self._projection = _PureLayer(projection, training)
         self._latent = latent
         self._features = features
         self._evidence = evidence
 
+    # Of the cell, the network and the projection.
+    batch_axes = (KerasCell.batch_axes, -1, -1)
+
     @property
-    def operands(self) -> tuple:
+    def weights(self) -> tuple:
         return (
-            self._cell.operands,
-            self._network.operands,
-            self._projection.operands,
+            self._cell.weights,
+            self._network.weights,
+            self._projection.weights,
         )
 
-    @property
-    def batch_axes(self) -> tuple:
-        """Where the batch is in `constants`, see `backend.on_rows`."""
-        return self._cell.batch_axes, -1, -1
-
-    def constants(self, cell_inputs) -> tuple:
-        """What is not differentiated; `cell_inputs (B, F)` sizes dropout."""
+    def constants(self, step_inputs) -> tuple:
+        """Those of its parts; `step_inputs` are the cell's."""
         return (
-            self._cell.constants(cell_inputs),
+            self._cell.constants(step_inputs),
             self._network.constants,
             self._projection.constants,
         )
+
+    def inputs(self, sequences, evidence=None, *, noise):
+        """What each step is given, `(time, batch, features)`."""
+        known = [sequences] if evidence is None else [sequences, evidence]
+        return ops.concatenate([*known, noise], axis=-1)
 
     def __call__(self, weights, constants, inputs, states) -> list:
         _, network_weights, _ = weights
@@ -91,7 +100,7 @@ class _PureLayer:
         self._training = training
         self._trainable = layer.trainable_variables if layer else []
         self._others = layer.non_trainable_variables if layer else []
-        self.operands = tuple(backend.read(v) for v in self._trainable)
+        self.weights = tuple(backend.read(v) for v in self._trainable)
         self.constants = tuple(backend.read(v) for v in self._others)
 
     def __call__(self, weights, constants, inputs):

@@ -1,0 +1,95 @@
+"""What layers that run over sequences return, and carry on."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit.layers.recurrent.carried_states import CarriedStates
+from keras_seqcredit.types import Tensor
+
+
+class RecurrentLayer(CarriedStates):
+    """Base class of layers that return an output, then what was asked for.
+
+    A subclass says what it returns, in `_specs`. It has the arguments
+    `return_sequences` and `zero_output_for_mask`.
+
+    An activity regularizer counts the output only. Keras adds what it gives
+    for each tensor that a layer returns, but states, slots and costs are no
+    activities: whether they are returned must not change the loss. So Keras is
+    given no regularizer, and `call` adds it.
+
+    Attributes:
+        output_regularizer: the argument `activity_regularizer`.
+    """
+
+    output_regularizer: Any = None
+
+    def _take_activity_regularizer(self) -> None:
+        """To be called once by `__init__`, after that of the layer."""
+        self.output_regularizer = self.activity_regularizer
+        self.activity_regularizer: Any = None
+
+    def _specs(self, sequences_shape) -> list[tuple]:
+        """Shapes and dtypes of all that is returned, the output first."""
+        raise NotImplementedError
+
+    def _finished(self, output: Tensor, mask: Any) -> Tensor:
+        """An output as it is returned; its activity is regularized.
+
+        Args:
+            output: `(batch, time, features)`, or `(batch, features)` of the
+                last step.
+            mask: Boolean `(batch, time)`, in the order of the output, or None.
+        """
+        if self.zero_output_for_mask and mask is not None:
+            mask = mask if self.return_sequences else mask[:, -1]
+            output = ops.where(mask[..., None], output, ops.zeros_like(output))
+        output = ops.cast(output, self.compute_dtype)
+        if self.output_regularizer is not None:
+            loss = self.output_regularizer(output)
+            # A mean over the batch, as in Keras.
+            batch_size = ops.cast(ops.shape(output)[0], loss.dtype)
+            self.add_loss(ops.divide_no_nan(loss, batch_size))
+        return output
+
+    def compute_mask(self, sequences, mask=None):
+        if isinstance(mask, (list, tuple)):
+            mask = mask[0]
+        mask = mask if self.return_sequences else None
+        outputs = len(self._specs((None, None)))
+        return mask if outputs == 1 else [mask] + [None] * (outputs - 1)
+
+    def get_config(self):
+        config = super().get_config()
+        if self.output_regularizer is None:
+            return config
+        return {
+            **config,
+            "activity_regularizer": keras.regularizers.serialize(
+                self.output_regularizer
+            ),
+        }
+
+
+def one_or_tuple(results: list) -> Any:
+    """What a layer returns: its output, or a tuple of that and others."""
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def empty(specs: list[tuple]) -> Any:
+    """What is returned for no rows, on which cells of Keras may fail."""
+    return one_or_tuple([ops.zeros(shape, dtype) for shape, dtype in specs])
+
+
+def symbolic(specs: list[tuple]) -> Any:
+    """What is returned, as Keras tensors."""
+    return one_or_tuple(
+        [keras.KerasTensor(shape, dtype=dtype) for shape, dtype in specs]
+    )
+
+
+def shapes(specs: list[tuple]) -> Any:
+    """Shapes of what is returned."""
+    return one_or_tuple([shape for shape, _ in specs])

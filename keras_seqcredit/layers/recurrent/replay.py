@@ -1,0 +1,73 @@
+"""Steps whose linear part is kept, so that their gradient repeats no step.
+
+A free run takes steps one by one and keeps what it computes. `replay` then
+has the value and the gradient of a run on its samples, without running again.
+"""
+
+from typing import Any
+
+from keras_seqcredit.layers.recurrent.inputs import read_call
+from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
+    SparseAttentiveRNN,
+)
+from keras_seqcredit.recurrence import run
+from keras_seqcredit.recurrence.split_cell import SplitCell
+from keras_seqcredit.recurrence.split_cell import can_split
+from keras_seqcredit.recurrence.stream import State
+from keras_seqcredit.recurrence.stream import stream
+from keras_seqcredit.recurrence.structures import Outputs
+from keras_seqcredit.sequence_ops import infinite_to_nan
+from keras_seqcredit.types import Tensor
+
+
+def can_replay(layer: SparseAttentiveRNN, training: bool) -> bool:
+    """Whether `step_for_replay` and `replay` are for the layer."""
+    return (
+        layer.k_top == 0
+        and not layer.return_summary
+        and layer.output_regularizer is None
+        and can_split(layer.cell, training)
+    )
+
+
+def step_for_replay(
+    layer: SparseAttentiveRNN, inputs: Tensor, state: list
+) -> tuple[Tensor, list, Any]:
+    """`layer.step`, and what `replay` wants of it.
+
+    Returns:
+        The output, the state, and the gates, a structure of `(batch, ...)`.
+    """
+    cell = SplitCell(layer.cell)
+    *states, time = state
+    recurrence = layer._recurrence(
+        cell, (), infinite_to_nan(inputs), State(states, time=time), ()
+    )
+    taken, state, gates = stream(recurrence)
+    return taken.output, state, gates
+
+
+def replay(
+    layer: SparseAttentiveRNN,
+    sequences: Tensor,
+    mask: Tensor | None,
+    states: list,
+    gates: Any,
+) -> Tensor:
+    """`layer` on inputs of steps that have been taken; adds the gradient.
+
+    Args:
+        layer: without `go_backwards`, with `return_sequences`.
+        sequences: `(batch, time, features)`, the inputs.
+        mask: Boolean `(batch, time)` or None.
+        states: of `step_for_replay`, `(time, batch, units)` each; padded steps
+            hold those before.
+        gates: of the same, `(time, batch, ...)`.
+
+    Returns:
+        `(batch, time, units)`.
+    """
+    call = read_call(layer, sequences, mask)
+    recurrence = layer._of_call(call)
+    outputs = run.replay(recurrence, Outputs(states[:-1]), gates)
+    return layer._output(recurrence, outputs, call.mask)

@@ -1,0 +1,147 @@
+"""One step outside a sequence, for streaming and generation.
+
+The memory has a fixed number of slots. A new one moves the others up, and the
+oldest out.
+"""
+
+from typing import Any
+from typing import NamedTuple
+
+from keras import ops
+
+from keras_seqcredit.recurrence.attention import attend
+from keras_seqcredit.recurrence.equation import Taken
+from keras_seqcredit.recurrence.equation import gates_of
+from keras_seqcredit.recurrence.equation import take_step
+from keras_seqcredit.recurrence.structures import Recurrence
+from keras_seqcredit.recurrence.structures import absent
+from keras_seqcredit.recurrence.structures import is_remembered
+from keras_seqcredit.types import Tensor
+
+
+class State(NamedTuple):
+    """What is carried from one step to the next, outside a sequence.
+
+    Attributes:
+        states: list of the cell's states, `(B, U)` each.
+        memory: `(B, S, U)`, oldest slot first, or `()` without attention.
+        memory_mask: bool `(B, S)`, False where a slot is empty, or `()`.
+        time: int32 scalar, steps taken, or `()` if it is not known.
+        cached: what the score keeps for each slot, or `()` if it keeps none or
+            it is to be computed anew.
+    """
+
+    states: list
+    memory: Any = ()
+    memory_mask: Any = ()
+    time: Any = ()
+    cached: Any = ()
+
+    @classmethod
+    def unpack(
+        cls, flat: list, num_states: int, attends: bool, dtype: str
+    ) -> "State":
+        """The state of a flat list; what is at the end of it may be missing.
+
+        Without a memory, the hidden state is the one thing to remember.
+        """
+        states = [ops.cast(state, dtype) for state in flat[:num_states]]
+        rest = flat[num_states:]
+        if not attends:
+            return cls(states, time=rest[0] if rest else ())
+        if not rest:
+            memory = states[0][:, None]
+            return cls(states, memory, ops.ones(ops.shape(memory)[:2], "bool"))
+        memory, memory_mask, *others = rest
+        return cls(
+            states,
+            ops.cast(memory, dtype),
+            ops.cast(memory_mask, "bool"),
+            *others,
+        )
+
+
+def first_memory(state: Tensor, slots: int) -> tuple[Tensor, Tensor]:
+    """A memory of a first hidden state `(B, U)`, in the newest slot.
+
+    Returns:
+        `(memory (B, S, U), memory_mask bool (B, S))`.
+    """
+    memory = ops.zeros_like(state)[:, None]
+    memory = ops.repeat(memory, slots - 1, axis=1)
+    memory = ops.concatenate([memory, state[:, None]], axis=1)
+    occupied = ops.arange(slots) == slots - 1
+    return memory, ops.tile(occupied[None], (ops.shape(state)[0], 1))
+
+
+def stream(recurrence: Recurrence, cached: Any = ()) -> tuple[Taken, list, Any]:
+    """Takes one step.
+
+    Args:
+        recurrence: as for `run`, but for inputs without an axis of time.
+        cached: as that of `State`. Defaults to `()`.
+
+    Returns:
+        What the step computes; the state after it, a list of the cell's
+        states, memory, its mask, the time and what the score keeps, or
+        without attention of the cell's states and the time; and the gates.
+    """
+    settings, operands, constants = recurrence
+    memory, occupied = operands.memory, constants.memory_mask
+    if settings.attends and absent(cached):
+        cached = settings.score.cache(operands.score, memory)
+
+    def read(state):
+        spare = _with_spare_slots(settings.k_top, memory, cached, occupied)
+        return attend(
+            settings.score, operands.score, settings.k_top, state, *spare
+        )
+
+    weights, inputs, gates = gates_of(
+        settings,
+        operands.step,
+        constants.step,
+        operands.inputs,
+        operands.states,
+    )
+    taken = take_step(
+        settings, weights, constants.step, inputs, operands.states, read
+    )
+    states = taken.states[: len(operands.states)]
+    time = constants.time
+    if absent(time):
+        time = ops.zeros((), "int32")
+    if not settings.attends:
+        return taken, [*states, time + 1], gates
+    writes = is_remembered(settings.k_att, time)
+
+    def append(slots, value):
+        moved = ops.concatenate([slots[:, 1:], value[:, None]], axis=1)
+        if settings.k_att == 1:
+            return moved
+        return ops.where(writes, moved, slots)
+
+    state = [
+        *states,
+        append(memory, taken.content),
+        append(occupied, ops.ones_like(occupied[:, 0])),
+        time + 1,
+    ]
+    if not absent(cached):
+        of_content = settings.score.cache(operands.score, taken.content)
+        state.append(append(cached, of_content))
+    return taken, state, gates
+
+
+def _with_spare_slots(k_top, memory, cached, occupied):
+    """Pads a small memory, as attention sorts out `k_top + 1` slots."""
+    missing = max(0, (k_top or 0) + 1 - memory.shape[1])
+
+    def pad(x):
+        if not missing or absent(x):
+            return x
+        width = [(0, 0)] * len(x.shape)
+        width[1] = (0, missing)
+        return ops.pad(x, width)
+
+    return pad(memory), pad(cached), pad(occupied)
