@@ -11,7 +11,7 @@ import pytest
 from keras import ops
 
 from keras_seqcredit.backend import keras_private
-from keras_seqcredit.recurrence.keras_cell import CellFunction
+from keras_seqcredit.recurrence.keras_cell import KerasCell
 
 PACKAGE = pathlib.Path(keras_private.__file__).parents[1]
 # Without an underscore, and yet documented nowhere.
@@ -162,7 +162,7 @@ class RenamedCell(keras.layers.SimpleRNNCell):
 def test_a_dropout_mask_that_is_not_found_is_an_error():
     cell = RenamedCell(3, dropout=0.5)
     cell.build((2, 4))
-    step = CellFunction(cell, training=True)
+    step = KerasCell(cell, training=True)
     with pytest.raises(RuntimeError, match="Expected the cell to keep them"):
         step.constants(ops.ones((2, 4)))
 

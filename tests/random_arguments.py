@@ -357,7 +357,7 @@ CASES = {
         )
     },
 }
-# What a user does not call, or only subclasses.
+# Bases of classes, an error, and what takes models or processes.
 BASES = {
     "DistributionHead",
     "NonFiniteLossError",
@@ -365,4 +365,5 @@ BASES = {
     "Transition",
     "export_generation",
     "parallel_search",
+    "tfd",
 }
