@@ -1,4 +1,4 @@
-"""What a recurrence is made of, and what it returns."""
+"""The parts of a recurrence, and its outputs."""
 
 from typing import Any
 from typing import NamedTuple
