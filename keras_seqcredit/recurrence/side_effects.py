@@ -1,4 +1,4 @@
-"""What a layer does besides its output, which a loop over time would lose.
+"""Side effects of layers, which a loop over time would lose.
 
 A loop calls a layer as a function of its weights, once for all steps on JAX,
 and once more for the gradient. Random numbers would be the same at each step,

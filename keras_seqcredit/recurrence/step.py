@@ -1,4 +1,4 @@
-"""What a loop over time may call: one step of a recurrence."""
+"""One step of a recurrence: the contract of all that a loop over time calls."""
 
 import abc
 from typing import Any

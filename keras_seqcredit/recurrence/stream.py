@@ -111,8 +111,9 @@ def stream(recurrence: Recurrence, cached: Any = ()) -> tuple[Taken, list, Any]:
     time = constants.time
     if absent(time):
         time = ops.zeros((), "int32")
+    time = time + 1
     if not settings.attends:
-        return taken, [*states, time + 1], gates
+        return taken, [*states, time], gates
     writes = is_remembered(settings.k_att, time)
 
     def append(slots, value):
@@ -125,7 +126,7 @@ def stream(recurrence: Recurrence, cached: Any = ()) -> tuple[Taken, list, Any]:
         *states,
         append(memory, taken.content),
         append(occupied, ops.ones_like(occupied[:, 0])),
-        time + 1,
+        time,
     ]
     if not absent(cached):
         of_content = settings.score.cache(operands.score, taken.content)

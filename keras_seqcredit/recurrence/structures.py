@@ -1,4 +1,4 @@
-"""What a recurrence is made of, and what it returns."""
+"""The parts of a recurrence, and its outputs."""
 
 from typing import Any
 from typing import NamedTuple
@@ -173,7 +173,7 @@ class Clock:
 
     def writes_at(self, index):
         """Whether step `index` is remembered."""
-        return is_remembered(self.k_att, self.time + index)
+        return is_remembered(self.k_att, self.time + index + 1)
 
     def written(self, values):
         """The values `(T, ...)` of the steps that are remembered, in order."""
@@ -186,9 +186,9 @@ class Clock:
         return ops.take(values, ops.minimum(steps, self.length - 1), axis=0)
 
 
-def is_remembered(k_att: int, time):
-    """Whether the state after step `time` is remembered."""
-    return (time + 1) % k_att == 0
+def is_remembered(k_att: int, steps):
+    """Whether the state after so many steps is remembered."""
+    return steps % k_att == 0
 
 
 def absent(x) -> bool:

@@ -1,4 +1,4 @@
-"""What `SABLSTM` and `SABGRU` share: they make their own cell."""
+"""The base class of `SABLSTM` and `SABGRU`, which make their own cell."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a recurrent layer is called on, read once."""
+"""The sequences of a call of a recurrent layer, read once."""
 
 from typing import Any
 from typing import NamedTuple
@@ -43,7 +43,13 @@ class Call(NamedTuple):
 def read_call(
     layer: Any, sequences: Any, mask: Any = None, targets: Any = None
 ) -> Call:
-    """Reads what a recurrent layer is called on.
+    """Reads the sequences of a call: checked, cast, and without padding.
+
+    Args:
+        layer: has `go_backwards` and a compute dtype.
+        sequences: `(batch, time, features)`.
+        mask: Boolean `(batch, time)`, a list that starts with it, or None.
+        targets: `(batch, time, features)`, or None.
 
     Raises:
         ValueError: if shapes do not fit each other.

@@ -1,4 +1,4 @@
-"""What layers that run over sequences return, and carry on."""
+"""The base class of recurrent layers, and the outputs that they share."""
 
 from typing import Any
 

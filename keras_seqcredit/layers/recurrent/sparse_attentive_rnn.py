@@ -310,9 +310,6 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
     def _num_states(self) -> int:
         return len(self._sizes) + (3 if self.k_top else 1)
 
-    def _first_states(self, batch_size) -> list:
-        return self._first_state(batch_size, self.memory_size)
-
     def get_initial_state(
         self, batch_size, memory_size: int | None = None
     ) -> list:
@@ -340,16 +337,17 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
                 "`memory_size`, here or when the layer is made. Received: "
                 f"memory_size={memory_size}, layer.memory_size=None"
             )
-        state = self._first_state(batch_size, slots)
+        state = self._first_states(batch_size, slots)
         if self._attends:
             prepared = self._score.prepared()
             cached = self._score.score.cache(prepared, state[-3])
             state += [] if absent(cached) else [cached]
         return state
 
-    def _first_state(self, batch_size, slots) -> list:
+    def _first_states(self, batch_size, memory_size=None) -> list:
         """The cell's states, memory, memory mask and time at the start."""
         states = self._cell_states(batch_size)
+        slots: Any = memory_size or self.memory_size
         time = ops.zeros((), "int32")
         if not self._attends:
             return [*states, time]

@@ -1,4 +1,4 @@
-"""What a `StochasticRNN` computes on a sequence."""
+"""The inference of a `StochasticRNN` on a sequence."""
 
 from typing import Any
 from typing import NamedTuple
