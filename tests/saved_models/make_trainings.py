@@ -1,4 +1,4 @@
-"""Makes the trainings of `trainings/`: files of two epochs, and what comes after.
+"""Makes the trainings of `trainings/`: files of two epochs, and what follows.
 
 Run once, by the version of the package whose files are to stay readable:
 
