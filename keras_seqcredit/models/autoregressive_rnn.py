@@ -15,8 +15,7 @@ from keras_seqcredit.metrics import BitsPerStep
 from keras_seqcredit.models.autoregressive_generator import (
     AutoregressiveGenerator,
 )
-from keras_seqcredit.models.config_of_objects import ConfigOfObjects
-from keras_seqcredit.models.example_weights import example_weights
+from keras_seqcredit.models.generative_model import example_weights
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.sequence_generator import each_step
 from keras_seqcredit.models.sequence_generator import joined
@@ -26,11 +25,7 @@ from keras_seqcredit.registration import public
 
 @public
 class AutoregressiveRNN(
-    schedules.ScheduledWeights,
-    SavedSeed,
-    ConfigOfObjects,
-    AutoregressiveGenerator,
-    keras.Model,
+    schedules.ScheduledWeights, SavedSeed, AutoregressiveGenerator
 ):
     """A recurrent net that gives the density of each step after those before.
 
@@ -388,7 +383,7 @@ class AutoregressiveRNN(
         self._bits_per_step.update_state(nats, sample_weight=steps)
         if training:
             self.updates.assign_add(1)
-        return self._of_replica(ops.mean(weight * nll) + added)
+        return self._scaled_for_replicas(ops.mean(weight * nll) + added)
 
     def compute_output_shape(self, inputs_shape):
         if isinstance(inputs_shape, dict):

@@ -8,12 +8,12 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
-from keras_seqcredit.models.compiled_methods import CompiledMethods
+from keras_seqcredit.models.generative_model import GenerativeModel
+from keras_seqcredit.models.generative_model import log_mean
 from keras_seqcredit.models.given_key import GivenKey
-from keras_seqcredit.models.importance_weights import log_mean
 
 
-class ChainModel(CompiledMethods):
+class ChainModel(GenerativeModel):
     """A mixin of `VariationalWalkback`: samples, walks and likelihoods.
 
     Everything is compiled, once for each shape.

@@ -9,8 +9,8 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import fits
+from keras_seqcredit.models.generative_model import log_mean
 from keras_seqcredit.models.given_key import GivenKey
-from keras_seqcredit.models.importance_weights import log_mean
 from keras_seqcredit.models.sequence_generator import SequenceGenerator
 from keras_seqcredit.models.sequence_generator import each_step
 

@@ -16,9 +16,8 @@ from keras_seqcredit.layers.behavior_discriminator import BehaviorDiscriminator
 from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.autoregressive_rnn import twice
-from keras_seqcredit.models.config_of_objects import ConfigOfObjects
-from keras_seqcredit.models.example_weights import example_weights
 from keras_seqcredit.models.generative_model import GenerativeModel
+from keras_seqcredit.models.generative_model import example_weights
 from keras_seqcredit.models.readable_sequences import readable_sequences
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
@@ -53,9 +52,7 @@ class Runs(NamedTuple):
 
 
 @public
-class ProfessorForcing(
-    schedules.ScheduledWeights, ConfigOfObjects, GenerativeModel, keras.Model
-):
+class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
     """Trains a generator to behave on its own samples as it does on data.
 
     In each step of training the generator runs twice: on the data, and freely
@@ -372,7 +369,7 @@ class ProfessorForcing(
                 match, _num_rows(runs.nats)
             )
         scale = self.optimizer.scale_loss(ops.ones_like(loss))
-        scale = self._of_replica(scale)
+        scale = self._scaled_for_replicas(scale)
         into_generator = pull_back((scale, scale * into_behaviors))
         by_id = {
             id(v): g for v, g in zip(variables, into_generator, strict=True)
@@ -563,7 +560,7 @@ class ProfessorForcing(
         weight = self.adversarial_weight(self.updates.value)
         # Keras tracks the loss itself.
         self._report(None, runs, sample_weight)
-        return self._of_replica(loss + weight * match + added)
+        return self._scaled_for_replicas(loss + weight * match + added)
 
     def _checked(self, data, name="x"):
         return readable_sequences(data, name, self.generator.embedding)

@@ -8,14 +8,13 @@ from keras import ops
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_steps
 from keras_seqcredit.checks import fits
-from keras_seqcredit.models.compiled_methods import CompiledMethods
 from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.readable_sequences import readable_sequences
 from keras_seqcredit.ops.sequence import previous_valid
 
 
-class SequenceGenerator(GenerativeModel, CompiledMethods):
+class SequenceGenerator(GenerativeModel):
     """A mixin of models that are fitted on sequences.
 
     Their input is an array `(batch, time, features)`, integers `(batch, time)`

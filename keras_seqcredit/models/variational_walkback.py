@@ -16,19 +16,16 @@ from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.layers.side_effects import added_losses
 from keras_seqcredit.layers.transition import Transition
-from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.generative_model import GenerativeModel
-from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.chain_model import ChainModel
+from keras_seqcredit.models.generative_model import example_weights
+from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.registration import public
 
 AUTO = "auto"
 
 
 @public
-class VariationalWalkback(
-    SavedSeed, GenerativeModel, ChainModel, keras.Model
-):
+class VariationalWalkback(SavedSeed, ChainModel):
     """A generative Markov chain, trained to undo its own walk away from data.
 
     Fit it on data. From a point `s_0` the chain walks away, hotter with each
@@ -127,6 +124,8 @@ class VariationalWalkback(
         - Goyal et al., "Variational Walkback: Learning a Transition Operator
           as a Stochastic Recurrent Net", NeurIPS 2017, arXiv:1711.02282.
     """
+
+    _objects = ("transition",)
 
     def __init__(
         self,
@@ -476,7 +475,7 @@ class VariationalWalkback(
         added = self._added_losses()
         if sample_weight is not None:
             cost = cost * ops.cast(sample_weight, cost.dtype)
-        return self._of_replica(ops.mean(cost) + added)
+        return self._scaled_for_replicas(ops.mean(cost) + added)
 
     def _observe(self, walked, sample_weight, training) -> None:
         """Updates the metrics and, in training, the moments of p*."""
@@ -657,21 +656,8 @@ class VariationalWalkback(
         return (x + noise) / 256
 
     def get_config(self):
-        transition = keras.saving.serialize_keras_object(self.transition)
-        return {
-            **super().get_config(),
-            "transition": transition,
-            **{name: getattr(self, name) for name in _NUMBERS},
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        if isinstance(config.get("transition"), dict):
-            config["transition"] = keras.saving.deserialize_keras_object(
-                config["transition"], custom_objects=custom_objects
-            )
-        return cls(**config)
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        return {**super().get_config(), **numbers}
 
 
 _CONVOLUTIONS = (

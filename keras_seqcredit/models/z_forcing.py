@@ -9,8 +9,7 @@ from keras_seqcredit import schedules
 from keras_seqcredit.layers.saved_seed import ReplicaSeed
 from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.metrics import ActiveUnits
-from keras_seqcredit.models.config_of_objects import ConfigOfObjects
-from keras_seqcredit.models.example_weights import example_weights
+from keras_seqcredit.models.generative_model import example_weights
 from keras_seqcredit.models.latent_generator import LatentGenerator
 from keras_seqcredit.models.sequence_generator import joined
 from keras_seqcredit.models.sequence_generator import past_of
@@ -19,13 +18,7 @@ from keras_seqcredit.registration import public
 
 
 @public
-class ZForcing(
-    schedules.ScheduledWeights,
-    SavedSeed,
-    ConfigOfObjects,
-    LatentGenerator,
-    keras.Model,
-):
+class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
     """A recurrent generative model with a latent variable at each step.
 
     Fit it on sequences: each step is predicted from those before it and from
@@ -310,7 +303,7 @@ class ZForcing(
             self._active_units.update_state(y_pred["shift"], steps)
         if training:
             self.updates.assign_add(1)
-        return self._of_replica(ops.mean(weight * cost) + added)
+        return self._scaled_for_replicas(ops.mean(weight * cost) + added)
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}

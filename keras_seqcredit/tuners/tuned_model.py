@@ -15,6 +15,7 @@ from keras_seqcredit.callbacks.schedule_logger import ScheduleLogger
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.models.generative_model import GenerativeModel
+from keras_seqcredit.models.generative_model import build_for
 from keras_seqcredit.tuners.failed_trials import TrialGuard
 from keras_seqcredit.tuners.failed_trials import failing_trials
 from keras_seqcredit.tuners.keras_tuner import FailedTrialError
@@ -218,7 +219,7 @@ class TunedModel(keras_tuner.HyperModel):
         objective = getattr(best_epoch, "objective", self.objective)
         callbacks.insert(0, TrialGuard(objective, self.max_parameters))
         if isinstance(model, GenerativeModel):
-            model._build_for(x)  # So that its size is known.
+            build_for(model, x)  # So that its size is known.
         else:
             callbacks.insert(0, FiniteLoss())
         try:
