@@ -11,10 +11,10 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.models import ProfessorForcing
-from keras_seqcredit.models.autoregressive_rnn import time_first
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.professor_forcing import Runs
-from keras_seqcredit.models.sequence_generator import past_of
+from keras_seqcredit.models.sequences import Sequences
+from keras_seqcredit.models.sequences import time_first
 
 
 class SeparateProfessorForcing(ProfessorForcing):
@@ -103,8 +103,10 @@ class SeparateProfessorForcing(ProfessorForcing):
         return keras.StatelessScope(mapping)
 
     def _run_on_data(self, sequences):
-        frames = past_of(self.generator.embedding(sequences))
-        hidden = self.recurrence(frames)
+        _, inputs = Sequences(sequences).embedded(
+            self.generator.embedding, self.generator.core.compute_dtype
+        )
+        hidden = self.recurrence(inputs)
         return hidden, self.generator.head(hidden)
 
     def _run_freely(self, sequences, keys):

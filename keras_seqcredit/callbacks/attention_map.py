@@ -311,8 +311,7 @@ class _GeneratorProbe(keras.Model):
         self.copy = copy
 
     def call(self, inputs):
-        sequences, conditions, mask = self.generator._unpack(inputs)
-        found = self.generator._hidden(
-            sequences, conditions, mask, core=self.copy
-        )
-        return found[-2:]
+        net = self.generator.net
+        sequences = net.read(inputs)
+        _, steps = sequences.embedded(net.embedding, net.dtype)
+        return self.copy(steps, mask=sequences.mask)[-2:]

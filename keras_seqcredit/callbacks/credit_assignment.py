@@ -345,11 +345,10 @@ def _gradients(model: keras.Model, layer: Any, output: Any) -> Any:
 def _losses_of_generator(generator: Any, perturbed: PerturbedRNN) -> Any:
     def losses(x, y):
         del y
-        sequences, conditions, mask = generator._unpack(x)
-        parameters = generator._behavior(
-            sequences, conditions, mask, core=perturbed
-        )[1]
-        return -generator.head.log_prob(parameters, sequences, mask)
+        net = generator.net.with_core(perturbed)
+        sequences = net.read(x)
+        parameters = net.run(sequences).parameters
+        return -net.head.log_prob(parameters, sequences.values, sequences.mask)
 
     return losses
 

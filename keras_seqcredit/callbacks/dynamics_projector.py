@@ -201,20 +201,17 @@ def _both_runs(model: Any) -> Any:
         known = [(v, backend.read(v)) for v in model.variables]
         # What a look changes, such as seeds, is thrown away.
         with keras.StatelessScope(known):
-            sequences, conditions, mask = generator._unpack(x)
-            own = generator._sampled(sequences, conditions, mask)
-            own = ops.cast(own, sequences.dtype)
-            states = [
-                generator._behavior(given, conditions, mask)[0]
-                for given in (sequences, own)
-            ]
+            sequences = generator.net.read(x)
+            runs = [sequences, generator.net.sample(sequences)]
+            states = [generator.net.run(given).hidden for given in runs]
+        mask = sequences.mask
         on_data, free = (ops.cast(s, "float32") for s in states)
         gap = mean_discrepancy(on_data, free, mask)
         if mask is None:
             mask = ops.ones(ops.shape(on_data)[:2], "bool")
         return (
             ops.stack([on_data, free]),
-            ops.stack([sequences, own]),
+            ops.stack([given.values for given in runs]),
             mask,
             gap,
         )

@@ -179,21 +179,21 @@ def _posterior(model: Any) -> Any:
         known = [(v, backend.read(v)) for v in model.variables]
         # What a look changes, such as seeds, is thrown away.
         with keras.StatelessScope(known):
-            sequences, conditions, mask = model._unpack(x)
-            found, _ = model._infer(sequences, conditions, mask)
-        valid = ops.ones(ops.shape(sequences)[:2], "float32")
-        if mask is not None:
-            valid = ops.cast(mask, "float32")
+            sequences = model.read(x)
+            outputs, _ = model.infer(sequences)
+        valid = ops.ones(ops.shape(sequences.values)[:2], "float32")
+        if sequences.mask is not None:
+            valid = ops.cast(sequences.mask, "float32")
         shift = ops.zeros((0,), "float32")
-        if model._active_units is not None:
-            shift = latents.shift(found.posterior, found.prior)
-        information = _information(latents, found, valid)
-        return found.kl, valid, information, shift
+        if model.stochastic_rnn.latent == "gaussian":
+            shift = latents.shift(outputs.posterior, outputs.prior)
+        information = _information(latents, outputs, valid)
+        return outputs.kl, valid, information, shift
 
     return run
 
 
-def _information(latents, found, valid):
+def _information(latents, outputs, valid):
     """Nats that each latent tells of its row, `(batch, time)`.
 
     Its density under its own posterior, against the mean of those of all rows
@@ -201,14 +201,14 @@ def _information(latents, found, valid):
     """
 
     def of_row(_, parameters):
-        density = latents.log_prob(parameters[None], found.latents)
+        density = latents.log_prob(parameters[None], outputs.latents)
         return _, density
 
     # Row by row: all pairs at once would not fit into memory.
     _, densities = backend.scan(
-        of_row, (), found.posterior, found.posterior.shape[0]
+        of_row, (), outputs.posterior, outputs.posterior.shape[0]
     )
-    own = latents.log_prob(found.posterior, found.latents)
+    own = latents.log_prob(outputs.posterior, outputs.latents)
     densities = ops.where(valid[:, None] > 0, densities, -1e30)
     number = ops.maximum(ops.sum(valid, axis=0), 1.0)
     mean = ops.logsumexp(densities, axis=0) - ops.log(number)

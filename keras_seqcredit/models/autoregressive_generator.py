@@ -1,34 +1,33 @@
-"""What a trained autoregressive model can do."""
+"""Generation and likelihoods of autoregressive models."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from keras import ops
 
-from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.models.autoregressive_net import AutoregressiveNet
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.sequence_generator import SequenceGenerator
-from keras_seqcredit.models.sequence_generator import each_step
+from keras_seqcredit.models.sequences import of_each_step
 
 # Steps between two looks whether all sequences have ended.
 _STOP_CHECK = 64
 
 
 class AutoregressiveGenerator(SequenceGenerator):
-    """A mixin of `AutoregressiveRNN`: generation and likelihood.
+    """Abstract base of models that draw each step after those before it.
 
+    A subclass has a `net`, by which this one generates and finds likelihoods.
     Everything is compiled, once for each shape.
     """
 
-    # What the model has.
-    head: Any
-    _behavior: Any
-    _conditions: Any
-    _frame: Any
-    _start: Any
-    _step: Any
+    @property
+    def net(self) -> AutoregressiveNet:
+        """The network as one value, with ways to run it step by step."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `net`."
+        )
 
     def generate(
         self,
@@ -212,14 +211,14 @@ class AutoregressiveGenerator(SequenceGenerator):
         chunk_size,
     ):  # fmt: skip
         start = self._compiled(
-            ("start", total, length), lambda: self._start(total, length)
+            ("start", total, length), lambda: self.net.start(total, length)
         )
         carry = start()
         prepared = None
         if conditions is not None:
             prepare = self._compiled(
                 ("conditions", length),
-                lambda x: each_step(self._conditions(x), length),
+                lambda x: of_each_step(self.net.prepared(x), length),
             )
             prepared = ops.convert_to_numpy(prepare(conditions))
             extra = [(0, len(keys) - length), (0, 0), (0, 0)]
@@ -227,7 +226,7 @@ class AutoregressiveGenerator(SequenceGenerator):
         ended = np.zeros(total, bool)
         run = self._compiled(
             ("generate", top_k),
-            lambda *args: self._generate(top_k, *args),
+            lambda carry, xs, heat: self.net.generate(carry, xs, heat, top_k),
         )
         for first in range(0, length, chunk_size):
             part = slice(first, first + chunk_size)
@@ -257,22 +256,6 @@ class AutoregressiveGenerator(SequenceGenerator):
             yield samples
             if ended.all():
                 return
-
-    def _generate(self, top_k, carry, xs, temperature):
-        def step(carry, x):
-            frame, state = carry
-            parameters, state = self._step(frame, state, x.get("conditions"))
-            if top_k is not None:
-                parameters = self.head.keep_top(parameters, top_k)
-            sample = self.head.sample(
-                parameters, GivenKey(x["key"]), temperature
-            )
-            if "given" in x:
-                given = ops.cast(x["given"], sample.dtype)
-                sample = ops.where(x["is_given"], given, sample)
-            return (self._frame(sample), state), sample
-
-        return backend.scan(step, carry, xs, xs["key"].shape[0])
 
     def forecast(
         self,
@@ -331,9 +314,11 @@ class AutoregressiveGenerator(SequenceGenerator):
         """
 
         def log_prob(inputs):
-            sequences, conditions, mask = self._unpack(inputs)
-            _, parameters = self._behavior(sequences, conditions, mask)
-            nats = self.head.log_prob(parameters, sequences, mask)
+            sequences = self.net.read(inputs)
+            parameters = self.net.run(sequences).parameters
+            nats = self.head.log_prob(
+                parameters, sequences.values, sequences.mask
+            )
             return ops.sum(nats, axis=1)
 
         return self._in_batches("log_prob", log_prob, x, batch_size)

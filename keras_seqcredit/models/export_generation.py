@@ -10,10 +10,10 @@ from keras import ops
 
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
-from keras_seqcredit.models.autoregressive_rnn import time_first
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
-from keras_seqcredit.models.sequence_generator import each_step
+from keras_seqcredit.models.sequences import of_each_step
+from keras_seqcredit.models.sequences import time_first
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.models.z_forcing import ZForcing
 
@@ -158,9 +158,10 @@ def _autoregressive(
             xs["is_given"] = ops.arange(length) < steps
         if conditions is not None:
             conditions = ops.repeat(conditions, num_samples, axis=0)
-            xs["conditions"] = each_step(model._conditions(conditions), length)
-        carry = model._start(total, length)
-        samples = model._generate(top_k, carry, xs, temperature)[1]
+            conditions = model.net.prepared(conditions)
+            xs["conditions"] = of_each_step(conditions, length)
+        carry = model.net.start(total, length)
+        _, samples = model.net.generate(carry, xs, temperature, top_k)
         samples = time_first(samples)
         if stop is None:
             return samples

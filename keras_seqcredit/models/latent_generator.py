@@ -1,4 +1,4 @@
-"""What a trained model of sequences with latents can do."""
+"""Generation, encoding and likelihoods of models with latents."""
 
 from typing import Any
 
@@ -9,24 +9,48 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import fits
+from keras_seqcredit.layers.stochastic_rnn import StochasticOutputs
+from keras_seqcredit.layers.stochastic_rnn import StochasticRNN
 from keras_seqcredit.models.generative_model import log_mean
 from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.sequence_generator import SequenceGenerator
-from keras_seqcredit.models.sequence_generator import each_step
+from keras_seqcredit.models.sequences import Sequences
+from keras_seqcredit.models.sequences import of_each_step
+from keras_seqcredit.models.sequences import read_sequences
+from keras_seqcredit.models.sequences import time_first
+from keras_seqcredit.models.sequences import with_conditions
+from keras_seqcredit.types import Tensor
 
 
 class LatentGenerator(SequenceGenerator):
-    """A mixin of `ZForcing`: generation, encoding and likelihoods.
+    """Abstract base of models of sequences with a latent at each step.
 
+    A subclass has a `stochastic_rnn` and implements `infer`.
     Everything is compiled, once for each shape.
     """
 
-    # What the model has.
-    stochastic_rnn: Any
-    head: Any
-    variables: Any
-    _infer: Any
-    _frames: Any
+    stochastic_rnn: StochasticRNN
+
+    def read(self, inputs: Any, mask: Any = None) -> Sequences:
+        """Inputs of the model as `Sequences`."""
+        return read_sequences(inputs, mask, self.name, self.embedding)
+
+    def infer(
+        self, sequences: Sequences, training: bool = False
+    ) -> tuple[StochasticOutputs, Tensor]:
+        """Runs over sequences, with latents of the posterior.
+
+        Args:
+            sequences: See `read`.
+            training: Boolean. Defaults to `False`.
+
+        Returns:
+            All that the recurrence computes, and the head's parameters for
+            each step.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `infer`."
+        )
 
     def generate(
         self,
@@ -130,11 +154,11 @@ class LatentGenerator(SequenceGenerator):
         steps = length - start
         xs = [noise[start:], keys[start:]]
         if conditions is not None:
-            xs.append(each_step(conditions, length)[start:])
+            xs.append(of_each_step(conditions, length)[start:])
 
         def step(carry, x):
             frame, state = carry
-            inputs = _with(x[2:], frame)
+            inputs = with_conditions(frame, *x[2:] or (None,))
             output, state = self.stochastic_rnn.step(inputs, state, x[0])
             sample = self.head.sample(
                 self.head(output), GivenKey(x[1]), temperature
@@ -144,8 +168,7 @@ class LatentGenerator(SequenceGenerator):
         parts = [] if prompt is None else [prompt]
         if steps:
             _, samples = backend.scan(step, (frame, state), tuple(xs), steps)
-            order = [1, 0, *range(2, len(samples.shape))]
-            samples = ops.transpose(samples, order)
+            samples = time_first(samples)
             parts = [*(ops.cast(p, samples.dtype) for p in parts), samples]
         return ops.concatenate(parts, axis=1)
 
@@ -161,19 +184,23 @@ class LatentGenerator(SequenceGenerator):
             return frame, rnn.get_initial_state(batch)
         if conditions is not None and len(conditions.shape) == 3:
             conditions = conditions[:, : prompt.shape[1]]
-        found, _ = self._infer_from(key, prompt, conditions, None)
-        return self._frames(prompt)[:, -1], found.states
+        given = Sequences(prompt, conditions)
+        outputs, _ = self._infer_from(key, given)
+        frames, _ = given.embedded(self.embedding, rnn.compute_dtype)
+        return frames[:, -1], outputs.states
 
-    def _infer_from(self, key, *inputs):
-        """`_infer`, with latents that are drawn from a key."""
+    def _infer_from(self, key, sequences):
+        """`infer`, with latents that are drawn from a key."""
         mapping = [(v, backend.read(v)) for v in self.variables]
         mapping.append((self.stochastic_rnn.seed_generator.state, key))
         with keras.StatelessScope(state_mapping=mapping):
-            return self._infer(*inputs)
+            return self.infer(sequences)
 
     def _frame(self, sample):
         """A step as the recurrence sees it, `(batch, features)`."""
-        return self._frames(sample[:, None])[:, 0]
+        if self.embedding is None:
+            return ops.cast(sample, self.stochastic_rnn.compute_dtype)
+        return self.embedding(sample[:, None])[:, 0]
 
     def encode(self, x, batch_size: int = 32, seed=None):
         """Means of the posterior of each step.
@@ -194,8 +221,8 @@ class LatentGenerator(SequenceGenerator):
         """
 
         def means(inputs, key):
-            found, _ = self._infer_from(key, *self._unpack(inputs))
-            return self.stochastic_rnn.latents.mean(found.posterior)
+            outputs, _ = self._infer_from(key, self.read(inputs))
+            return self.stochastic_rnn.latents.mean(outputs.posterior)
 
         generator = self._generator(seed)
         return self._in_batches("encode", means, x, batch_size, generator)
@@ -270,14 +297,14 @@ class LatentGenerator(SequenceGenerator):
         batch, time = latents.shape[:2]
         frame, state = self._after_prompt(None, None, batch)
 
-        xs = [ops.transpose(latents, (1, 0, 2))]
+        xs = [time_first(latents)]
         if conditions is not None:
-            xs.append(each_step(conditions, time))
+            xs.append(of_each_step(conditions, time))
 
         def step(carry, x):
             frame, state = carry
             output, state = self.stochastic_rnn.step(
-                _with(x[1:], frame), state, latent=x[0]
+                with_conditions(frame, *x[1:] or (None,)), state, latent=x[0]
             )
             parameters = self.head(output)
             sample = (
@@ -288,7 +315,7 @@ class LatentGenerator(SequenceGenerator):
             return (self._frame(sample), state), sample
 
         _, samples = backend.scan(step, (frame, state), tuple(xs), time)
-        return ops.transpose(samples, [1, 0, *range(2, len(samples.shape))])
+        return time_first(samples)
 
     def log_likelihood(
         self,
@@ -331,21 +358,17 @@ class LatentGenerator(SequenceGenerator):
         return log_mean(weights, return_error)
 
     def _log_weights(self, inputs, key):
-        sequences, conditions, mask = self._unpack(inputs)
-        found, parameters = self._infer_from(key, sequences, conditions, mask)
+        sequences = self.read(inputs)
+        values, _, mask = sequences
+        outputs, parameters = self._infer_from(key, sequences)
         latents = self.stochastic_rnn.latents
-        log_ratio = latents.log_prob(found.prior, found.latents)
-        log_ratio = log_ratio - latents.log_prob(found.posterior, found.latents)
+        prior = latents.log_prob(outputs.prior, outputs.latents)
+        posterior = latents.log_prob(outputs.posterior, outputs.latents)
+        log_ratio = prior - posterior
         if mask is not None:
             log_ratio = ops.where(mask, log_ratio, 0.0)
-        nll = -self.head.log_prob(parameters, sequences, mask)
+        nll = -self.head.log_prob(parameters, values, mask)
         return ops.sum(log_ratio - nll, axis=1)
-
-
-def _with(conditions, frame):
-    """A frame `(batch, features)` with a list of conditions, one or none."""
-    conditions = [ops.cast(x, frame.dtype) for x in conditions]
-    return ops.concatenate([frame, *conditions], axis=-1)
 
 
 def _between(ends, steps):

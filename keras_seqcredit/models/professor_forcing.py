@@ -15,10 +15,10 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.layers.behavior_discriminator import BehaviorDiscriminator
 from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
-from keras_seqcredit.models.autoregressive_rnn import twice
 from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.models.generative_model import example_weights
 from keras_seqcredit.models.readable_sequences import readable_sequences
+from keras_seqcredit.models.sequences import twice
 from keras_seqcredit.registration import public
 from keras_seqcredit.types import Tensor
 
@@ -296,34 +296,27 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
             self.optimizer.build(self.trainable_variables)
 
     def call(self, inputs, mask=None, training=False) -> Runs:
-        generator = self.generator
-        sequences, conditions, mask = generator._unpack(inputs, mask)
-        _check_steps(sequences.shape)
+        net = self.generator.net
+        sequences = net.read(inputs, mask)
+        values, _, mask = sequences
+        _check_steps(values.shape)
         steps = self.free_running_steps
-        cut = slice(None, steps)
-        own_mask = None if mask is None else mask[:, cut]
         if steps is None:
             # One scan for both runs: a free run is a run on its own samples.
-            hidden, parameters = generator._behavior_on_own(
-                sequences, conditions, mask, training, beside=True
+            hidden, parameters = net.run_freely(
+                sequences, training, with_data=True
             )
-            on_data = parameters[: ops.shape(sequences)[0]]
+            on_data = parameters[: ops.shape(values)[0]]
         else:
-            short = conditions
-            if conditions is not None and len(conditions.shape) == 3:
-                short = conditions[:, cut]
-            own = generator._sampled(sequences[:, cut], short, own_mask)
-            runs = [
-                generator._behavior(sequences, conditions, mask, training),
-                generator._behavior(own, short, own_mask, training),
-            ]
-            on_data = runs[0][1]
+            own = net.sample(sequences.cut(steps))
+            runs = net.run(sequences, training), net.run(own, training)
+            on_data = runs[0].parameters
             hidden, parameters = (
-                ops.concatenate([first[:, cut], free], axis=0)
+                ops.concatenate([first[:, :steps], free], axis=0)
                 for first, free in zip(*runs, strict=True)
             )
-        nats = -generator.head.log_prob(on_data, sequences, mask)
-        return Runs(nats, hidden, parameters, twice(own_mask))
+        nats = -net.head.log_prob(on_data, values, mask)
+        return Runs(nats, hidden, parameters, twice(sequences.cut(steps).mask))
 
     def train_step(self, *args):
         if not self.built:  # Not by Keras: there is no loss in `compile`.

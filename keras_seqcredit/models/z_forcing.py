@@ -11,8 +11,6 @@ from keras_seqcredit.layers.saved_seed import SavedSeed
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.models.generative_model import example_weights
 from keras_seqcredit.models.latent_generator import LatentGenerator
-from keras_seqcredit.models.sequence_generator import joined
-from keras_seqcredit.models.sequence_generator import past_of
 from keras_seqcredit.ops.sequence import has_later_valid
 from keras_seqcredit.registration import public
 
@@ -146,7 +144,6 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         self._active_units: Any = None
         if stochastic_rnn.latent == "gaussian":
             self._active_units = ActiveUnits(stochastic_rnn.latent_dim)
-        self.condition_size = 0
         self.updates: Any = None
 
     def _check(self) -> None:
@@ -214,64 +211,62 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         self.built = True
 
     def call(self, inputs, mask=None, training=False):
-        sequences, conditions, mask = self._unpack(inputs, mask)
-        found, parameters = self._infer(sequences, conditions, mask, training)
-        nll = -self.head.log_prob(parameters, sequences, mask)
+        sequences = self.read(inputs, mask)
+        mask = sequences.mask
+        outputs, parameters = self.infer(sequences, training)
+        nll = -self.head.log_prob(parameters, sequences.values, mask)
         valid = ops.ones_like(nll)
         if mask is not None:
             valid = ops.cast(mask, "float32")
         terms = {
             "nll": nll,
-            "kl": found.kl,
-            "auxiliary": found.auxiliary,
+            "kl": outputs.kl,
+            "auxiliary": outputs.auxiliary,
             "backward_nll": ops.zeros_like(nll),
             "mask": valid,
         }
         if self._backward_head is not None:
-            terms["backward_nll"] = self._backward_nll(found, sequences, mask)
+            terms["backward_nll"] = self._backward_nll(outputs, sequences)
         if self._active_units is not None:
             terms["shift"] = self.stochastic_rnn.latents.shift(
-                found.posterior, found.prior
+                outputs.posterior, outputs.prior
             )
         return terms
 
     def compute_output_spec(self, inputs, mask=None, training=False):
         # Densities on JAX cannot be made of shapes that are not known.
-        sequences, _, _ = self._unpack(inputs, mask)
+        shape = self.read(inputs, mask).values.shape
         latents = (self.stochastic_rnn.latent_dim,)
         sizes: dict = {name: () for name in (*_STEP_COSTS, "mask")}
         sizes["kl"] = latents
         if self._active_units is not None:
             sizes["shift"] = latents
         return {
-            name: keras.KerasTensor((*sequences.shape[:2], *size), "float32")
+            name: keras.KerasTensor((*shape[:2], *size), "float32")
             for name, size in sizes.items()
         }
 
-    def _infer(self, sequences, conditions, mask, training=False):
-        """The recurrence, and the head's parameters for each step."""
-        frames = self._frames(sequences)
-        found = self.stochastic_rnn.infer(
-            joined(past_of(frames, mask), conditions),
+    def infer(self, sequences, training=False):
+        frames, inputs = sequences.embedded(
+            self.embedding, self.stochastic_rnn.compute_dtype
+        )
+        outputs = self.stochastic_rnn.infer(
+            inputs,
             targets=frames,
-            mask=mask,
+            mask=sequences.mask,
             training=training,
         )
-        return found, self.head(found.hidden)
+        return outputs, self.head(outputs.hidden)
 
-    def _backward_nll(self, found, sequences, mask):
+    def _backward_nll(self, outputs, sequences):
         """Of each step, given what the backward network knows after it."""
-        known = found.evidence[:, 1:]
+        known = outputs.evidence[:, 1:]
+        values, _, mask = sequences
         # At padding it is held, so it is that of the next valid step.
         counts = None if mask is None else has_later_valid(mask)[:, :-1]
         head = self._backward_head
-        nll = -head.log_prob(head(known), sequences[:, :-1], counts)
+        nll = -head.log_prob(head(known), values[:, :-1], counts)
         return ops.pad(nll, [(0, 0), (0, 1)])
-
-    def _frames(self, sequences):
-        if self.embedding is not None:
-            return self.embedding(sequences)
-        return ops.cast(sequences, self.stochastic_rnn.compute_dtype)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True

@@ -1,0 +1,281 @@
+"""The network of an autoregressive model, as one value."""
+
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.models.given_key import GivenKey
+from keras_seqcredit.models.sequences import Sequences
+from keras_seqcredit.models.sequences import of_each_step
+from keras_seqcredit.models.sequences import read_sequences
+from keras_seqcredit.models.sequences import time_first
+from keras_seqcredit.models.sequences import twice
+from keras_seqcredit.models.sequences import with_conditions
+from keras_seqcredit.types import Tensor
+
+
+class Behavior(NamedTuple):
+    """What a generator does as it runs over sequences.
+
+    Attributes:
+        hidden: `(batch, time, units)`, states of the core.
+        parameters: `(batch, time, num_parameters)`, those of the head.
+    """
+
+    hidden: Any
+    parameters: Tensor
+
+
+class AutoregressiveNet(NamedTuple):
+    """A core, a head and what is around them, built; `model.net` is one.
+
+    Attributes:
+        name: String, that of the model.
+        core: The recurrent layer.
+        head: The `DistributionHead`.
+        embedding: The layer that turns steps into vectors, or None.
+        condition_network: The layer that turns conditions into vectors, or
+            None.
+        seed_generator: Of samples.
+        frame_size: Integer, features of a step as the core reads it.
+        dtype: String, that of such steps.
+    """
+
+    name: str
+    core: Any
+    head: Any
+    embedding: Any
+    condition_network: Any
+    seed_generator: keras.random.SeedGenerator
+    frame_size: int
+    dtype: str
+
+    def with_core(self, core: Any) -> "AutoregressiveNet":
+        """The same around another core, such as one that is looked into."""
+        return self._replace(core=core)
+
+    def read(self, inputs: Any, mask: Any = None) -> Sequences:
+        """Inputs of the model as `Sequences`, with conditions as vectors."""
+        sequences = read_sequences(inputs, mask, self.name, self.embedding)
+        conditions = self.prepared(sequences.conditions)
+        return sequences._replace(conditions=conditions)
+
+    def prepared(self, conditions: Any) -> Any:
+        """Conditions as vectors, or None."""
+        if conditions is None or self.condition_network is None:
+            return conditions
+        return self.condition_network(conditions)
+
+    def run(self, sequences: Sequences, training: bool = False) -> Behavior:
+        """Runs over sequences: teacher forcing.
+
+        Args:
+            sequences: See `read`.
+            training: Boolean. Defaults to `False`.
+        """
+        _, inputs = sequences.embedded(self.embedding, self.dtype)
+        hidden = self.core(inputs, mask=sequences.mask, training=training)
+        return Behavior(hidden, self.head(hidden))
+
+    def run_freely(
+        self,
+        sequences: Sequences,
+        training: bool = False,
+        own: Any = None,
+        with_data: bool = False,
+    ) -> Behavior:
+        """Runs over its own samples, which are constants for the gradient.
+
+        Args:
+            sequences: See `read`. Without `own`, only their shape counts.
+            training: Boolean. Defaults to `False`.
+            own: Boolean `(time, batch)`, where a step reads the sample that
+                was drawn before it, and the data elsewhere; None for samples
+                everywhere. Defaults to `None`.
+            with_data: Boolean, whether to run over the sequences too, in the
+                same loop. Defaults to `False`.
+
+        Returns:
+            A `Behavior`; with `with_data`, of twice the batch, the run over
+            the data first.
+        """
+        core = self.core
+        can_replay = core.keeps_steps(training) and (
+            not training or _is_stateless(self.embedding)
+        )
+        samples, steps = self._loop(
+            sequences, own, can_replay, with_data and can_replay
+        )
+        drawn = sequences._replace(values=samples)
+        if with_data:
+            drawn = sequences.followed_by(samples)
+        if not can_replay:
+            return self.run(drawn, training)
+        _, inputs = drawn.embedded(self.embedding, self.dtype)
+        hidden = core.repeated(inputs, drawn.mask, *steps)
+        return Behavior(hidden, self.head(hidden))
+
+    def sample(self, sequences: Sequences, own: Any = None) -> Sequences:
+        """The sequences over which `run_freely` runs.
+
+        Args:
+            sequences: See `read`.
+            own: See `run_freely`. Defaults to `None`.
+        """
+        samples, _ = self._loop(sequences, own, False, False)
+        return sequences._replace(values=samples)
+
+    def _loop(self, sequences, own, keeps_steps, with_data):
+        """Samples, and what `core.repeated` wants of the steps, if to keep."""
+        values, conditions, mask = sequences
+        batch, time = ops.shape(values)[:2]
+        keys = GivenKey.draw(self.seed_generator, time, self.seed_generator)
+        xs = {"key": keys}
+        if own is not None:
+            xs |= {"own": own, "data": time_first(values)}
+        if mask is not None:
+            xs["mask"] = ops.transpose(mask)
+        if conditions is not None:
+            conditions = ops.stop_gradient(conditions)
+            xs["conditions"] = of_each_step(conditions, time)
+        take_step = self.core.step_and_gates if keeps_steps else self.core.step
+
+        def step(carry, x):
+            frame, before = carry
+            given, valid = x.get("conditions"), x.get("mask")
+            inputs = with_conditions(frame, given)
+            if with_data:
+                inputs = ops.concatenate([x["data_inputs"], inputs])
+                valid = twice(valid)
+            if valid is not None:  # Padding may hold anything.
+                inputs = _select(valid, inputs, ops.zeros_like(inputs))
+            hidden, state, *gates = take_step(inputs, before)
+            if valid is not None:
+                state = _hold(valid, state, before)
+            if with_data:
+                hidden = hidden[batch:]
+            parameters = self.head(hidden, training=False)
+            sample = self.head.sample(parameters, GivenKey(x["key"]))
+            sample = ops.cast(sample, values.dtype)
+            if own is not None:
+                sample = _select(x["own"], sample, x["data"])
+            after = self.frame(sample)
+            if valid is not None:
+                after = _select(x["mask"], after, frame)
+            kept = (state, *gates) if keeps_steps else ()
+            return (after, state), (sample, *kept)
+
+        # Without a gradient: no way back through the loop is kept.
+        with keras.StatelessScope(state_mapping=self._frozen()):
+            frame, state = self.start(batch, time)
+            if with_data:
+                data = Sequences(values, conditions, mask)
+                _, inputs = data.embedded(self.embedding, self.dtype)
+                xs["data_inputs"] = time_first(inputs)
+                state = [twice(x) for x in state]
+            _, (samples, *steps) = backend.scan(step, (frame, state), xs, time)
+        return ops.stop_gradient(time_first(samples)), steps
+
+    def _frozen(self):
+        """The variables, with values that no gradient goes back to."""
+        parts = [self.core, self.head]
+        if self.embedding is not None:
+            parts.append(self.embedding)
+        return [
+            (v, ops.stop_gradient(v.value))
+            for part in parts
+            for v in part.variables
+        ]
+
+    def start(self, batch: int, time: int) -> tuple:
+        """The frame before the first step, and the state of the core.
+
+        Args:
+            batch: Integer.
+            time: Integer, steps to come.
+        """
+        slots = None
+        if self.core.k_top != 0 and self.core.memory_size is None:
+            slots = time + 1
+        frame = ops.zeros((batch, self.frame_size), self.dtype)
+        return frame, self.core.get_initial_state(batch, slots)
+
+    def step(
+        self, frame: Tensor, state: list, conditions: Any = None
+    ) -> tuple[Tensor, list]:
+        """Parameters of the step that comes after a frame, and the state.
+
+        Args:
+            frame: `(batch, features)`, see `frame`.
+            state: Of `start` or of the step before.
+            conditions: `(batch, features)` or None. Defaults to `None`.
+        """
+        output, state = self.core.step(
+            with_conditions(frame, conditions), state
+        )
+        return self.head(output), state
+
+    def generate(
+        self, carry: tuple, xs: dict, temperature: Any, top_k: int | None
+    ) -> tuple:
+        """Steps that are drawn one after the other.
+
+        Args:
+            carry: Of `start` or of a call before.
+            xs: Of each step `"key"`, and optionally `"conditions"`,
+                `"is_given"` and `"given"`, what it is if it is given.
+            temperature: Positive number, see `DistributionHead`.
+            top_k: Positive integer or None, see there.
+
+        Returns:
+            The carry, and samples `(time, batch, ...)`.
+        """
+
+        def step(carry, x):
+            frame, state = carry
+            parameters, state = self.step(frame, state, x.get("conditions"))
+            if top_k is not None:
+                parameters = self.head.keep_top(parameters, top_k)
+            sample = self.head.sample(
+                parameters, GivenKey(x["key"]), temperature
+            )
+            if "given" in x:
+                given = ops.cast(x["given"], sample.dtype)
+                sample = ops.where(x["is_given"], given, sample)
+            return (self.frame(sample), state), sample
+
+        return backend.scan(step, carry, xs, xs["key"].shape[0])
+
+    def frame(self, sample: Tensor) -> Tensor:
+        """A step as the core reads it, `(batch, features)`.
+
+        As in use, whatever the model does: a loop has no noise of a step.
+        """
+        if self.embedding is None:
+            return ops.cast(sample, self.dtype)
+        return self.embedding(sample[:, None], training=False)[:, 0]
+
+
+def _is_stateless(layer) -> bool:
+    """Whether a layer, or None, does the same at each call."""
+    return layer is None or not any(
+        part._non_trainable_variables or part._seed_generators
+        for part in layer._flatten_layers()
+    )
+
+
+def _select(mask, chosen, other):
+    """Rows of `chosen` where `mask (batch,)` holds, of `other` elsewhere."""
+    mask = ops.reshape(mask, (-1, *[1] * (len(chosen.shape) - 1)))
+    return ops.where(mask, chosen, other)
+
+
+def _hold(mask, states, before):
+    """States of a step, for padded rows those before it."""
+    return [
+        _select(mask, new, old) if len(new.shape) else new
+        for new, old in zip(states, before, strict=True)
+    ]
