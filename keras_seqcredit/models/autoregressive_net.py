@@ -11,9 +11,6 @@ from keras_seqcredit.models.given_key import GivenKey
 from keras_seqcredit.models.sequences import Sequences
 from keras_seqcredit.models.sequences import of_each_step
 from keras_seqcredit.models.sequences import read_sequences
-from keras_seqcredit.models.sequences import time_first
-from keras_seqcredit.models.sequences import twice
-from keras_seqcredit.models.sequences import with_conditions
 from keras_seqcredit.types import Tensor
 
 
@@ -27,6 +24,28 @@ class Behavior(NamedTuple):
 
     hidden: Any
     parameters: Tensor
+
+
+class Runs(NamedTuple):
+    """What a generator does on data and on its own samples.
+
+    Attributes:
+        nats: `(batch, time)`, negative log-likelihood of the data.
+        hidden: `(2 * batch, steps, units)`, states on data, then free ones.
+        parameters: `(2 * batch, steps, num_parameters)`, the same of the head.
+        mask: Boolean `(2 * batch, steps)` or None.
+    """
+
+    nats: Tensor
+    hidden: Tensor
+    parameters: Tensor
+    mask: Any
+
+    @property
+    def behaviors(self) -> Tensor:
+        """`(2 * batch, steps, units + num_parameters)`, float32."""
+        hidden = ops.cast(self.hidden, self.parameters.dtype)
+        return ops.concatenate([hidden, self.parameters], axis=-1)
 
 
 class AutoregressiveNet(NamedTuple):
@@ -118,6 +137,43 @@ class AutoregressiveNet(NamedTuple):
         hidden = core.repeated(inputs, drawn.mask, *steps)
         return Behavior(hidden, self.head(hidden))
 
+    def run_both(
+        self,
+        sequences: Sequences,
+        training: bool = False,
+        steps: int | None = None,
+    ) -> Runs:
+        """Runs over sequences, and freely.
+
+        Args:
+            sequences: See `read`; of two steps at least.
+            training: Boolean. Defaults to `False`.
+            steps: Integer, steps of the free run, or None for as many as the
+                sequences have. Defaults to `None`.
+        """
+        values, _, mask = sequences
+        if steps is None:
+            # One scan for both runs: a free run is a run on its own samples.
+            behavior = self.run_freely(sequences, training, with_data=True)
+            on_data = behavior.parameters[: ops.shape(values)[0]]
+        else:
+            own = self.sample(sequences.cut(steps))
+            forced, free = (
+                self.run(sequences, training),
+                self.run(own, training),
+            )
+            on_data = forced.parameters
+            behavior = Behavior(
+                *(
+                    ops.concatenate([first[:, :steps], second])
+                    for first, second in zip(forced, free, strict=True)
+                )
+            )
+        nats = -self.head.log_prob(on_data, values, mask)
+        if mask is not None:
+            mask = ops.concatenate([mask[:, :steps]] * 2)
+        return Runs(nats, *behavior, mask)
+
     def sample(self, sequences: Sequences, own: Any = None) -> Sequences:
         """The sequences over which `run_freely` runs.
 
@@ -133,62 +189,63 @@ class AutoregressiveNet(NamedTuple):
         values, conditions, mask = sequences
         batch, time = ops.shape(values)[:2]
         keys = GivenKey.draw(self.seed_generator, time, self.seed_generator)
-        xs = {"key": keys}
-        if own is not None:
-            xs |= {"own": own, "data": time_first(values)}
-        if mask is not None:
-            xs["mask"] = ops.transpose(mask)
         if conditions is not None:
             conditions = ops.stop_gradient(conditions)
-            xs["conditions"] = of_each_step(conditions, time)
-        take_step = self.core.step_and_gates if keeps_steps else self.core.step
+        # Without a gradient: no way back through the loop is kept.
+        parts = [self.core, self.head, self.embedding]
+        variables = [v for part in parts if part for v in part.variables]
+        frozen = [(v, ops.stop_gradient(v.value)) for v in variables]
+        take_step = self.core.step
+        if keeps_steps:
+            take_step = self.core.step_and_gates
 
         def step(carry, x):
             frame, before = carry
-            given, valid = x.get("conditions"), x.get("mask")
-            inputs = with_conditions(frame, given)
+            inputs = ops.concatenate([frame, *x["conditions"]], axis=-1)
             if with_data:
                 inputs = ops.concatenate([x["data_inputs"], inputs])
-                valid = twice(valid)
-            if valid is not None:  # Padding may hold anything.
-                inputs = _select(valid, inputs, ops.zeros_like(inputs))
+            if mask is not None:  # Padding may hold anything.
+                inputs = _select(x["mask"], inputs, ops.zeros_like(inputs))
             hidden, state, *gates = take_step(inputs, before)
-            if valid is not None:
-                state = _hold(valid, state, before)
-            if with_data:
+            if mask is not None:
+                state = _hold(x["mask"], state, before)
+            valid = x.get("mask")
+            if with_data:  # The rows of the free run come second.
                 hidden = hidden[batch:]
+                valid = None if mask is None else valid[batch:]
+            key = GivenKey(x["key"])
             parameters = self.head(hidden, training=False)
-            sample = self.head.sample(parameters, GivenKey(x["key"]))
+            sample = self.head.sample(parameters, key)
             sample = ops.cast(sample, values.dtype)
             if own is not None:
                 sample = _select(x["own"], sample, x["data"])
             after = self.frame(sample)
-            if valid is not None:
-                after = _select(x["mask"], after, frame)
+            if mask is not None:
+                after = _select(valid, after, frame)
             kept = (state, *gates) if keeps_steps else ()
             return (after, state), (sample, *kept)
 
-        # Without a gradient: no way back through the loop is kept.
-        with keras.StatelessScope(state_mapping=self._frozen()):
-            frame, state = self.start(batch, time)
+        with keras.StatelessScope(state_mapping=frozen):
+            rows = 2 * batch if with_data else batch
+            frame, state = self.start(rows, time)
+            xs = {"key": keys, "conditions": ()}
+            if conditions is not None:
+                conditions = ops.cast(conditions, frame.dtype)
+                xs["conditions"] = (of_each_step(conditions, time),)
+            if mask is not None:
+                xs["mask"] = ops.transpose(mask)
+            if own is not None:
+                xs |= {"own": own, "data": ops.swapaxes(values, 0, 1)}
             if with_data:
                 data = Sequences(values, conditions, mask)
                 _, inputs = data.embedded(self.embedding, self.dtype)
-                xs["data_inputs"] = time_first(inputs)
-                state = [twice(x) for x in state]
-            _, (samples, *steps) = backend.scan(step, (frame, state), xs, time)
-        return ops.stop_gradient(time_first(samples)), steps
-
-    def _frozen(self):
-        """The variables, with values that no gradient goes back to."""
-        parts = [self.core, self.head]
-        if self.embedding is not None:
-            parts.append(self.embedding)
-        return [
-            (v, ops.stop_gradient(v.value))
-            for part in parts
-            for v in part.variables
-        ]
+                xs["data_inputs"] = ops.swapaxes(inputs, 0, 1)
+                if mask is not None:
+                    xs["mask"] = ops.concatenate([xs["mask"]] * 2, axis=1)
+            _, (samples, *steps) = backend.scan(
+                step, (frame[:batch], state), xs, time
+            )
+        return ops.stop_gradient(ops.swapaxes(samples, 0, 1)), steps
 
     def start(self, batch: int, time: int) -> tuple:
         """The frame before the first step, and the state of the core.
@@ -213,9 +270,10 @@ class AutoregressiveNet(NamedTuple):
             state: Of `start` or of the step before.
             conditions: `(batch, features)` or None. Defaults to `None`.
         """
-        output, state = self.core.step(
-            with_conditions(frame, conditions), state
-        )
+        if conditions is not None:
+            conditions = ops.cast(conditions, frame.dtype)
+            frame = ops.concatenate([frame, conditions], axis=-1)
+        output, state = self.core.step(frame, state)
         return self.head(output), state
 
     def generate(

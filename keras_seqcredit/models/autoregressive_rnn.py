@@ -207,8 +207,8 @@ class AutoregressiveRNN(
         sequences = read_sequences(x, None, self.name, self.embedding)
         values, _, mask = sequences
         nats = -self.head.log_prob(y_pred, values, mask)
-        added = self._added_losses()
         nll = ops.sum(nats, axis=1)
+        loss = self._mean_cost(nll, sample_weight)
         weight = ops.ones_like(nll)
         sample_weight = example_weights(sample_weight)
         if sample_weight is not None:
@@ -220,7 +220,7 @@ class AutoregressiveRNN(
         self._bits_per_step.update_state(nats, sample_weight=steps)
         if training:
             self.updates.assign_add(1)
-        return self._scaled_for_replicas(ops.mean(weight * nll) + added)
+        return self._scaled_for_replicas(loss)
 
     def compute_output_shape(self, inputs_shape):
         if isinstance(inputs_shape, dict):

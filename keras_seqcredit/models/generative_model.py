@@ -114,6 +114,10 @@ class GenerativeModel(keras.Model):
             **kwargs,
         )
 
+    def generating_model(self) -> "GenerativeModel":
+        """This model, or the one that it trains to generate."""
+        return self
+
     def _checked(self, data, name="x"):
         """The data, or an error that says why the model cannot learn them."""
         del name
@@ -127,6 +131,14 @@ class GenerativeModel(keras.Model):
         such as metrics.
         """
         return sum(map(keras.ops.sum, self.losses), 0.0)
+
+    def _mean_cost(self, cost, sample_weight):
+        """The mean over examples, and the losses that layers have added."""
+        added = self._added_losses()
+        sample_weight = example_weights(sample_weight)
+        if sample_weight is not None:
+            cost = keras.ops.cast(sample_weight, cost.dtype) * cost
+        return keras.ops.mean(cost) + added
 
     @staticmethod
     def _scaled_for_replicas(loss):
@@ -228,7 +240,7 @@ def _check_shares(
 ) -> None:
     """Whether devices can share the batches of training and validation."""
     # One device draws no batch more than Keras does.
-    if backend.num_shares(model) == 1:
+    if backend.num_batch_shards(model) == 1:
         return
     training = _counted(x)
     validation = None

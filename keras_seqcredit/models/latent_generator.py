@@ -17,8 +17,6 @@ from keras_seqcredit.models.sequence_generator import SequenceGenerator
 from keras_seqcredit.models.sequences import Sequences
 from keras_seqcredit.models.sequences import of_each_step
 from keras_seqcredit.models.sequences import read_sequences
-from keras_seqcredit.models.sequences import time_first
-from keras_seqcredit.models.sequences import with_conditions
 from keras_seqcredit.types import Tensor
 
 
@@ -158,7 +156,7 @@ class LatentGenerator(SequenceGenerator):
 
         def step(carry, x):
             frame, state = carry
-            inputs = with_conditions(frame, *x[2:] or (None,))
+            inputs = _with(x[2:], frame)
             output, state = self.stochastic_rnn.step(inputs, state, x[0])
             sample = self.head.sample(
                 self.head(output), GivenKey(x[1]), temperature
@@ -168,7 +166,7 @@ class LatentGenerator(SequenceGenerator):
         parts = [] if prompt is None else [prompt]
         if steps:
             _, samples = backend.scan(step, (frame, state), tuple(xs), steps)
-            samples = time_first(samples)
+            samples = ops.swapaxes(samples, 0, 1)
             parts = [*(ops.cast(p, samples.dtype) for p in parts), samples]
         return ops.concatenate(parts, axis=1)
 
@@ -297,14 +295,14 @@ class LatentGenerator(SequenceGenerator):
         batch, time = latents.shape[:2]
         frame, state = self._after_prompt(None, None, batch)
 
-        xs = [time_first(latents)]
+        xs = [ops.swapaxes(latents, 0, 1)]
         if conditions is not None:
             xs.append(of_each_step(conditions, time))
 
         def step(carry, x):
             frame, state = carry
             output, state = self.stochastic_rnn.step(
-                with_conditions(frame, *x[1:] or (None,)), state, latent=x[0]
+                _with(x[1:], frame), state, latent=x[0]
             )
             parameters = self.head(output)
             sample = (
@@ -315,7 +313,7 @@ class LatentGenerator(SequenceGenerator):
             return (self._frame(sample), state), sample
 
         _, samples = backend.scan(step, (frame, state), tuple(xs), time)
-        return time_first(samples)
+        return ops.swapaxes(samples, 0, 1)
 
     def log_likelihood(
         self,
@@ -369,6 +367,12 @@ class LatentGenerator(SequenceGenerator):
             log_ratio = ops.where(mask, log_ratio, 0.0)
         nll = -self.head.log_prob(parameters, values, mask)
         return ops.sum(log_ratio - nll, axis=1)
+
+
+def _with(conditions, frame):
+    """A frame `(batch, features)` with a list of conditions, one or none."""
+    conditions = [ops.cast(x, frame.dtype) for x in conditions]
+    return ops.concatenate([frame, *conditions], axis=-1)
 
 
 def _between(ends, steps):

@@ -69,8 +69,12 @@ class Sequences(NamedTuple):
 
     def followed_by(self, values: Tensor) -> "Sequences":
         """Twice the batch: these, then others for the same conditions."""
+        conditions, mask = (
+            None if x is None else ops.concatenate([x, x])
+            for x in (self.conditions, self.mask)
+        )
         values = ops.concatenate([self.values, values])
-        return Sequences(values, twice(self.conditions), twice(self.mask))
+        return Sequences(values, conditions, mask)
 
 
 def read_sequences(
@@ -116,23 +120,3 @@ def of_each_step(conditions: Tensor, length: Any) -> Tensor:
     if len(conditions.shape) == 2:
         return ops.repeat(conditions[None], length, axis=0)
     return ops.transpose(conditions, (1, 0, 2))
-
-
-def time_first(x: Tensor) -> Tensor:
-    """`(time, batch, ...)` of `(batch, time, ...)`, and back."""
-    return ops.transpose(x, [1, 0, *range(2, len(x.shape))])
-
-
-def with_conditions(frame: Tensor, conditions: Any) -> Tensor:
-    """A frame `(batch, features)` with the conditions of its step, or None."""
-    if conditions is None:
-        return frame
-    conditions = ops.cast(conditions, frame.dtype)
-    return ops.concatenate([frame, conditions], axis=-1)
-
-
-def twice(x: Any) -> Any:
-    """Of the batch, or None; a scalar is of both halves."""
-    if x is None or not len(x.shape):
-        return x
-    return ops.concatenate([x, x])

@@ -272,11 +272,6 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         del x, y
-        added = self._added_losses()
-        weight = ops.ones_like(y_pred["nll"][:, 0])
-        sample_weight = example_weights(sample_weight)
-        if sample_weight is not None:
-            weight = ops.cast(sample_weight, "float32")
         kl = y_pred["kl"]
         sums = {name: ops.sum(y_pred[name], axis=1) for name in _STEP_COSTS}
         sums["kl"] = ops.sum(kl, axis=(1, 2))
@@ -291,14 +286,18 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
             + self.auxiliary_weight(updates) * sums["auxiliary"]
             + self.backward_weight(updates) * sums["backward_nll"]
         )
+        loss = self._mean_cost(cost, sample_weight)
+        sample_weight = example_weights(sample_weight)
         for name, values in sums.items():
             self._terms[name].update_state(values, sample_weight)
         if self._active_units is not None:
-            steps = weight[:, None] * y_pred["mask"]
+            steps = y_pred["mask"]
+            if sample_weight is not None:
+                steps = ops.cast(sample_weight, "float32")[:, None] * steps
             self._active_units.update_state(y_pred["shift"], steps)
         if training:
             self.updates.assign_add(1)
-        return self._scaled_for_replicas(ops.mean(weight * cost) + added)
+        return self._scaled_for_replicas(loss)
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
