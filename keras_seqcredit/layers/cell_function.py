@@ -21,7 +21,7 @@ class CellFunction:
         operands: tuple of tensors, the trainable weights.
         constants: tuple of what else the cell reads: weights that are not
             trained, dropout masks.
-        batch_axes: where the batch is in these, see `backend.on_rows`.
+        batch_axes: where the batch is in these, see `backend.per_shard`.
     """
 
     linear = None

@@ -46,7 +46,7 @@ class StochasticStep:
 
     @property
     def batch_axes(self) -> tuple:
-        """Where the batch is in `constants`, see `backend.on_rows`."""
+        """Where the batch is in `constants`, see `backend.per_shard`."""
         return self._cell.batch_axes, -1, -1
 
     def constants(self, cell_inputs) -> tuple:

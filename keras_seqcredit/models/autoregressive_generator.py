@@ -45,18 +45,20 @@ class AutoregressiveGenerator(SequenceGenerator):
         Args:
             length: Positive integer, steps of each sequence.
             num_samples: Positive integer, sequences; those of a prompt or of
-                conditions each, if given.
+                conditions each, if given. Defaults to `1`.
             prompt: `(batch, steps, features)` or integers `(batch, steps)`,
-                what the sequences begin with.
+                what the sequences begin with. Defaults to `None`.
             conditions: As in training, for a batch; those of each step for
                 `length` of them.
-            temperature: Positive float; see `DistributionHead`.
+            temperature: Positive float; see `DistributionHead`. Defaults to
+                `1.0`.
             top_k: Positive integer or None, draw among so many of the most
-                likely classes; for a `CategoricalHead`.
+                likely classes; for a `CategoricalHead`. Defaults to `None`.
             stop: Integer or None, the class that ends a sequence where it is
                 drawn after the prompt; what comes after it is filled with it.
+                Defaults to `None`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None.
+                where None. Defaults to `None`.
 
         Returns:
             Numpy array `(batch * num_samples, length, ...)`, the samples of one
@@ -78,13 +80,13 @@ class AutoregressiveGenerator(SequenceGenerator):
                 chunk_size=length if stop is None else _STOP_CHECK,
             )
         )
-        found = np.concatenate(chunks, axis=1)
-        missing = length - found.shape[1]
+        samples = np.concatenate(chunks, axis=1)
+        missing = length - samples.shape[1]
         if missing:  # All sequences have ended.
-            found = np.pad(
-                found, [(0, 0), (0, missing)], constant_values=stop or 0
+            samples = np.pad(
+                samples, [(0, 0), (0, missing)], constant_values=stop or 0
             )
-        return found
+        return samples
 
     def stream(
         self,
@@ -110,7 +112,7 @@ class AutoregressiveGenerator(SequenceGenerator):
             stop: See `generate`. With it, nothing comes after the chunk in
                 which the last sequence ended.
             seed: See `generate`.
-            chunk_size: Positive integer, steps at a time.
+            chunk_size: Positive integer, steps at a time. Defaults to `64`.
 
         Returns:
             Iterator of numpy arrays `(batch * num_samples, chunk_size, ...)`,
@@ -271,7 +273,7 @@ class AutoregressiveGenerator(SequenceGenerator):
         Args:
             context: `(batch, steps, features)` or integers `(batch, steps)`.
             horizon: Positive integer, steps to draw.
-            num_samples: Positive integer, for each sequence.
+            num_samples: Positive integer, for each sequence. Defaults to `100`.
             conditions: As in training; those of each step for
                 `steps + horizon` of them.
             temperature: See `generate`.
@@ -291,7 +293,7 @@ class AutoregressiveGenerator(SequenceGenerator):
                 f"context.shape={context.shape}"
             )
         steps = context.shape[1]
-        found = self.generate(
+        samples = self.generate(
             steps + horizon,
             num_samples,
             prompt=context,
@@ -299,15 +301,15 @@ class AutoregressiveGenerator(SequenceGenerator):
             temperature=temperature,
             seed=seed,
         )
-        shape = (len(context), num_samples, horizon, *found.shape[2:])
-        return found[:, steps:].reshape(shape)
+        shape = (len(context), num_samples, horizon, *samples.shape[2:])
+        return samples[:, steps:].reshape(shape)
 
     def log_likelihood(self, x, batch_size: int = 32) -> np.ndarray:
         """Log-likelihood of sequences.
 
         Args:
             x: Sequences, as `fit` takes them.
-            batch_size: Positive integer.
+            batch_size: Positive integer. Defaults to `32`.
 
         Returns:
             Float32 array `(batch,)`, nats a sequence.

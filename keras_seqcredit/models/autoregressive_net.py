@@ -1,5 +1,6 @@
 """The network of an autoregressive model, as one value."""
 
+import dataclasses
 from typing import Any
 from typing import NamedTuple
 
@@ -48,7 +49,8 @@ class Runs(NamedTuple):
         return ops.concatenate([hidden, self.parameters], axis=-1)
 
 
-class AutoregressiveNet(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class AutoregressiveNet:
     """A core, a head and what is around them, built; `model.net` is one.
 
     Attributes:
@@ -74,7 +76,7 @@ class AutoregressiveNet(NamedTuple):
 
     def with_core(self, core: Any) -> "AutoregressiveNet":
         """The same around another core, such as one that is looked into."""
-        return self._replace(core=core)
+        return dataclasses.replace(self, core=core)
 
     def read(self, inputs: Any, mask: Any = None) -> Sequences:
         """Inputs of the model as `Sequences`, with conditions as vectors."""

@@ -41,14 +41,15 @@ class AutoregressiveRNN(
         embedding: A Keras layer that turns steps into vectors, such as
             `keras.layers.Embedding`, or None for steps that are vectors. Its
             dropout, if any, is not applied to the steps that the model
-            samples for itself, as these are drawn.
+            samples for itself, as these are drawn. Defaults to `None`.
         condition_network: A Keras layer that turns conditions into vectors
             `(batch, features)` or `(batch, time, features)`, such as an
             embedding of classes or a recurrent net over a text, or None.
+            Defaults to `None`.
         sampling_probability: Float in `[0, 1]` or a schedule of it, how often a
             step of training reads the model's own sample. No gradient flows
-            through a sample.
-        seed: Integer or None, of samples.
+            through a sample. Defaults to `0.0`.
+        seed: Integer or None, of samples. Defaults to `None`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:

@@ -149,7 +149,7 @@ class GenerativeModel(keras.Model):
         """`function`, compiled the first time that `key` is asked for."""
         cache = self.__dict__.setdefault("_compiled_functions", {})
         if key not in cache:
-            cache[key] = backend.compiled(function, self)
+            cache[key] = backend.jit(function, self)
         return cache[key]
 
     def _generator(self, seed: Any) -> keras.random.SeedGenerator:

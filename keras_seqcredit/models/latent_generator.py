@@ -64,14 +64,15 @@ class LatentGenerator(SequenceGenerator):
         Args:
             length: Positive integer, steps of each sequence.
             num_samples: Positive integer, sequences; those of a prompt or of
-                conditions each, if given.
+                conditions each, if given. Defaults to `1`.
             prompt: `(batch, steps, features)` or integers `(batch, steps)`,
-                what the sequences begin with.
+                what the sequences begin with. Defaults to `None`.
             conditions: `(batch, features)` or `(batch, length, features)`, for
-                a model that was trained with them.
+                a model that was trained with them. Defaults to `None`.
             temperature: Positive float, of the steps; see `DistributionHead`.
+                Defaults to `1.0`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None.
+                where None. Defaults to `None`.
 
         Returns:
             Numpy array `(batch * num_samples, length, ...)`, the samples of one
@@ -209,9 +210,9 @@ class LatentGenerator(SequenceGenerator):
         Args:
             x: Array of sequences, or a dictionary of arrays: `"sequences"`
                 and, optionally, `"conditions"` and `"mask"`.
-            batch_size: Positive integer.
+            batch_size: Positive integer. Defaults to `32`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None.
+                where None. Defaults to `None`.
 
         Returns:
             Numpy array `(batch, time, latent_size)`; of categorical latents,
@@ -234,12 +235,13 @@ class LatentGenerator(SequenceGenerator):
         Args:
             a: One sequence, `(time, features)` or integers `(time,)`.
             b: Another of the same length.
-            steps: Integer of at least 2, how many, both ends included.
+            steps: Integer of at least 2, how many, both ends included. Defaults
+                to `8`.
             conditions: `(2, features)` or `(2, time, features)`, those of `a`
                 and of `b`, for a model that was trained with them. Between
-                two sequences they are, too.
+                two sequences they are, too. Defaults to `None`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None.
+                where None. Defaults to `None`.
 
         Returns:
             Numpy array `(steps, time, ...)`.
@@ -270,7 +272,7 @@ class LatentGenerator(SequenceGenerator):
         Args:
             latents: `(batch, time, latent_size)`.
             conditions: `(batch, features)` or `(batch, time, features)`, for a
-                model that was trained with them.
+                model that was trained with them. Defaults to `None`.
 
         Returns:
             Numpy array `(batch, time, ...)`: classes, or means.
@@ -332,11 +334,12 @@ class LatentGenerator(SequenceGenerator):
 
         Args:
             x: As for `encode`.
-            num_samples: Positive integer, `K`.
-            batch_size: Positive integer.
+            num_samples: Positive integer, `K`. Defaults to `50`.
+            batch_size: Positive integer. Defaults to `32`.
             return_error: Boolean, whether to return the Monte-Carlo error too.
+                Defaults to `False`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None.
+                where None. Defaults to `None`.
 
         Returns:
             Float32 array `(batch,)`, nats a sequence; with `return_error` a

@@ -53,14 +53,16 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         discriminator: A Keras layer that turns behaviors `(batch, time,
             features)` into logits `(batch,)`, with a `mask` argument if there
             are masks. Defaults to `BehaviorDiscriminator()` in float32.
-        adversarial_weight: Non-negative float or a schedule.
+        adversarial_weight: Non-negative float or a schedule. Defaults to `1.0`.
         match_teacher: Boolean, whether behaviors on data are to be mistaken for
-            free ones, too.
+            free ones, too. Defaults to `False`.
         discriminator_accuracy_range: Pair of floats in `[0, 1]`, see above.
+            Defaults to `(0.75, 0.99)`.
         matching: `"adversarial"`, or `"mse"` for the squared distance of free
-            states to those on data, without a discriminator.
+            states to those on data, without a discriminator. Defaults to
+            `"adversarial"`.
         free_running_steps: Integer of at least 2, steps of the free run, or
-            None for as many as the data have.
+            None for as many as the data have. Defaults to `None`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -199,12 +201,12 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         if self.discriminator is not None:
             # Called as a user would, so that it checks its input.
             spec = keras.KerasTensor((None, None, features), "float32")
-            found = self.discriminator(spec).shape
-            if len(found) != 1:
+            logits = self.discriminator(spec).shape
+            if len(logits) != 1:
                 raise ValueError(
                     "Expected `discriminator` to turn behaviors of shape "
                     f"{tuple(spec.shape)} into logits (batch,). Received: "
-                    f"shape={tuple(found)}"
+                    f"shape={tuple(logits)}"
                 )
         self.updates = schedules.add_counter(self)
         self.built = True
@@ -218,9 +220,10 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         """As `keras.Model.compile`, with an optimizer for each of two nets.
 
         Args:
-            optimizer: A Keras optimizer, of the generator.
+            optimizer: A Keras optimizer, of the generator. Defaults to
+                `"rmsprop"`.
             discriminator_optimizer: A Keras optimizer, of the discriminator, or
-                None for a copy of the other one.
+                None for a copy of the other one. Defaults to `None`.
             **kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`,
                 `auto_scale_loss`.
         """
@@ -422,10 +425,10 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
             self._evaluates = False
 
     def get_metrics_result(self):
-        found = super().get_metrics_result()
+        results = super().get_metrics_result()
         if self._evaluates:
-            return {k: x for k, x in found.items() if k not in _GATES}
-        return found
+            return {k: x for k, x in results.items() if k not in _GATES}
+        return results
 
     def generate(self, *args, **kwargs):
         """See `AutoregressiveRNN.generate`."""

@@ -43,10 +43,10 @@ class SequenceGenerator(GenerativeModel):
             shape: theirs, where None stands for any size; None without any.
             length: integer, steps for which they are to be.
         """
-        found, size = shape, self.condition_size
+        prepared, size = shape, self.condition_size
         if shape is not None and self.condition_network is not None:
-            found = self.condition_network.compute_output_shape(shape)
-        if found is None and not size:
+            prepared = self.condition_network.compute_output_shape(shape)
+        if prepared is None and not size:
             return
         if not size:
             expected = "no conditions, as the model was trained without"
@@ -58,8 +58,9 @@ class SequenceGenerator(GenerativeModel):
                 f"conditions of {size} features{after}, (batch, features) or "
                 f"for each of {length} steps (batch, steps, features)"
             )
-            if found is not None and (
-                fits(found, (None, size)) or fits(found, (None, length, size))
+            if prepared is not None and (
+                fits(prepared, (None, size))
+                or fits(prepared, (None, length, size))
             ):
                 return
         raise ValueError(f"Expected {expected}. Received: shape={shape}")
@@ -80,7 +81,7 @@ class SequenceGenerator(GenerativeModel):
         if generator is not None:
             drawn = GivenKey.draw(generator, len(starts), self.seed_generator)
             keys = [(key,) for key in drawn]
-        found = [
+        parts = [
             ops.convert_to_numpy(
                 run(
                     {
@@ -92,4 +93,4 @@ class SequenceGenerator(GenerativeModel):
             )
             for i, key in zip(starts, keys, strict=True)
         ]
-        return np.concatenate(found)
+        return np.concatenate(parts)

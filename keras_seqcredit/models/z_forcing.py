@@ -39,12 +39,13 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         head: A `DistributionHead` for a step of the sequences.
         embedding: A Keras layer that turns steps into vectors, such as
             `keras.layers.Embedding`, or None for steps that are vectors.
-        kl_weight: Non-negative float or a schedule.
-        auxiliary_weight: Non-negative float or a schedule.
+            Defaults to `None`.
+        kl_weight: Non-negative float or a schedule. Defaults to `1.0`.
+        auxiliary_weight: Non-negative float or a schedule. Defaults to `0.0`.
         backward_weight: Non-negative float or a schedule, of a likelihood that
-            the backward network gives to the step before.
-        free_bits: A `schedules.FreeBits`, or None.
-        seed: Integer or None, of samples.
+            the backward network gives to the step before. Defaults to `0.0`.
+        free_bits: A `schedules.FreeBits`, or None. Defaults to `None`.
+        seed: Integer or None, of samples. Defaults to `None`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:

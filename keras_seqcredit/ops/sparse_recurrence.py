@@ -116,7 +116,7 @@ def repeated_recurrence(
 
 
 def _batch_axes(settings: Settings) -> tuple:
-    """Of operands, constants and outputs, for `backend.on_rows`."""
+    """Of operands, constants and outputs, for `backend.per_shard`."""
     none: Any = -1
     first: Any = 0
     constants = getattr(settings.cell, "batch_axes", none)
