@@ -47,7 +47,8 @@ class AttentionMap(View):
             one row for each example.
         log_dir: The folder that TensorBoard is shown.
         layer: The `SparseAttentiveRNN`, `SABLSTM` or `SABGRU` to look at, or
-            its name. May be left out where the model has only one.
+            its name. May be left out where the model has only one. Defaults to
+            `None`.
         examples: Sequence of integers, the rows of `x` to draw. Defaults to
             `(0,)`.
         labels: Sequence with, for each row of `x`, the names of its steps, a
@@ -133,7 +134,7 @@ class AttentionMap(View):
 
     def _build_probe(self, model: keras.Model) -> None:
         self._copy, probe = _build_probe(generator_of(model), self._layer)
-        self._run = backend.compiled(probe, probe, quickly=True)
+        self._run = backend.jit(probe, probe, optimize=False)
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
         return self.reads()

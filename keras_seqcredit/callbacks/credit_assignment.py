@@ -18,6 +18,7 @@ from keras_seqcredit.callbacks.chosen_examples import check_labels
 from keras_seqcredit.callbacks.chosen_examples import num_examples
 from keras_seqcredit.callbacks.perturbed_rnn import PerturbedRNN
 from keras_seqcredit.callbacks.perturbed_rnn import is_recurrent
+from keras_seqcredit.callbacks.pictures import new_figure
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.callbacks.view import described
 from keras_seqcredit.callbacks.view import generator_of
@@ -50,11 +51,11 @@ class CreditAssignment(View):
         log_dir: The folder that TensorBoard is shown.
         layer: The recurrent layer to look at, or its name: a `SABLSTM`,
             `SABGRU`, `SparseAttentiveRNN` or any `keras.layers.RNN`. May be
-            left out where the model has only one.
+            left out where the model has only one. Defaults to `None`.
         examples: Sequence of integers, the rows of `x` to be shown one by one
             on the page "Credit". Defaults to `(0,)`.
         labels: Sequence with, for each row of `x`, the names of its steps, a
-            string each, for that page.
+            string each, for that page. Defaults to `None`.
         frequency: Positive integer, the number of epochs from one look to the
             next. Defaults to `1`.
         output: Of a model with several outputs, the name or the number of the
@@ -177,11 +178,11 @@ class CreditAssignment(View):
         model = self.model  # On JAX this brings the weights up to date.
         if self._run is None:
             run = _gradients(model, self._layer, self.output)
-            self._run = backend.compiled(run, model, quickly=True)
+            self._run = backend.jit(run, model, optimize=False)
         inputs = tree.map_structure(ops.convert_to_tensor, (self._x, self._y))
-        found = self._run(*inputs)
+        norms = self._run(*inputs)
         by_state, last, by_weight = tree.map_structure(
-            ops.convert_to_numpy, found
+            ops.convert_to_numpy, norms
         )
         names = map(self._name, generator_of(model).trainable_variables)
         by_name = dict(zip(names, map(float, by_weight), strict=True))
@@ -366,9 +367,9 @@ def _losses_of_graph(
 
     def losses(x, y):
         (output,) = tree.flatten(graph(x, training=False))
-        found = values(y, ops.cast(output, "float32"))
+        costs = values(y, ops.cast(output, "float32"))
         # One number for each step, or for each example.
-        return ops.mean(found, axis=tuple(range(2, len(found.shape))))
+        return ops.mean(costs, axis=tuple(range(2, len(costs.shape))))
 
     return losses
 
@@ -402,10 +403,7 @@ def _flat(gradient):
 
 def _draw(by_state: np.ndarray, last: np.ndarray, title: str) -> Any:
     """The mean over examples, and each of them, against the lag."""
-    figure_module = import_optional(
-        "matplotlib.figure", "examples", "`CreditAssignment`"
-    )
-    figure = figure_module.Figure(figsize=(7, 4), layout="constrained")
+    figure = new_figure("CreditAssignment", 7, 4)
     axis = figure.subplots()
     by_lag: np.ndarray = np.full(by_state.shape, np.nan)
     for row, (norms, end) in enumerate(zip(by_state, last, strict=True)):

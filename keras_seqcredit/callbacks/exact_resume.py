@@ -39,7 +39,7 @@ class ExactResume(keras.callbacks.Callback):
             processes of one training share it; the first one writes.
         keep: Sequence of callbacks of the same `fit`, such as
             `keras.callbacks.EarlyStopping`, whose attributes that are numbers,
-            texts or arrays are kept, too.
+            texts or arrays are kept, too. Defaults to `()`.
         delete_checkpoint: Boolean, whether a training that has come to its end
             deletes the state. Defaults to `True`.
 

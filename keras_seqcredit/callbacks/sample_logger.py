@@ -8,10 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_seqcredit.callbacks.pictures import new_figure
+from keras_seqcredit.callbacks.pictures import picture_of
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.callbacks.view import described
 from keras_seqcredit.callbacks.view import generator_of
-from keras_seqcredit.callbacks.walkback_trajectory import picture_of
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.layers.bernoulli_head import BernoulliHead
 from keras_seqcredit.layers.pen_stroke_head import PenStrokeHead
@@ -41,19 +42,25 @@ class SampleLogger(View):
     Args:
         log_dir: The folder that TensorBoard is shown.
         length: Positive integer, steps to draw; of a model of sequences.
+            Defaults to `None`.
         num_samples: Positive integer, how many to draw; of a prompt or of
             conditions one each, if given. Defaults to `8`.
         prompt: What the sequences begin with; see `generate` of the model.
+            Defaults to `None`.
         conditions: What the samples are conditioned on; see `generate`.
+            Defaults to `None`.
         temperature: Positive float; see `generate`. Defaults to `1.0`.
-        vocabulary: Sequence of strings, what each class stands for.
+        vocabulary: Sequence of strings, what each class stands for. Defaults to
+            `None`.
         separator: String between them. Defaults to `""`.
         sample_rate: Positive integer, samples a second of a sound; steps of
             several features are frames of it. Sounds are floats from -1 to 1.
+            Defaults to `None`.
         image_shape: Tuple `(height, width)` or `(height, width, channels)`, for
-            sequences of pixels or images given as vectors.
+            sequences of pixels or images given as vectors. Defaults to `None`.
         decode: Function of the samples, a NumPy array, that returns what is
-            shown in their place, such as waves of mu-law codes.
+            shown in their place, such as waves of mu-law codes. Defaults to
+            `None`.
         seed: Integer, of the samples. Defaults to `0`.
         frequency: Positive integer, the number of epochs from one look to the
             next. Defaults to `1`.
@@ -241,12 +248,9 @@ class SampleLogger(View):
 
 def _axes(number: int, width: float, height: float, rows: int = 1) -> Any:
     """A figure, and `rows` axes for each of the samples, column by column."""
-    module = import_optional("matplotlib.figure", "examples", "`SampleLogger`")
     columns = min(number, 8)
     lines = -(-number // columns)
-    figure = module.Figure(
-        figsize=(width * columns, height * lines * rows), layout="constrained"
-    )
+    figure = new_figure("SampleLogger", width * columns, height * lines * rows)
     axes = figure.subplots(lines * rows, columns, squeeze=False)
     cells = axes.reshape(lines, rows, columns).swapaxes(1, 2)
     cells = cells.reshape(-1, rows)

@@ -46,11 +46,12 @@ class ProfessorForcingHyperModel(TunedModel):
         head: Function of hyperparameters that makes a `DistributionHead` for a
             step of the sequences.
         embedding: Function of hyperparameters that makes a layer which turns
-            steps into vectors, or None for steps that are vectors.
+            steps into vectors, or None for steps that are vectors. Defaults to
+            `None`.
         condition_network: Function of hyperparameters that makes a layer which
-            turns conditions into vectors, or None.
+            turns conditions into vectors, or None. Defaults to `None`.
         free_running_steps: Integer of at least 2 or None, see
-            `ProfessorForcing`.
+            `ProfessorForcing`. Defaults to `None`.
         trainings: Tuple, those of the trainings to choose from. Defaults to
             `("adversarial", "mse")`.
         objective: A `keras_tuner.Objective`. Defaults to the least `val_nll`.

@@ -39,6 +39,7 @@ class SABHyperModel(TunedModel):
             default loss.
         embedding: Function of hyperparameters that makes a layer which turns
             steps into vectors, such as `keras.layers.Embedding`, or None.
+            Defaults to `None`.
         objective: A `keras_tuner.Objective`. Defaults to the least `val_loss`.
         **kwargs: `max_parameters`, a model with more of them is a failed trial;
             `batch_sizes`, a tuple to choose from, defaults to `(32, 64, 128)`,

@@ -28,7 +28,7 @@ class WalkbackHyperModel(TunedModel):
             the batch.
         transition: Function of hyperparameters that makes a `Transition` of
             states of that shape, or None for a `GaussianTransition` around a
-            `models.transition_mlp`.
+            `models.transition_mlp`. Defaults to `None`.
         dequantize: Boolean, see `VariationalWalkback`. Defaults to `False`.
         objective: A `keras_tuner.Objective`. Defaults to the greatest
             `val_bound`.

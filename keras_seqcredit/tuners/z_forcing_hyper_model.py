@@ -29,7 +29,8 @@ class ZForcingHyperModel(TunedModel):
         head: Function of hyperparameters that makes a `DistributionHead` for a
             step of the sequences.
         embedding: Function of hyperparameters that makes a layer which turns
-            steps into vectors, or None for steps that are vectors.
+            steps into vectors, or None for steps that are vectors. Defaults to
+            `None`.
         objective: A `keras_tuner.Objective`. Defaults to the greatest
             `val_elbo`.
         **kwargs: See `SABHyperModel`.
