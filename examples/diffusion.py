@@ -18,11 +18,11 @@ import numpy as np
 from keras import ops
 
 from keras_seqcredit import backend
-from keras_seqcredit.models.compiled_methods import CompiledMethods
+from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.seeds import FixedSeed
 
 
-class DDPM(CompiledMethods, keras.Model):
+class DDPM(GenerativeModel):
     """`network([x, step])` predicts the noise in `x`."""
 
     def __init__(self, network, num_steps, seed=None):

@@ -80,14 +80,14 @@ def shared_by(devices: list[str] | None):
 
 @contextlib.contextmanager
 def left_to_the_compiler():
-    """JAX chooses what devices exchange, as it would without our `on_rows`."""
-    module = backend.on_rows.__globals__
-    on_rows = module["on_rows"]
-    module["on_rows"] = lambda function, args, batch_axes: function(*args)
+    """JAX chooses what devices exchange, as without our `per_shard`."""
+    module = backend.per_shard.__globals__
+    per_shard = module["per_shard"]
+    module["per_shard"] = lambda function, args, batch_axes: function(*args)
     try:
         yield
     finally:
-        module["on_rows"] = on_rows
+        module["per_shard"] = per_shard
 
 
 class StepClock(keras.callbacks.Callback):

@@ -11,9 +11,8 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.models import ProfessorForcing
-from keras_seqcredit.models.autoregressive_rnn import time_first
-from keras_seqcredit.models.professor_forcing import Runs
-from keras_seqcredit.models.sequence_generator import past_of
+from keras_seqcredit.models.autoregressive_net import Runs
+from keras_seqcredit.models.sequences import Sequences
 from keras_seqcredit.seeds import FixedSeed
 
 
@@ -73,7 +72,8 @@ class SeparateProfessorForcing(ProfessorForcing):
         (into_free,) = pull_back(one)
 
         low, high = self.discriminator_accuracy_range
-        accuracy = self._measure(*logits)
+        score = self._game().score(*logits)
+        accuracy = score.discriminator_accuracy
         listens = ops.cast(accuracy > low, "float32")
         weight = self.adversarial_weight(backend.read(self.updates)) * listens
         of_generator = through_runs((one, weight * into_free))
@@ -84,15 +84,15 @@ class SeparateProfessorForcing(ProfessorForcing):
             )
         )
         learns = accuracy < high
-        self._terms["generator_open"].update_state(listens)
-        self._terms["discriminator_open"].update_state(
-            ops.cast(learns, "float32")
-        )
+        self._report_gates(listens, learns)
         self._update([found[id(v)] for v in self.trainable_variables], learns)
         hidden, parameters = ops.split(
             ops.concatenate([on_data, free]), [generator.units], axis=-1
         )
-        self._report(nll, Runs(nats, hidden, parameters, None), None)
+        runs = Runs(nats, hidden, parameters, None)
+        self._report(score._asdict(), runs)
+        self._loss_tracker.update_state(nll, sequences.shape[0])
+        self._report_runs(runs, None)
         self.updates.assign_add(1)
         return self.get_metrics_result()
 
@@ -103,8 +103,10 @@ class SeparateProfessorForcing(ProfessorForcing):
         return keras.StatelessScope(mapping)
 
     def _run_on_data(self, sequences):
-        frames = past_of(self.generator.embedding(sequences))
-        hidden = self.recurrence(frames)
+        _, inputs = Sequences(sequences).embedded(
+            self.generator.embedding, self.generator.core.compute_dtype
+        )
+        hidden = self.recurrence(inputs)
         return hidden, self.generator.head(hidden)
 
     def _run_freely(self, sequences, keys):
@@ -123,7 +125,8 @@ class SeparateProfessorForcing(ProfessorForcing):
 
         frame = ops.zeros((batch, generator.frame_size))
         state = generator.core.cell.get_initial_state(batch_size=batch)
-        return time_first(backend.scan(step, (frame, state), keys, time)[1])
+        _, behaviors = backend.scan(step, (frame, state), keys, time)
+        return ops.swapaxes(behaviors, 0, 1)
 
 
 def keras_discriminator(units: int = 128, num_hidden: int = 2):

@@ -7,22 +7,24 @@ Every backend module has the same functions:
 - `vjp(function, *args, has_aux=False)`: outputs of `function` and its pullback;
 - `custom_gradient(forward, backward, operands, constants, jit_compile,
   batch_axes=None)`: calls `forward` and differentiates it with `backward`;
-- `on_rows(function, args, batch_axes)`: each device on its part of a batch;
-- `compiled(function, layer, quickly=False)`: `function`, compiled, with the
-  variables of `layer` as they are at each call; quickly what runs a few times;
+- `per_shard(function, args, batch_axes)`: each device on its part of a batch;
+- `jit(function, layer, optimize=True)`: `function`, compiled, with the
+  variables of `layer` as they are at each call; with less effort for what runs
+  a few times;
 - `read(variable)`: a Keras variable's value now, as a tensor;
 - `train(model, function, ...)`: a training step in which `function(data)`
   updates variables itself, the weights by `apply_gradients(optimizer,
   gradients, variables)`;
 - `num_replicas()`, `replica_mean(x)`, `replica_seed(seed)`: how many replicas
   see a part of the batch each, the mean over them, and a seed for each;
-- `num_shares(model)`, `check_replicas(model)`: among how many devices a batch
-  of the model is shared, and whether they can;
-- `on_processor()`: whether programs run on a processor;
+- `num_batch_shards(model)`, `check_replicas(model)`: among how many devices a
+  batch of the model is shared, and whether they can;
+- `runs_on_cpu()`: whether programs run on the CPU;
 - `process_index()`, `process_count()`: of this process among those that train
   together, and how many they are;
-- `train_in_steps(model, ...)`: a training step that is a loop over steps with a
-  loss each, with an update after each or one of their sum;
+- `train_in_steps(model, steps, ...)`: a training step that is a loop over
+  `TrainingSteps` with a loss each, with an update after each or one of their
+  sum;
 - `take_rows(table, indices)` and `add_rows(table, indices, rows)`: gather from
   and scatter-add into the rows of a matrix.
 
@@ -32,21 +34,23 @@ Structures are nested tuples and lists of tensors; an empty tuple stands for
 
 import keras
 
+from keras_seqcredit.backend.training_steps import TrainingSteps
+
 if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import add_rows
     from keras_seqcredit.backend.tensorflow import apply_gradients
     from keras_seqcredit.backend.tensorflow import check_replicas
-    from keras_seqcredit.backend.tensorflow import compiled
     from keras_seqcredit.backend.tensorflow import custom_gradient
+    from keras_seqcredit.backend.tensorflow import jit
+    from keras_seqcredit.backend.tensorflow import num_batch_shards
     from keras_seqcredit.backend.tensorflow import num_replicas
-    from keras_seqcredit.backend.tensorflow import num_shares
-    from keras_seqcredit.backend.tensorflow import on_processor
-    from keras_seqcredit.backend.tensorflow import on_rows
+    from keras_seqcredit.backend.tensorflow import per_shard
     from keras_seqcredit.backend.tensorflow import process_count
     from keras_seqcredit.backend.tensorflow import process_index
     from keras_seqcredit.backend.tensorflow import read
     from keras_seqcredit.backend.tensorflow import replica_mean
     from keras_seqcredit.backend.tensorflow import replica_seed
+    from keras_seqcredit.backend.tensorflow import runs_on_cpu
     from keras_seqcredit.backend.tensorflow import scan
     from keras_seqcredit.backend.tensorflow import take_rows
     from keras_seqcredit.backend.tensorflow import train
@@ -56,17 +60,17 @@ elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import add_rows
     from keras_seqcredit.backend.jax import apply_gradients
     from keras_seqcredit.backend.jax import check_replicas
-    from keras_seqcredit.backend.jax import compiled
     from keras_seqcredit.backend.jax import custom_gradient
+    from keras_seqcredit.backend.jax import jit
+    from keras_seqcredit.backend.jax import num_batch_shards
     from keras_seqcredit.backend.jax import num_replicas
-    from keras_seqcredit.backend.jax import num_shares
-    from keras_seqcredit.backend.jax import on_processor
-    from keras_seqcredit.backend.jax import on_rows
+    from keras_seqcredit.backend.jax import per_shard
     from keras_seqcredit.backend.jax import process_count
     from keras_seqcredit.backend.jax import process_index
     from keras_seqcredit.backend.jax import read
     from keras_seqcredit.backend.jax import replica_mean
     from keras_seqcredit.backend.jax import replica_seed
+    from keras_seqcredit.backend.jax import runs_on_cpu
     from keras_seqcredit.backend.jax import scan
     from keras_seqcredit.backend.jax import take_rows
     from keras_seqcredit.backend.jax import train
@@ -80,20 +84,21 @@ else:
     )
 
 __all__ = [
+    "TrainingSteps",
     "add_rows",
     "apply_gradients",
     "check_replicas",
-    "compiled",
     "custom_gradient",
+    "jit",
+    "num_batch_shards",
     "num_replicas",
-    "num_shares",
-    "on_processor",
-    "on_rows",
+    "per_shard",
     "process_count",
     "process_index",
     "read",
     "replica_mean",
     "replica_seed",
+    "runs_on_cpu",
     "scan",
     "take_rows",
     "train",

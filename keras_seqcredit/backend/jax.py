@@ -25,7 +25,7 @@ def scan(body, carry, xs, length, reverse=False):
         xs,
         length=known,
         reverse=reverse,
-        unroll=1 if known is None or on_processor() else _TURNS_AT_ONCE,
+        unroll=1 if known is None or runs_on_cpu() else _TURNS_AT_ONCE,
     )
 
 
@@ -50,7 +50,7 @@ def custom_gradient(
         operands: structure of tensors with a gradient.
         constants: structure of tensors without one.
         jit_compile: unused, JAX compiles where its caller does.
-        batch_axes: those of operands, constants and outputs, see `on_rows`.
+        batch_axes: those of operands, constants and outputs, see `per_shard`.
             Devices that share a batch then add up gradients once. Left to
             itself, the compiler has them exchange rows and gradients at each
             turn of a loop.
@@ -75,10 +75,10 @@ def custom_gradient(
     call.defvjp(call_forward, call_backward)
     if batch_axes is None:
         return call(operands, constants)
-    return on_rows(call, (operands, constants), batch_axes)
+    return per_shard(call, (operands, constants), batch_axes)
 
 
-def on_rows(function, args, batch_axes):
+def per_shard(function, args, batch_axes):
     """`function(*args)`, called by each device on its own part of the batch.
 
     Args:
@@ -92,7 +92,7 @@ def on_rows(function, args, batch_axes):
     if distribution is None:
         return function(*args)
     name, mesh = distribution.batch_dim_name, distribution.device_mesh
-    devices = _batch_shares(distribution)
+    devices = _num_shards(distribution)
     *in_axes, out_axes = batch_axes
     sizes: list = []
 
@@ -136,24 +136,24 @@ def add_rows(table, indices, rows):
 
 
 # For a program that runs a few times; other devices compile as they do.
-_QUICKLY = {
+_UNOPTIMIZED = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
 }
 
 
-def compiled(function, layer, quickly=False):
+def jit(function, layer, optimize=True):
     """`function(*args)`, compiled; it may read and update variables of `layer`.
 
     Args:
         function: takes and returns structures of tensors.
         layer: a built layer or model.
-        quickly: compile with less effort, what runs a few times.
+        optimize: whether to take the time that XLA takes for what runs often.
     """
     variables = layer.variables
-    less = quickly and on_processor()
+    options = None if optimize or not runs_on_cpu() else _UNOPTIMIZED
 
-    @functools.partial(jax.jit, compiler_options=_QUICKLY if less else None)
+    @functools.partial(jax.jit, compiler_options=options)
     def pure(values, args):
         mapping = list(zip(variables, values, strict=True))
         with keras.StatelessScope(state_mapping=mapping) as scope:
@@ -171,16 +171,12 @@ def compiled(function, layer, quickly=False):
     return call
 
 
-def train_in_steps(model, *arguments):
+def train_in_steps(model, steps, *arguments):
     """A training step that is a loop over steps with a loss each.
 
     Args:
-        model: a compiled model. `start_steps(data)` returns `(carry, xs,
-            length)` of a loop, `step(carry, x)` the loss of one of its steps
-            and `(carry, y)`, and `end_steps(carry, ys)` the logs. `online`
-            says whether to update the weights after each step, not once by
-            the sum of the gradients, and `convolves` whether a step has
-            convolutions.
+        model: a compiled model, whose weights are updated.
+        steps: the `TrainingSteps`.
         *arguments: those of `train_step`: values of the trainable and the other
             variables, of those of the optimizer and of the metrics; and a
             batch.
@@ -201,7 +197,7 @@ def train_in_steps(model, *arguments):
 
         def loss(weights):
             def run():
-                loss, after = model.step(carry, x)
+                loss, after = steps.step(carry, x)
                 return model.optimizer.scale_loss(loss), after
 
             state = weights, others, optimizer, metrics
@@ -209,7 +205,7 @@ def train_in_steps(model, *arguments):
             return loss, (after, moved)
 
         gradients, ((carry, y), others) = jax.grad(loss, has_aux=True)(weights)
-        if model.online:
+        if steps.update_each_step:
             weights, optimizer = update(gradients, weights, optimizer)
         else:
             total = jax.tree.map(jax.numpy.add, total, gradients)
@@ -217,16 +213,20 @@ def train_in_steps(model, *arguments):
 
     state = tuple(map(list, state))
     (carry, xs, length), state = _scoped(
-        model, lambda: model.start_steps(data), state
+        model, lambda: steps.start(data), state
     )
-    if model.convolves and on_processor():
+    if steps.convolves and runs_on_cpu():
         body = canonical_convolutions(body)
-    total = () if model.online else [jax.numpy.zeros_like(w) for w in state[0]]
+    total = (
+        ()
+        if steps.update_each_step
+        else [jax.numpy.zeros_like(w) for w in state[0]]
+    )
     (carry, state, total), ys = jax.lax.scan(
         body, (carry, state, total), xs, length
     )
-    logs, state = _scoped(model, lambda: model.end_steps(carry, ys), state)
-    if not model.online:
+    logs, state = _scoped(model, lambda: steps.end(carry, ys), state)
+    if not steps.update_each_step:
         weights, others, optimizer, metrics = state
         weights, optimizer = update(total, weights, optimizer)
         state = weights, others, optimizer, metrics
@@ -281,7 +281,7 @@ def apply_gradients(optimizer, gradients, variables):
         variable.assign(value)
 
 
-def on_processor():
+def runs_on_cpu():
     """Whether programs run on a processor, not on an accelerator."""
     return jax.default_backend() == "cpu"
 
@@ -296,16 +296,16 @@ def process_count():
     return jax.process_count()
 
 
-def num_shares(model):
+def num_batch_shards(model):
     """How many devices share a batch of this process."""
     del model
     distribution = keras.distribution.distribution()
     if distribution is None:
         return 1
-    return max(1, _batch_shares(distribution) // process_count())
+    return max(1, _num_shards(distribution) // process_count())
 
 
-def _batch_shares(distribution):
+def _num_shards(distribution):
     """In how many parts a distribution of Keras divides a batch."""
     mesh = distribution.device_mesh
     return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]

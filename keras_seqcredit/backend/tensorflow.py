@@ -149,7 +149,7 @@ def custom_gradient(
     return tf.nest.pack_sequence_as(structure, flat_outputs)
 
 
-def on_rows(function, args, batch_axes):
+def per_shard(function, args, batch_axes):
     """`function(*args)`; a replica knows its own rows only."""
     del batch_axes
     return function(*args)
@@ -173,35 +173,31 @@ def add_rows(table, indices, rows):
     return tf.tensor_scatter_nd_add(table, indices[..., None], rows)
 
 
-def compiled(function, layer, quickly=False):
+def jit(function, layer, optimize=True):
     """`function(*args)`, compiled; it may read and update variables of `layer`.
 
     Args:
         function: takes and returns structures of tensors.
         layer: a built layer or model.
-        quickly: without XLA, what runs a few times.
+        optimize: whether by XLA, for what runs often.
     """
     del layer
-    return tf.function(function, autograph=False, jit_compile=not quickly)
+    return tf.function(function, autograph=False, jit_compile=optimize)
 
 
-def train_in_steps(model, *arguments):
+def train_in_steps(model, steps, *arguments):
     """A training step that is a loop over steps with a loss each.
 
     Args:
-        model: a compiled model. `start_steps(data)` returns `(carry, xs,
-            length)` of a loop, `step(carry, x)` the loss of one of its steps
-            and `(carry, y)`, and `end_steps(carry, ys)` the logs. `online`
-            says whether to update the weights after each step, not once by
-            the sum of the gradients, and `convolves` whether a step has
-            convolutions.
+        model: a compiled model, whose weights are updated.
+        steps: the `TrainingSteps`.
         *arguments: those of `train_step`, a batch.
 
     Returns:
         The logs.
     """
     (data,) = arguments
-    carry, xs, length = model.start_steps(data)
+    carry, xs, length = steps.start(data)
     weights = model.trainable_variables
     if not model.optimizer.built:  # A loop cannot make variables.
         model.optimizer.build(weights)
@@ -209,12 +205,12 @@ def train_in_steps(model, *arguments):
     def body(loop, x):
         carry, total = loop
         with tf.GradientTape() as tape:
-            loss, (carry, y) = model.step(carry, x)
+            loss, (carry, y) = steps.step(carry, x)
             loss = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(
             loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        if model.online:
+        if steps.update_each_step:
             model.optimizer.apply(gradients, weights)
         else:
             total = [a + b for a, b in zip(total, gradients, strict=True)]
@@ -222,12 +218,16 @@ def train_in_steps(model, *arguments):
 
     # Replicas cannot wait for each other inside a loop, and XLA for processors
     # has only slow code for gradients of convolutions that are inside one.
-    slow = model.convolves and on_processor() and model.jit_compile
+    slow = steps.convolves and runs_on_cpu() and model.jit_compile
     loop = scan if num_replicas() == 1 and not slow else _unrolled_scan
-    total = () if model.online else [tf.zeros_like(read(w)) for w in weights]
+    total = (
+        ()
+        if steps.update_each_step
+        else [tf.zeros_like(read(w)) for w in weights]
+    )
     (carry, total), ys = loop(body, (carry, total), xs, length)
-    logs = model.end_steps(carry, ys)
-    if not model.online:
+    logs = steps.end(carry, ys)
+    if not steps.update_each_step:
         model.optimizer.apply(total, weights)
     return logs
 
@@ -255,7 +255,7 @@ def apply_gradients(optimizer, gradients, variables):
     optimizer.apply(gradients, variables)
 
 
-def on_processor():
+def runs_on_cpu():
     """Whether programs run on a processor, not on an accelerator."""
     kinds = {device.device_type for device in tf.config.list_logical_devices()}
     return not kinds & {"GPU", "TPU"}
@@ -271,14 +271,14 @@ def process_count():
     return 1
 
 
-def num_shares(model):
+def num_batch_shards(model):
     """How many devices share a batch of this process."""
     return distribution_strategy(model).num_replicas_in_sync
 
 
 def check_replicas(model):
     """Raises an error for several replicas and XLA, which cannot have them."""
-    if model.jit_compile is True and num_shares(model) > 1:
+    if model.jit_compile is True and num_batch_shards(model) > 1:
         raise ValueError(
             "Replicas of `tf.distribute` wait for each other in the middle of "
             "a step. Expected `jit_compile='auto'` or `False` in `compile`. "

@@ -136,7 +136,7 @@ class AttentionMap(View):
 
     def _build_probe(self, model: keras.Model) -> None:
         self._copy, probe = _build_probe(generator_of(model), self._layer)
-        self._run = backend.compiled(probe, probe, quickly=True)
+        self._run = backend.jit(probe, probe, optimize=False)
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
         return self.reads()
@@ -313,8 +313,7 @@ class _GeneratorProbe(keras.Model):
         self.copy = copy
 
     def call(self, inputs):
-        sequences, conditions, mask = self.generator._unpack(inputs)
-        found = self.generator._hidden(
-            sequences, conditions, mask, core=self.copy
-        )
-        return found[-2:]
+        net = self.generator.net
+        sequences = net.read(inputs)
+        _, steps = sequences.embedded(net.embedding, net.dtype)
+        return self.copy(steps, mask=sequences.mask)[-2:]

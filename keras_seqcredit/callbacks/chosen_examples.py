@@ -90,8 +90,8 @@ def check_label_lengths(
 
 def _steps_of(layer: Any, x: Any) -> int | None:
     shapes = tree.flatten_with_path(layer.get_build_config() or {})
-    found = [size for path, size in shapes if path[-1] == 1]
-    steps = found[0] if found else None
+    sizes = [size for path, size in shapes if path[-1] == 1]
+    steps = sizes[0] if sizes else None
     if steps is None and hasattr(x, "shape") and x.ndim > 1:
         steps = x.shape[1]
     return steps

@@ -18,6 +18,7 @@ from keras_seqcredit.callbacks.chosen_examples import check_labels
 from keras_seqcredit.callbacks.chosen_examples import num_examples
 from keras_seqcredit.callbacks.perturbed_rnn import PerturbedRNN
 from keras_seqcredit.callbacks.perturbed_rnn import is_recurrent
+from keras_seqcredit.callbacks.pictures import new_figure
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.callbacks.view import described
 from keras_seqcredit.callbacks.view import generator_of
@@ -177,11 +178,11 @@ class CreditAssignment(View):
         model = self.model  # On JAX this brings the weights up to date.
         if self._run is None:
             run = _gradients(model, self._layer, self.output)
-            self._run = backend.compiled(run, model, quickly=True)
+            self._run = backend.jit(run, model, optimize=False)
         inputs = tree.map_structure(ops.convert_to_tensor, (self._x, self._y))
-        found = self._run(*inputs)
+        norms = self._run(*inputs)
         by_state, last, by_weight = tree.map_structure(
-            ops.convert_to_numpy, found
+            ops.convert_to_numpy, norms
         )
         names = map(self._name, generator_of(model).trainable_variables)
         by_name = dict(zip(names, map(float, by_weight), strict=True))
@@ -345,11 +346,10 @@ def _gradients(model: keras.Model, layer: Any, output: Any) -> Any:
 def _losses_of_generator(generator: Any, perturbed: PerturbedRNN) -> Any:
     def losses(x, y):
         del y
-        sequences, conditions, mask = generator._unpack(x)
-        parameters = generator._behavior(
-            sequences, conditions, mask, core=perturbed
-        )[1]
-        return -generator.head.log_prob(parameters, sequences, mask)
+        net = generator.net.with_core(perturbed)
+        sequences = net.read(x)
+        parameters = net.run(sequences).parameters
+        return -net.head.log_prob(parameters, sequences.values, sequences.mask)
 
     return losses
 
@@ -367,9 +367,9 @@ def _losses_of_graph(
 
     def losses(x, y):
         (output,) = tree.flatten(graph(x, training=False))
-        found = values(y, ops.cast(output, "float32"))
+        costs = values(y, ops.cast(output, "float32"))
         # One number for each step, or for each example.
-        return ops.mean(found, axis=tuple(range(2, len(found.shape))))
+        return ops.mean(costs, axis=tuple(range(2, len(costs.shape))))
 
     return losses
 
@@ -403,10 +403,7 @@ def _flat(gradient):
 
 def _draw(by_state: np.ndarray, last: np.ndarray, title: str) -> Any:
     """The mean over examples, and each of them, against the lag."""
-    figure_module = import_optional(
-        "matplotlib.figure", "examples", "`CreditAssignment`"
-    )
-    figure = figure_module.Figure(figsize=(7, 4), layout="constrained")
+    figure = new_figure("CreditAssignment", 7, 4)
     axis = figure.subplots()
     by_lag: np.ndarray = np.full(by_state.shape, np.nan)
     for row, (norms, end) in enumerate(zip(by_state, last, strict=True)):

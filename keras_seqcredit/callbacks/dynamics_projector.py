@@ -7,15 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras import tree
 
-from keras_seqcredit import backend
 from keras_seqcredit.callbacks.chosen_examples import as_arrays
 from keras_seqcredit.callbacks.chosen_examples import num_examples
+from keras_seqcredit.callbacks.pictures import check_image_shape
+from keras_seqcredit.callbacks.pictures import new_figure
 from keras_seqcredit.callbacks.projector_files import write_projector_files
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.callbacks.view import generator_of
-from keras_seqcredit.callbacks.walkback_trajectory import check_image_shape
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_seed
@@ -45,8 +44,8 @@ class DynamicsProjector(View):
     Args:
         x: Sequences, as the model is fitted on; a few dozen.
         log_dir: The folder that TensorBoard is shown.
-        classes: Sequence with the class of each row of `x`, a string or number.
-            Defaults to `None`.
+        classes: Sequence with the class of each row of `x`, a string or number,
+            or None. Defaults to `None`.
         image_shape: Tuple `(height, width)`, for sequences that are the pixels
             of an image, some pixels a step. They are from 0 to 1. Defaults to
             `None`.
@@ -124,22 +123,14 @@ class DynamicsProjector(View):
         self.projection = projection
         self.max_points = check_integer("max_points", max_points)
         self.seed = check_seed(seed, optional=False)
-        self._run: Any = None
 
     @staticmethod
     def fits(model: keras.Model) -> bool:
         return isinstance(model, (AutoregressiveRNN, ProfessorForcing))
 
-    def set_model(self, model: keras.Model) -> None:
-        super().set_model(model)
-        self._run = None
-
     def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
-        model = self.model
-        if self._run is None:
-            self._run = backend.compiled(_both_runs(model), model, quickly=True)
-        found = self._run(tree.map_structure(ops.convert_to_tensor, self._x))
-        states, sequences, mask, gap = map(ops.convert_to_numpy, found)
+        function = _both_runs(generator_of(self.model))
+        states, sequences, mask, gap = self.compute(function, self._x)
         points = np.argwhere(np.stack([mask, mask]))
         random = np.random.default_rng(self.seed)
         if len(points) > self.max_points:
@@ -191,28 +182,21 @@ class DynamicsProjector(View):
         return np.pad(flat, [(0, 0), (0, 2 - flat.shape[1])])
 
 
-def _both_runs(model: Any) -> Any:
+def _both_runs(generator: Any) -> Any:
     """A function of `x`: states and sequences `(2, batch, time, ...)`."""
-    generator = generator_of(model)
 
     def run(x):
-        known = [(v, backend.read(v)) for v in model.variables]
-        # What a look changes, such as seeds, is thrown away.
-        with keras.StatelessScope(known):
-            sequences, conditions, mask = generator._unpack(x)
-            own = generator._sampled(sequences, conditions, mask)
-            own = ops.cast(own, sequences.dtype)
-            states = [
-                generator._behavior(given, conditions, mask)[0]
-                for given in (sequences, own)
-            ]
+        sequences = generator.net.read(x)
+        runs = [sequences, generator.net.sample(sequences)]
+        states = [generator.net.run(given).hidden for given in runs]
+        mask = sequences.mask
         on_data, free = (ops.cast(s, "float32") for s in states)
         gap = mean_discrepancy(on_data, free, mask)
         if mask is None:
             mask = ops.ones(ops.shape(on_data)[:2], "bool")
         return (
             ops.stack([on_data, free]),
-            ops.stack([sequences, own]),
+            ops.stack([given.values for given in runs]),
             mask,
             gap,
         )
@@ -238,10 +222,7 @@ def _draw(
     flat: np.ndarray, points: np.ndarray, projection: str, epoch: int
 ) -> Any:
     """The two runs in two colors; and the steps of both."""
-    figure_module = import_optional(
-        "matplotlib.figure", "examples", "`DynamicsProjector`"
-    )
-    figure = figure_module.Figure(figsize=(9, 4), layout="constrained")
+    figure = new_figure("DynamicsProjector", 9, 4)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     for run, (name, color) in enumerate(
         zip(RUNS, ("#41679b", "#c2613c"), strict=True)

@@ -7,11 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras import tree
 
 from keras_seqcredit import backend
 from keras_seqcredit.callbacks.chosen_examples import as_arrays
 from keras_seqcredit.callbacks.chosen_examples import num_examples
+from keras_seqcredit.callbacks.pictures import new_figure
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_non_negative
@@ -100,19 +100,14 @@ class LatentMonitor(View):
         self.threshold = check_non_negative("threshold", threshold)
         self.patience = check_integer("patience", patience)
         self._collapsed = 0  # Looks in a row.
-        self._run: Any = None
 
     @staticmethod
     def fits(model: keras.Model) -> bool:
         return isinstance(model, ZForcing)
 
-    def set_model(self, model: keras.Model) -> None:
-        super().set_model(model)
-        self._run = None
-
     def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
-        found = self.look()
-        per_step, active = found["kl_per_step"], found.get("active_units")
+        figures = self.look()
+        per_step, active = figures["kl_per_step"], figures.get("active_units")
         if per_step < self.threshold or active == 0:
             self._collapsed += 1
         else:
@@ -127,7 +122,7 @@ class LatentMonitor(View):
                 "`free_bits`."
             )
             warnings.warn(message, stacklevel=2)
-        return found, message
+        return figures, message
 
     def look(self) -> dict[str, Any]:
         """What the latents hold, with the weights of now.
@@ -137,11 +132,8 @@ class LatentMonitor(View):
             over examples in nats; `kl_per_step`; `mutual_information`; and, of
             Gaussian latents, `active_units`.
         """
-        model = self.model  # On JAX this brings the weights up to date.
-        if self._run is None:
-            self._run = backend.compiled(_posterior(model), model, quickly=True)
-        found = self._run(tree.map_structure(ops.convert_to_tensor, self._x))
-        kl, mask, information, shift = map(ops.convert_to_numpy, found)
+        function = _posterior(self.model)
+        kl, mask, information, shift = self.compute(function, self._x)
         steps = max(mask.sum(), 1.0)
         by_step = kl.sum(axis=0) / np.maximum(mask.sum(axis=0), 1)[:, None]
         result = {
@@ -156,11 +148,11 @@ class LatentMonitor(View):
         return result
 
     def write(self, epoch: int, *seen: Any) -> None:
-        found, message = seen
-        for name, value in found.items():
+        figures, message = seen
+        for name, value in figures.items():
             if name != "kl":
                 self.writer.scalar(f"latents/{name}", value, epoch)
-        figure = _draw(found["kl"], f"epoch {epoch + 1}")
+        figure = _draw(figures["kl"], f"epoch {epoch + 1}")
         self.writer.figure("latents/kl", figure, epoch)
         if message is not None:
             self.writer.text("latents/collapse", message, epoch)
@@ -171,24 +163,21 @@ def _posterior(model: Any) -> Any:
     latents = model.stochastic_rnn.latents
 
     def run(x):
-        known = [(v, backend.read(v)) for v in model.variables]
-        # What a look changes, such as seeds, is thrown away.
-        with keras.StatelessScope(known):
-            sequences, conditions, mask = model._unpack(x)
-            found, _ = model._infer(sequences, conditions, mask)
-        valid = ops.ones(ops.shape(sequences)[:2], "float32")
-        if mask is not None:
-            valid = ops.cast(mask, "float32")
+        sequences = model.read(x)
+        outputs, _ = model.infer(sequences)
+        valid = ops.ones(ops.shape(sequences.values)[:2], "float32")
+        if sequences.mask is not None:
+            valid = ops.cast(sequences.mask, "float32")
         shift = ops.zeros((0,), "float32")
-        if model._active_units is not None:
-            shift = latents.shift(found.posterior, found.prior)
-        information = _information(latents, found, valid)
-        return found.kl, valid, information, shift
+        if model.stochastic_rnn.latent == "gaussian":
+            shift = latents.shift(outputs.posterior, outputs.prior)
+        information = _information(latents, outputs, valid)
+        return outputs.kl, valid, information, shift
 
     return run
 
 
-def _information(latents, found, valid):
+def _information(latents, outputs, valid):
     """Nats that each latent tells of its row, `(batch, time)`.
 
     Its density under its own posterior, against the mean of those of all rows
@@ -196,14 +185,14 @@ def _information(latents, found, valid):
     """
 
     def of_row(_, parameters):
-        density = latents.log_prob(parameters[None], found.latents)
+        density = latents.log_prob(parameters[None], outputs.latents)
         return _, density
 
     # Row by row: all pairs at once would not fit into memory.
     _, densities = backend.scan(
-        of_row, (), found.posterior, found.posterior.shape[0]
+        of_row, (), outputs.posterior, outputs.posterior.shape[0]
     )
-    own = latents.log_prob(found.posterior, found.latents)
+    own = latents.log_prob(outputs.posterior, outputs.latents)
     densities = ops.where(valid[:, None] > 0, densities, -1e30)
     number = ops.maximum(ops.sum(valid, axis=0), 1.0)
     mean = ops.logsumexp(densities, axis=0) - ops.log(number)
@@ -212,10 +201,7 @@ def _information(latents, found, valid):
 
 def _draw(kl: np.ndarray, title: str) -> Any:
     """Divergence by step and dimension, and its sums along both."""
-    figure_module = import_optional(
-        "matplotlib.figure", "examples", "`LatentMonitor`"
-    )
-    figure = figure_module.Figure(figsize=(8, 4.4), layout="constrained")
+    figure = new_figure("LatentMonitor", 8, 4.4)
     axes = figure.subplots(
         2,
         2,

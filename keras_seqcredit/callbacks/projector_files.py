@@ -32,7 +32,8 @@ def write_projector_files(
         points: `(points, features)`.
         columns: Names of what is known of a point, two at least.
         rows: As many values for each point.
-        thumbnails: `(points, height, width)` from 0 to 1, or None.
+        thumbnails: `(points, height, width)` from 0 to 1, or None. Defaults to
+            `None`.
 
     Raises:
         OSError: if a file cannot be written.

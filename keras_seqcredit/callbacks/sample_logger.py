@@ -8,10 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_seqcredit.callbacks.pictures import new_figure
+from keras_seqcredit.callbacks.pictures import picture_of
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.callbacks.view import described
 from keras_seqcredit.callbacks.view import generator_of
-from keras_seqcredit.callbacks.walkback_trajectory import picture_of
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import check_seed
@@ -266,12 +267,9 @@ class SampleLogger(View):
 
 def _axes(number: int, width: float, height: float, rows: int = 1) -> Any:
     """A figure, and `rows` axes for each of the samples, column by column."""
-    module = import_optional("matplotlib.figure", "examples", "`SampleLogger`")
     columns = min(number, 8)
     lines = -(-number // columns)
-    figure = module.Figure(
-        figsize=(width * columns, height * lines * rows), layout="constrained"
-    )
+    figure = new_figure("SampleLogger", width * columns, height * lines * rows)
     axes = figure.subplots(lines * rows, columns, squeeze=False)
     cells = axes.reshape(lines, rows, columns).swapaxes(1, 2)
     cells = cells.reshape(-1, rows)

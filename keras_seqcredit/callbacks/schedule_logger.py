@@ -105,20 +105,20 @@ class ScheduleLogger(View):
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
         model = self.model  # On JAX this brings the weights up to date.
-        found = {
+        scalars = {
             f"schedules/{name}": value
             for name, value in _schedules(model).items()
         }
         rates = _learning_rates(model.optimizer)
         for number, rate in enumerate(rates):
             suffix = "" if len(rates) == 1 else f"_{number}"
-            found[f"optimizer/learning_rate{suffix}"] = rate
+            scalars[f"optimizer/learning_rate{suffix}"] = rate
         for name, value in _lined_up(model, logs).items():
-            found[f"objective/{name}"] = value
-        return (found,)
+            scalars[f"objective/{name}"] = value
+        return (scalars,)
 
     def write(self, epoch: int, *seen: Any) -> None:
-        (found,) = seen
+        (scalars,) = seen
         if self.hyperparameters and not self._is_listed:
             self._is_listed = True
             # Of its folder: two runs with the same values are two lines.
@@ -127,7 +127,7 @@ class ScheduleLogger(View):
                     self.hyperparameters, trial_id=str(self.log_dir)
                 )
             )
-        for tag, value in found.items():
+        for tag, value in scalars.items():
             self.writer.scalar(tag, value, epoch)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -137,7 +137,7 @@ class ScheduleLogger(View):
 
 def _schedules(model: keras.Model) -> dict[str, float]:
     """Values of all schedules, by the names of their attributes."""
-    found = {}
+    values = {}
     parts = {"": model}
     # Of a model within a model, too, such as a generator.
     inside = keras_private.flat_layers(model, include_self=False)
@@ -147,8 +147,8 @@ def _schedules(model: keras.Model) -> dict[str, float]:
         step = 0 if updates is None else int(updates)
         for name, value in vars(part).items():
             if isinstance(value, Schedule):
-                found[prefix + name] = float(value(step))
-    return found
+                values[prefix + name] = float(value(step))
+    return values
 
 
 def _learning_rates(optimizer: Any) -> list[float]:
@@ -163,13 +163,13 @@ def _learning_rates(optimizer: Any) -> list[float]:
 
 def _lined_up(model: keras.Model, logs: dict[str, Any]) -> dict[str, float]:
     """Logs, and what an example costs in nats under one name."""
-    found = {name: float(value) for name, value in logs.items()}
+    lined_up = {name: float(value) for name, value in logs.items()}
     source, sign = "nll", 1
     if isinstance(model, ZForcing):
         source, sign = "elbo", -1
     elif isinstance(model, VariationalWalkback):
         source, sign = "bound", -1
     for prefix in ("", "val_"):
-        if prefix + source in found:
-            found[f"{prefix}nats"] = sign * found[prefix + source]
-    return found
+        if prefix + source in lined_up:
+            lined_up[f"{prefix}nats"] = sign * lined_up[prefix + source]
+    return lined_up

@@ -48,7 +48,7 @@ class SummaryWriter:
         """Chooses the folder, `log_dir`, and makes it, if none is open.
 
         Args:
-            first_step: Integer, the first step of the run.
+            first_step: Integer, the first step of the run. Defaults to `0`.
 
         Raises:
             OSError: if the file cannot be written.

@@ -24,7 +24,7 @@ _PLACES = {"input_layers", "keras_history", "output_layers"}
 
 def describe(model: keras.Model, params: dict[str, Any]) -> dict[str, Any]:
     """What a state must have been saved from to go on with it, as JSON."""
-    found = {
+    description = {
         "model": type(model).__name__,
         "weights": [[v.name, list(v.shape), v.dtype] for v in model.weights],
         "compile": _unnamed(model.get_compile_config()),
@@ -32,17 +32,17 @@ def describe(model: keras.Model, params: dict[str, Any]) -> dict[str, Any]:
     }
     configuration = _configuration(model)
     if configuration is not None:
-        found["configuration"] = configuration
-    found["layers"] = [
+        description["configuration"] = configuration
+    description["layers"] = [
         {"class_name": type(layer).__name__, "config": _configuration(layer)}
         for layer in keras_private.flat_layers(model, include_self=False)
     ]
-    return json.loads(json.dumps(found))
+    return json.loads(json.dumps(description))
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What has changed, a line each."""
-    found: list[str] = []
+    changes: list[str] = []
     for name, value in now.items():
         # Earlier versions have left out the configuration, ...
         if name not in before:
@@ -52,11 +52,11 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if name == "compile":
             old = _unnamed(old)
         # Layers say what a model's own configuration may leave out.
-        if name == "layers" and found:
+        if name == "layers" and changes:
             continue
         if old != value:
-            found += _changes(name, old, value)
-    return found
+            changes += _changes(name, old, value)
+    return changes
 
 
 def _configuration(layer: keras.layers.Layer) -> Any:
@@ -77,6 +77,7 @@ def _unnamed(config: Any, names: Any = None) -> Any:
     Args:
         config: A configuration.
         names: Dict, the numbers of layers by name, to which it may refer.
+            Defaults to `None`.
     """
     if isinstance(config, dict):
         return _unnamed_dict(config, names or {})
@@ -125,9 +126,9 @@ def _unnamed_dict(config: dict, names: dict[str, int]) -> Any:
 def _places(value: Any, names: dict[str, int]) -> Any:
     """Tensors of a functional model, by the numbers of their layers."""
     if isinstance(value, dict):
-        return {key: _places(found, names) for key, found in value.items()}
+        return {key: _places(part, names) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_places(found, names) for found in value]
+        return [_places(part, names) for part in value]
     if isinstance(value, str):
         return names.get(value, value)
     return value

@@ -52,8 +52,8 @@ def load(
 
 def delete(folder: pathlib.Path) -> None:
     """Deletes all states, and the folder if it holds nothing else."""
-    for found in (*_saved(folder), folder / "partial"):
-        shutil.rmtree(found, ignore_errors=True)
+    for old in (*_saved(folder), folder / "partial"):
+        shutil.rmtree(old, ignore_errors=True)
     if folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
 
@@ -129,8 +129,8 @@ def set_callback_state(
 ) -> None:
     """Sets what `callback_state` returned."""
     for i, (callback, plain) in enumerate(zip(callbacks, numbers, strict=True)):
-        for name, found in plain.items():
-            ((kind, value),) = found.items()
+        for name, tagged in plain.items():
+            ((kind, value),) = tagged.items()
             if kind == "op":
                 value = getattr(ops, value)
             elif kind == "arrays":

@@ -4,15 +4,17 @@ import os
 import pathlib
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 from typing import ClassVar
 
 import keras
 
+from keras_seqcredit import backend
 from keras_seqcredit.callbacks.summary_writer import SummaryWriter
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_path
-from keras_seqcredit.models.professor_forcing import ProfessorForcing
+from keras_seqcredit.models.generative_model import GenerativeModel
 
 
 class View(keras.callbacks.Callback):
@@ -31,7 +33,7 @@ class View(keras.callbacks.Callback):
     Args:
         log_dir: The folder that TensorBoard is shown.
         frequency: Positive integer, the number of epochs from one look to the
-            next.
+            next. Defaults to `1`.
 
     Attributes:
         seconds: Float, what its looks have taken of the time of `fit`.
@@ -66,6 +68,7 @@ class View(keras.callbacks.Callback):
         self.writer = SummaryWriter(pathlib.Path(log_dir) / self.folder)
         self.seconds = 0.0
         self._writable = True
+        self._compiled: Any = None
         self._first_epoch: int | None = None
 
     @property
@@ -88,6 +91,7 @@ class View(keras.callbacks.Callback):
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
+        self._compiled = None
         if self.fits(model):
             return
         others = [
@@ -99,6 +103,30 @@ class View(keras.callbacks.Callback):
             f"`{type(self).__name__}` shows {self.shows}. Expected a model "
             f"that has them. Received: {described(model)}. Views that fit it: "
             f"{', '.join(sorted(others)) or 'none'}"
+        )
+
+    def compute(self, function: Callable, *inputs: Any) -> Any:
+        """Arrays that a function computes from inputs, with the weights of now.
+
+        What it changes in the model, such as seeds, is thrown away.
+
+        Args:
+            function: Of structures of tensors, the same at each look. It is
+                compiled at the first one.
+            *inputs: Structures of arrays.
+        """
+        model = self.model  # On JAX this brings the weights up to date.
+        if self._compiled is None:
+
+            def run(*inputs):
+                known = [(v, backend.read(v)) for v in model.variables]
+                with keras.StatelessScope(known):
+                    return function(*inputs)
+
+            self._compiled = backend.jit(run, model, optimize=False)
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
+        return keras.tree.map_structure(
+            keras.ops.convert_to_numpy, self._compiled(*tensors)
         )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -148,8 +176,10 @@ class View(keras.callbacks.Callback):
 
 
 def generator_of(model: keras.Model) -> Any:
-    """The model that `ProfessorForcing` trains, or else the model itself."""
-    return model.generator if isinstance(model, ProfessorForcing) else model
+    """The model that a model trains to generate, or else the model itself."""
+    if isinstance(model, GenerativeModel):
+        return model.generating_model()
+    return model
 
 
 def described(model: keras.Model) -> str:

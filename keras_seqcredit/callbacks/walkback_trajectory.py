@@ -7,9 +7,11 @@ import keras
 import numpy as np
 
 from keras_seqcredit.callbacks.chosen_examples import as_arrays
+from keras_seqcredit.callbacks.pictures import check_image_shape
+from keras_seqcredit.callbacks.pictures import new_figure
+from keras_seqcredit.callbacks.pictures import picture_of
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.checks import check_integer
-from keras_seqcredit.checks import check_shape
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.utils.optional_import import import_optional
 
@@ -124,29 +126,6 @@ class WalkbackTrajectory(View):
         return _draw_films(states.reshape(*states.shape[:2], *shape), titles)
 
 
-def check_image_shape(image_shape: tuple[int, ...], shape: tuple) -> None:
-    """Whether data of `shape` can be images of `image_shape`.
-
-    Raises:
-        ValueError: if not.
-    """
-    image_shape = check_shape("image_shape", image_shape, (2, 3))
-    if np.prod(image_shape) != np.prod(shape):
-        raise ValueError(
-            "Expected `image_shape` to be (height, width) or (height, width, "
-            f"channels) with {np.prod(shape):.0f} numbers. Received: "
-            f"image_shape={image_shape}"
-        )
-
-
-def picture_of(image: np.ndarray, high: float) -> np.ndarray:
-    """An image of 0 to `high` as matplotlib wants it, of 0 to 1."""
-    image = np.clip(np.asarray(image, "float32") / high, 0, 1)
-    if image.ndim == 3 and image.shape[-1] not in (3, 4):
-        image = image.mean(axis=-1)
-    return image
-
-
 def _heat(temperature: float) -> str:
     return f"temperature {temperature:.3g}"
 
@@ -161,15 +140,8 @@ def _field(model: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return grid, model.denoise(grid) - grid
 
 
-def _figure(width: float, height: float) -> Any:
-    module = import_optional(
-        "matplotlib.figure", "examples", "`WalkbackTrajectory`"
-    )
-    return module.Figure(figsize=(width, height), layout="constrained")
-
-
 def _draw_clouds(states: np.ndarray, titles: list[str]) -> Any:
-    figure = _figure(1.9 * len(states), 2.2)
+    figure = new_figure("WalkbackTrajectory", 1.9 * len(states), 2.2)
     axes = figure.subplots(1, len(states), squeeze=False)[0]
     for axis, points, title in zip(axes, states, titles, strict=True):
         axis.plot(*points.T, ".", markersize=2, alpha=0.6, color="#41679b")
@@ -181,7 +153,9 @@ def _draw_clouds(states: np.ndarray, titles: list[str]) -> Any:
 
 def _draw_films(states: np.ndarray, titles: list[str]) -> Any:
     rows = min(states.shape[1], 8)
-    figure = _figure(1.1 * len(states), 1.0 * rows + 0.3)
+    figure = new_figure(
+        "WalkbackTrajectory", 1.1 * len(states), 1.0 * rows + 0.3
+    )
     axes = figure.subplots(rows, len(states), squeeze=False)
     # The brightest of the data and of samples, not of what lies between.
     high = 255 if states.dtype == np.uint8 else 1
@@ -199,7 +173,7 @@ def _draw_films(states: np.ndarray, titles: list[str]) -> Any:
 
 
 def _draw_field(x: np.ndarray, grid: np.ndarray, steps: np.ndarray) -> Any:
-    figure = _figure(5, 5)
+    figure = new_figure("WalkbackTrajectory", 5, 5)
     axis = figure.subplots()
     axis.plot(*x.T, ".", markersize=3, alpha=0.4, color="#cc8866")
     # Short ones would not be seen beside those from afar.

@@ -1,16 +1,15 @@
-"""What a trained autoregressive model can do."""
+"""Generation and likelihoods of autoregressive models."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from keras import ops
 
-from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
+from keras_seqcredit.models.autoregressive_net import AutoregressiveNet
 from keras_seqcredit.models.sequence_generator import SequenceGenerator
-from keras_seqcredit.models.sequence_generator import each_step
+from keras_seqcredit.models.sequences import of_each_step
 from keras_seqcredit.seeds import FixedSeed
 
 # Steps between two looks whether all sequences have ended.
@@ -18,18 +17,18 @@ _STOP_CHECK = 64
 
 
 class AutoregressiveGenerator(SequenceGenerator):
-    """A mixin of `AutoregressiveRNN`: generation and likelihood.
+    """Abstract base of models that draw each step after those before it.
 
+    A subclass has a `net`, by which this one generates and finds likelihoods.
     Everything is compiled, once for each shape.
     """
 
-    # What the model has.
-    head: Any
-    _behavior: Any
-    _conditions: Any
-    _frame: Any
-    _start: Any
-    _step: Any
+    @property
+    def net(self) -> AutoregressiveNet:
+        """The network as one value, with ways to run it step by step."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `net`."
+        )
 
     def generate(
         self,
@@ -47,18 +46,20 @@ class AutoregressiveGenerator(SequenceGenerator):
         Args:
             length: Positive integer, steps of each sequence.
             num_samples: Positive integer, sequences; those of a prompt or of
-                conditions each, if given.
+                conditions each, if given. Defaults to `1`.
             prompt: `(batch, steps, features)` or integers `(batch, steps)`,
-                what the sequences begin with.
+                what the sequences begin with. Defaults to `None`.
             conditions: As in training, for a batch; those of each step for
                 `length` of them.
-            temperature: Positive float; see `DistributionHead`.
+            temperature: Positive float; see `DistributionHead`. Defaults to
+                `1.0`.
             top_k: Positive integer or None, draw among so many of the most
-                likely classes; for a `CategoricalHead`.
+                likely classes; for a `CategoricalHead`. Defaults to `None`.
             stop: Integer or None, the class that ends a sequence where it is
                 drawn after the prompt; what comes after it is filled with it.
+                Defaults to `None`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None.
+                where None. Defaults to `None`.
 
         Returns:
             Numpy array `(batch * num_samples, length, ...)`, the samples of one
@@ -80,13 +81,13 @@ class AutoregressiveGenerator(SequenceGenerator):
                 chunk_size=length if stop is None else _STOP_CHECK,
             )
         )
-        found = np.concatenate(chunks, axis=1)
-        missing = length - found.shape[1]
+        samples = np.concatenate(chunks, axis=1)
+        missing = length - samples.shape[1]
         if missing:  # All sequences have ended.
-            found = np.pad(
-                found, [(0, 0), (0, missing)], constant_values=stop or 0
+            samples = np.pad(
+                samples, [(0, 0), (0, missing)], constant_values=stop or 0
             )
-        return found
+        return samples
 
     def stream(
         self,
@@ -112,7 +113,7 @@ class AutoregressiveGenerator(SequenceGenerator):
             stop: See `generate`. With it, nothing comes after the chunk in
                 which the last sequence ended.
             seed: See `generate`.
-            chunk_size: Positive integer, steps at a time.
+            chunk_size: Positive integer, steps at a time. Defaults to `64`.
 
         Returns:
             Iterator of numpy arrays `(batch * num_samples, chunk_size, ...)`,
@@ -209,14 +210,14 @@ class AutoregressiveGenerator(SequenceGenerator):
         chunk_size,
     ):  # fmt: skip
         start = self._compiled(
-            ("start", total, length), lambda: self._start(total, length)
+            ("start", total, length), lambda: self.net.start(total, length)
         )
         carry = start()
         prepared = None
         if conditions is not None:
             prepare = self._compiled(
                 ("conditions", length),
-                lambda x: each_step(self._conditions(x), length),
+                lambda x: of_each_step(self.net.prepared(x), length),
             )
             prepared = ops.convert_to_numpy(prepare(conditions))
             extra = [(0, len(keys) - length), (0, 0), (0, 0)]
@@ -224,7 +225,7 @@ class AutoregressiveGenerator(SequenceGenerator):
         ended = np.zeros(total, bool)
         run = self._compiled(
             ("generate", top_k),
-            lambda *args: self._generate(top_k, *args),
+            lambda carry, xs, heat: self.net.generate(carry, xs, heat, top_k),
         )
         for first in range(0, length, chunk_size):
             part = slice(first, first + chunk_size)
@@ -255,22 +256,6 @@ class AutoregressiveGenerator(SequenceGenerator):
             if ended.all():
                 return
 
-    def _generate(self, top_k, carry, xs, temperature):
-        def step(carry, x):
-            frame, state = carry
-            parameters, state = self._step(frame, state, x.get("conditions"))
-            if top_k is not None:
-                parameters = self.head.keep_top(parameters, top_k)
-            sample = self.head.sample(
-                parameters, FixedSeed(x["key"]), temperature
-            )
-            if "given" in x:
-                given = ops.cast(x["given"], sample.dtype)
-                sample = ops.where(x["is_given"], given, sample)
-            return (self._frame(sample), state), sample
-
-        return backend.scan(step, carry, xs, xs["key"].shape[0])
-
     def forecast(
         self,
         context,
@@ -285,7 +270,7 @@ class AutoregressiveGenerator(SequenceGenerator):
         Args:
             context: `(batch, steps, features)` or integers `(batch, steps)`.
             horizon: Positive integer, steps to draw.
-            num_samples: Positive integer, for each sequence.
+            num_samples: Positive integer, for each sequence. Defaults to `100`.
             conditions: As in training; those of each step for
                 `steps + horizon` of them.
             temperature: See `generate`.
@@ -305,7 +290,7 @@ class AutoregressiveGenerator(SequenceGenerator):
                 f"context.shape={context.shape}"
             )
         steps = context.shape[1]
-        found = self.generate(
+        samples = self.generate(
             steps + horizon,
             num_samples,
             prompt=context,
@@ -313,24 +298,26 @@ class AutoregressiveGenerator(SequenceGenerator):
             temperature=temperature,
             seed=seed,
         )
-        shape = (len(context), num_samples, horizon, *found.shape[2:])
-        return found[:, steps:].reshape(shape)
+        shape = (len(context), num_samples, horizon, *samples.shape[2:])
+        return samples[:, steps:].reshape(shape)
 
     def log_likelihood(self, x, batch_size: int = 32) -> np.ndarray:
         """Log-likelihood of sequences.
 
         Args:
             x: Sequences, as `fit` takes them.
-            batch_size: Positive integer.
+            batch_size: Positive integer. Defaults to `32`.
 
         Returns:
             Float32 array `(batch,)`, nats a sequence.
         """
 
         def log_prob(inputs):
-            sequences, conditions, mask = self._unpack(inputs)
-            _, parameters = self._behavior(sequences, conditions, mask)
-            nats = self.head.log_prob(parameters, sequences, mask)
+            sequences = self.net.read(inputs)
+            parameters = self.net.run(sequences).parameters
+            nats = self.head.log_prob(
+                parameters, sequences.values, sequences.mask
+            )
             return ops.sum(nats, axis=1)
 
         return self._in_batches("log_prob", log_prob, x, batch_size)

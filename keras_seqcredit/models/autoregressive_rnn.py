@@ -1,22 +1,16 @@
 """A recurrent net that predicts a sequence step by step."""
 
-import functools
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_seqcredit import backend
 from keras_seqcredit import schedules
-from keras_seqcredit.backend import keras_private
 from keras_seqcredit.checks import check_layer
 from keras_seqcredit.checks import check_seed
 from keras_seqcredit.layers.heads.distribution_head import check_head
 from keras_seqcredit.layers.recurrent.copied_weights import CopiedWeights
 from keras_seqcredit.layers.recurrent.drop_in_arguments import check_cell_type
-from keras_seqcredit.layers.recurrent.replay import can_replay
-from keras_seqcredit.layers.recurrent.replay import replay
-from keras_seqcredit.layers.recurrent.replay import step_for_replay
 from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
     SparseAttentiveRNN,
 )
@@ -24,24 +18,17 @@ from keras_seqcredit.metrics import BitsPerStep
 from keras_seqcredit.models.autoregressive_generator import (
     AutoregressiveGenerator,
 )
-from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.sequence_generator import each_step
-from keras_seqcredit.models.sequence_generator import joined
-from keras_seqcredit.models.sequence_generator import past_of
-from keras_seqcredit.saving import SerializesArguments
+from keras_seqcredit.models.autoregressive_net import AutoregressiveNet
+from keras_seqcredit.models.generative_model import example_weights
+from keras_seqcredit.models.sequences import read_sequences
 from keras_seqcredit.saving import public
-from keras_seqcredit.seeds import FixedSeed
 from keras_seqcredit.seeds import ReplicaSeed
 from keras_seqcredit.seeds import SavedSeed
 
 
 @public
 class AutoregressiveRNN(
-    schedules.ScheduledWeights,
-    SavedSeed,
-    SerializesArguments,
-    AutoregressiveGenerator,
-    keras.Model,
+    schedules.ScheduledWeights, SavedSeed, AutoregressiveGenerator
 ):
     """A recurrent net that gives the density of each step after those before.
 
@@ -60,14 +47,15 @@ class AutoregressiveRNN(
         embedding: A Keras layer that turns steps into vectors, such as
             `keras.layers.Embedding`, or None for steps that are vectors. Its
             dropout, if any, is not applied to the steps that the model
-            samples for itself, as these are drawn.
+            samples for itself, as these are drawn. Defaults to `None`.
         condition_network: A Keras layer that turns conditions into vectors
             `(batch, features)` or `(batch, time, features)`, such as an
             embedding of classes or a recurrent net over a text, or None.
+            Defaults to `None`.
         sampling_probability: Float in `[0, 1]` or a schedule of it, how often a
             step of training reads the model's own sample. No gradient flows
-            through a sample.
-        seed: Integer or None, of samples.
+            through a sample. Defaults to `0.0`.
+        seed: Integer or None, of samples. Defaults to `None`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -192,205 +180,43 @@ class AutoregressiveRNN(
         """Size of the hidden state that the head reads."""
         return self.core.compute_output_shape((1, 1, 1))[-1]
 
+    @property
+    def net(self) -> AutoregressiveNet:
+        """The network as one value, with ways to run it step by step."""
+        return AutoregressiveNet(
+            self.name,
+            self.core,
+            self.head,
+            self.embedding,
+            self.condition_network,
+            self.seed_generator,
+            self.frame_size,
+            self.core.compute_dtype,
+        )
+
     def call(self, inputs, mask=None, training=False):
-        sequences, conditions, mask = self._unpack(inputs, mask)
-        if training and not schedules.is_zero(self.sampling_probability):
-            coins = self._coins(sequences)
-            return self._behavior_on_own(
-                sequences, conditions, mask, training, coins
-            )[1]
-        return self._behavior(sequences, conditions, mask, training)[1]
+        net = self.net
+        sequences = net.read(inputs, mask)
+        if not training or schedules.is_zero(self.sampling_probability):
+            return net.run(sequences, training).parameters
+        coins = self._coins(sequences.values)
+        return net.run_freely(sequences, training, coins).parameters
 
-    def _unpack(self, inputs, mask=None):
-        """Sequences, conditions as vectors, and the mask."""
-        sequences, conditions, mask = super()._unpack(inputs, mask)
-        return sequences, self._conditions(conditions), mask
-
-    def _behavior(
-        self, sequences, conditions, mask=None, training=False, core=None
-    ):
-        """Hidden states and the head's parameters, fed with `sequences`."""
-        hidden = self._hidden(sequences, conditions, mask, training, core)
-        return hidden, self.head(hidden)
-
-    def _hidden(self, sequences, conditions, mask, training=False, core=None):
-        """`core` may stand for the model's own, where one looks into it."""
-        past = past_of(self._frames(sequences), mask)
-        return (core or self.core)(
-            joined(past, conditions), mask=mask, training=training
-        )
-
-    def _frames(self, sequences, training=None):
-        """Steps as the core reads them, `(batch, time, features)`."""
-        if self.embedding is not None:
-            given = {} if training is None else {"training": training}
-            return self.embedding(sequences, **given)
-        return ops.cast(sequences, self.core.compute_dtype)
-
-    def _conditions(self, conditions):
-        if conditions is None or self.condition_network is None:
-            return conditions
-        return self.condition_network(conditions)
-
-    def _behavior_on_own(
-        self,
-        sequences,
-        conditions,
-        mask,
-        training=False,
-        coins=None,
-        beside=False,
-    ):
-        """`_behavior` on `_sampled` sequences.
-
-        Args:
-            sequences: `(batch, time, ...)`.
-            conditions: their vectors, or None.
-            mask: Boolean `(batch, time)` or None.
-            training: Boolean.
-            coins: Boolean `(time, batch)`, or None for samples everywhere.
-            beside: Boolean, whether that on the sequences themselves is wanted
-                too, in the same batch before it.
-
-        Returns:
-            Hidden states and parameters, of twice the batch with `beside`.
-        """
-        core = self.core
-        steps_are_kept = can_replay(core, training) and (
-            not training or _is_stateless(self.embedding)
-        )
-        sampled, kept = self._drawn(
-            sequences, conditions, mask, coins, steps_are_kept, beside
-        )
-        if beside:
-            sampled = ops.concatenate([sequences, sampled])
-            conditions, mask = map(twice, (conditions, mask))
-        if not steps_are_kept:
-            return self._behavior(sampled, conditions, mask, training)
-        past = past_of(self._frames(sampled), mask)
-        hidden = replay(core, joined(past, conditions), mask, *kept)
-        return hidden, self.head(hidden)
-
-    def _coins(self, sequences):
+    def _coins(self, values):
         """Where a step of training reads the model's own sample."""
-        batch, time = ops.shape(sequences)[:2]
+        batch, time = ops.shape(values)[:2]
         coins = keras.random.uniform((time, batch), seed=self.seed_generator)
         return coins < self.sampling_probability(self.updates.value)
-
-    def _sampled(self, sequences, conditions, mask=None, coins=None):
-        """Sequences in which the model's own samples stand where coins say.
-
-        What was read before is constant for the gradient: that of a run on its
-        own samples is the gradient of a run on these sequences.
-
-        Args:
-            sequences: `(batch, time, ...)`.
-            conditions: their vectors, or None.
-            mask: Boolean `(batch, time)` or None.
-            coins: Boolean `(time, batch)`, or None for samples everywhere.
-
-        Returns:
-            As `sequences`.
-        """
-        return self._drawn(sequences, conditions, mask, coins)[0]
-
-    def _drawn(
-        self, sequences, conditions, mask, coins, keep=False, beside=False
-    ):
-        """`_sampled`, and what `replay` wants of the run, if to keep."""
-        time = ops.shape(sequences)[1]
-        keys = FixedSeed.draw(self.seed_generator, time, self.seed_generator)
-        if conditions is not None:
-            conditions = ops.stop_gradient(conditions)
-        # Without a gradient: no way back through the loop is kept.
-        frozen = [(v, ops.stop_gradient(v.value)) for v in self.variables]
-        with keras.StatelessScope(state_mapping=frozen):
-            samples, *kept = self._run_freely(
-                sequences, conditions, mask, coins, keys, keep, keep and beside
-            )
-        return ops.stop_gradient(time_first(samples)), kept
-
-    def _run_freely(
-        self, sequences, conditions, mask, coins, keys, keep, beside
-    ):
-        batch, time = ops.shape(sequences)[:2]
-        xs = {"key": keys}
-        if coins is not None:
-            xs |= {"coin": coins, "data": time_first(sequences)}
-        if mask is not None:
-            xs["mask"] = ops.transpose(mask)
-        if conditions is not None:
-            xs["conditions"] = each_step(conditions, time)
-        if beside:
-            past = past_of(self._frames(sequences), mask)
-            xs["past"] = time_first(past)
-
-        take_step: Any = self.core.step
-        if keep:
-            take_step = functools.partial(step_for_replay, self.core)
-
-        def step(carry, x):
-            frame, before = carry
-            given, mask = x.get("conditions"), x.get("mask")
-            inputs = frame
-            if beside:
-                inputs = ops.concatenate([x["past"], frame])
-                given, mask = map(twice, (given, mask))
-            inputs = _with(given, inputs)
-            if mask is not None:  # Padding may hold anything.
-                inputs = _select(mask, inputs, ops.zeros_like(inputs))
-            hidden, state, *gates = take_step(inputs, before)
-            if mask is not None:
-                state = _hold(mask, state, before)
-            own = hidden[batch:] if beside else hidden
-            parameters = self.head(own, training=False)
-            sample = self.head.sample(parameters, FixedSeed(x["key"]))
-            sample = ops.cast(sample, sequences.dtype)
-            if coins is not None:
-                sample = _select(x["coin"], sample, x["data"])
-            after = self._frame(sample)
-            if mask is not None:
-                after = _select(x["mask"], after, frame)
-            kept = (state, *gates) if keep else ()
-            return (after, state), (sample, *kept)
-
-        frame, state = self._start(batch, time)
-        if beside:
-            state = [twice(x) if len(x.shape) else x for x in state]
-        return backend.scan(step, (frame, state), xs, time)[1]
-
-    def _start(self, batch, time):
-        """The frame before the first, and the state of the core."""
-        slots = None
-        if self.core.k_top != 0 and self.core.memory_size is None:
-            slots = time + 1
-        frame = ops.zeros((batch, self.frame_size), self.core.compute_dtype)
-        return frame, self.core.get_initial_state(batch, slots)
-
-    def _step(self, frame, state, conditions=None):
-        """Parameters of the step that comes after `frame`, and the state."""
-        output, state = self.core.step(_with(conditions, frame), state)
-        return self.head(output), state
-
-    def _frame(self, sample):
-        """A step as the core reads it, `(batch, features)`.
-
-        As in use, whatever the model does: a loop has no noise of a step.
-        """
-        return self._frames(sample[:, None], training=False)[:, 0]
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         del y
-        sequences, _, mask = super()._unpack(x)
-        nats = -self.head.log_prob(y_pred, sequences, mask)
-        return self._report(nats, mask, sample_weight, training)
-
-    def _report(self, nats, mask, sample_weight, training):
-        """Updates the metrics; returns the mean of the weighted loss."""
-        added = self._added_losses()
+        sequences = read_sequences(x, None, self.name, self.embedding)
+        values, _, mask = sequences
+        nats = -self.head.log_prob(y_pred, values, mask)
         nll = ops.sum(nats, axis=1)
+        loss = self._mean_cost(nll, sample_weight)
         weight = ops.ones_like(nll)
         sample_weight = example_weights(sample_weight)
         if sample_weight is not None:
@@ -402,7 +228,7 @@ class AutoregressiveRNN(
         self._bits_per_step.update_state(nats, sample_weight=steps)
         if training:
             self.updates.assign_add(1)
-        return self._of_replica(ops.mean(weight * nll) + added)
+        return self._scaled_for_replicas(loss)
 
     def compute_output_shape(self, inputs_shape):
         if isinstance(inputs_shape, dict):
@@ -460,44 +286,3 @@ def _as_core(core, dtype) -> SparseAttentiveRNN:
         dtype=dtype,
         name="core",
     )
-
-
-def _is_stateless(layer) -> bool:
-    """Whether a layer, or None, does the same at each call."""
-    return layer is None or not any(
-        keras_private.own_non_trainable_variables(part)
-        or keras_private.own_seed_generators(part)
-        for part in keras_private.flat_layers(layer)
-    )
-
-
-def _with(conditions, frame):
-    """What the core reads at a step."""
-    if conditions is None:
-        return frame
-    conditions = ops.cast(conditions, frame.dtype)
-    return ops.concatenate([frame, conditions], axis=-1)
-
-
-def _select(mask, chosen, other):
-    """Rows of `chosen` where `mask (batch,)` holds, of `other` elsewhere."""
-    mask = ops.reshape(mask, (-1, *[1] * (len(chosen.shape) - 1)))
-    return ops.where(mask, chosen, other)
-
-
-def _hold(mask, states, before):
-    """States of a step, for padded rows those before it."""
-    return [
-        _select(mask, new, old) if len(new.shape) else new
-        for new, old in zip(states, before, strict=True)
-    ]
-
-
-def twice(x):
-    """For the run on data and the free one, which comes second; or None."""
-    return None if x is None else ops.concatenate([x, x])
-
-
-def time_first(x):
-    """`(time, batch, ...)` of `(batch, time, ...)`, and back."""
-    return ops.transpose(x, [1, 0, *range(2, len(x.shape))])

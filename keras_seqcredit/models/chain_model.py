@@ -1,5 +1,6 @@
-"""What a trained Markov chain can do."""
+"""Samples, walks and likelihoods of a Markov chain."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,32 +9,58 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
-from keras_seqcredit.models.compiled_methods import CompiledMethods
-from keras_seqcredit.models.importance_weights import log_mean
+from keras_seqcredit.layers.transitions.transition import Transition
+from keras_seqcredit.models.generative_model import GenerativeModel
+from keras_seqcredit.models.generative_model import log_mean
+from keras_seqcredit.models.grey_levels import levels_of
+from keras_seqcredit.models.grey_levels import log_volume
+from keras_seqcredit.models.grey_levels import states_of
+from keras_seqcredit.models.markov_chain import MarkovChain
+from keras_seqcredit.models.stationary_prior import StationaryPrior
+from keras_seqcredit.models.temperature_schedule import TemperatureSchedule
 from keras_seqcredit.seeds import FixedSeed
 
 
-class ChainModel(CompiledMethods):
-    """A mixin of `VariationalWalkback`: samples, walks and likelihoods.
+class ChainModel(GenerativeModel):
+    """Abstract base of models that are a chain with a known end.
 
-    Everything is compiled, once for each shape.
+    A subclass implements `schedule` and `_as_data`. Everything is compiled,
+    once for each shape.
+
+    Attributes:
+        transition: The `Transition`.
+        dequantize: Boolean, whether data are grey levels.
+        prior_mean: Variable, of `p*`.
+        prior_variance: Variable, of `p*`.
     """
 
-    # What the model has.
-    transition: Any
-    temperatures: np.ndarray
-    total_steps: int
-    initial_temperature: float
+    transition: Transition
     dequantize: bool
     prior_mean: Any
-    _as_data: Any
-    _to_states: Any
-    _advance: Any
-    _reverse: Any
-    _prior: Any
-    _keys: Any
-    _start: Any
-    _volume: Any
+    prior_variance: Any
+
+    @property
+    def chain(self) -> MarkovChain:
+        """The chain of the operator."""
+        return MarkovChain(self.transition)
+
+    def prior(self) -> StationaryPrior:
+        """`p*`, by its moments of now."""
+        return StationaryPrior(
+            self.transition, self.prior_mean, self.prior_variance
+        )
+
+    def schedule(self) -> TemperatureSchedule:
+        """How hot each step of a walk is."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `schedule`."
+        )
+
+    def _as_data(self, x, name="data"):
+        """An array, checked as far as the model knows what it must be."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `_as_data`."
+        )
 
     def sample(
         self,
@@ -45,12 +72,13 @@ class ChainModel(CompiledMethods):
         """Draws from `p*`, then walks while the operator cools down.
 
         Args:
-            num_samples: Positive integer.
+            num_samples: Positive integer. Defaults to `1`.
             extra_steps: Non-negative integer, steps at the initial temperature
-                after those of the walk.
-            return_trajectory: Boolean, whether to return all states.
+                after those of the walk. Defaults to `0`.
+            return_trajectory: Boolean, whether to return all states. Defaults
+                to `False`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None.
+                where None. Defaults to `None`.
 
         Returns:
             Numpy array `(num_samples, ..., features)`; with
@@ -61,7 +89,7 @@ class ChainModel(CompiledMethods):
             ValueError: if an argument is wrong.
         """
         check_integer("num_samples", num_samples)
-        schedule = self._cooling(extra_steps)
+        schedule = self._way_back(extra_steps)
         generator = self._generator(seed)
         first = self._from_prior(num_samples, generator)
         return self._chain(first, schedule, generator, return_trajectory)
@@ -79,7 +107,8 @@ class ChainModel(CompiledMethods):
         Args:
             x: Array `(n, ..., features)`.
             num_steps: Positive integer, steps at one temperature, or None for
-                the walk of the training, away from the data.
+                the walk of the training, away from the data. Defaults to
+                `None`.
             temperature: Positive float, that of `num_steps` steps. Defaults to
                 the initial temperature.
             return_trajectory: See `sample`; the first states are `x`.
@@ -97,12 +126,11 @@ class ChainModel(CompiledMethods):
                     "Expected a temperature together with `num_steps`. "
                     f"Received: temperature={temperature}, num_steps=None"
                 )
-            steps = np.arange(self.total_steps, dtype="int32")
-            schedule = self.temperatures, steps
+            schedule = self.schedule().away()
         else:
             check_integer("num_steps", num_steps)
             if temperature is None:
-                temperature = self.initial_temperature
+                temperature = self.schedule().first
             check_number("temperature", temperature)
             schedule = (
                 np.full(num_steps, temperature, "float32"),
@@ -146,13 +174,13 @@ class ChainModel(CompiledMethods):
                 f"Received: shape={mask.shape}, dtype={mask.dtype}"
             )
         mask = np.broadcast_to(mask, shape)
-        schedule = self._cooling(extra_steps)
+        schedule = self._way_back(extra_steps)
         generator = self._generator(seed)
         first = self._from_prior(len(states), generator)
-        found = self._chain(
+        filled = self._chain(
             first, schedule, generator, return_trajectory, (mask, states)
         )
-        return np.where(mask, np.asarray(x, found.dtype), found)
+        return np.where(mask, np.asarray(x, filled.dtype), filled)
 
     def denoise(self, x: Any, num_steps: int = 1) -> np.ndarray:
         """The mean of the operator at given points, at the first step.
@@ -162,7 +190,7 @@ class ChainModel(CompiledMethods):
         Args:
             x: Array `(n, ..., features)`.
             num_steps: Positive integer, how often the mean takes the place of
-                the points.
+                the points. Defaults to `1`.
 
         Returns:
             Float32 array `(n, ..., features)`; uint8 of a model that
@@ -173,11 +201,12 @@ class ChainModel(CompiledMethods):
         """
         check_integer("num_steps", num_steps)
         states = self._given(x)
+        temperature = self.schedule().first
 
         def run(states):
             for _ in range(num_steps):
                 states = self.transition.mean(
-                    self.transition(states), self.initial_temperature
+                    self.transition(states), temperature
                 )
             return states
 
@@ -198,8 +227,9 @@ class ChainModel(CompiledMethods):
 
         Args:
             x: Array `(n, ..., features)`.
-            num_samples: Positive integer, walks from each point.
-            batch_size: Positive integer.
+            num_samples: Positive integer, walks from each point. Defaults to
+                `1`.
+            batch_size: Positive integer. Defaults to `32`.
             seed: See `sample`.
 
         Returns:
@@ -208,11 +238,11 @@ class ChainModel(CompiledMethods):
         Raises:
             ValueError: if an argument is wrong.
         """
-        found = [
+        bounds = [
             weights.mean(axis=0).astype("float32")
             for weights in self._log_weights(x, num_samples, batch_size, seed)
         ]
-        return np.concatenate(found)
+        return np.concatenate(bounds)
 
     def log_likelihood(
         self,
@@ -232,9 +262,10 @@ class ChainModel(CompiledMethods):
 
         Args:
             x: Array `(n, ..., features)`.
-            num_samples: Positive integer, `K`.
-            batch_size: Positive integer.
+            num_samples: Positive integer, `K`. Defaults to `50`.
+            batch_size: Positive integer. Defaults to `32`.
             return_error: Boolean, whether to return the Monte-Carlo error too.
+                Defaults to `False`.
             seed: See `sample`.
 
         Returns:
@@ -242,13 +273,13 @@ class ChainModel(CompiledMethods):
             the second the standard error by the delta method, NaN of one
             sample.
         """
-        found = [
+        estimates = [
             log_mean(weights, return_error)
             for weights in self._log_weights(x, num_samples, batch_size, seed)
         ]
         if not return_error:
-            return np.concatenate(found)
-        return tuple(map(np.concatenate, zip(*found, strict=True)))
+            return np.concatenate(estimates)
+        return tuple(map(np.concatenate, zip(*estimates, strict=True)))
 
     def _log_weights(self, x, num_samples, batch_size, seed):
         """Float64 `(num_samples, batch)` of each batch of points."""
@@ -260,51 +291,61 @@ class ChainModel(CompiledMethods):
         run = self._compiled(("log_weight",), self._log_weight)
         for i in range(0, max(len(x), 1), batch_size):
             batch = ops.convert_to_tensor(x[i : i + batch_size])
-            found = np.empty((num_samples, len(batch)))
-            for row in found if len(batch) else ():
-                keys = self._keys(generator)
+            weights = np.empty((num_samples, len(batch)))
+            for row in weights if len(batch) else ():
+                keys = self._walk_keys(generator)
                 row[:] = ops.convert_to_numpy(run(batch, keys))
-            yield found
+            yield weights
 
     def _log_weight(self, inputs, keys):
         """Of one walk from each point, `(batch,)`."""
-        first, schedule = self._start(inputs, keys)
+        chain = self.chain
+        first, schedule = self._start_walk(inputs, keys)
 
         def body(carry, given):
             before, weight = carry
-            _, temperature, step = given
-            after, forward = self._advance(before, *given)
-            steps = ops.broadcast_to(step, ops.shape(before)[:1])
-            reverse = self._reverse(before, after, temperature, steps)
+            after, forward = chain.advance(before, *given)
+            _, reverse = chain.go_back(before, after, *given[1:])
             return (after, weight + reverse - forward), ()
 
         weight = ops.zeros(ops.shape(first)[:1], first.dtype)
         (last, weight), _ = backend.scan(
-            body, (first, weight), schedule, self.total_steps
+            body, (first, weight), schedule, self.schedule().total_steps
         )
-        prior = self.transition.score(self._prior(), last)
-        return weight + prior + self._volume()
+        return weight + self.prior().score(last) + self._log_volume()
 
-    def _cooling(self, extra_steps):
+    def _walk_keys(self, generator):
+        """Those of the steps of a walk, and one for the data."""
+        number = self.schedule().total_steps + 1
+        return FixedSeed.draw(generator, number, self.seed_generator)
+
+    def _start_walk(self, inputs, keys):
+        """The data as states, and what each step of the walk is given."""
+        temperatures, steps = map(ops.convert_to_tensor, self.schedule().away())
+        first = self._as_states(inputs, keys[-1])
+        return first, (keys[:-1], temperatures, steps)
+
+    def _as_states(self, inputs, key):
+        """Data as states; without a key in the middle of its interval."""
+        x = ops.cast(inputs, self.transition.parameter_dtype)
+        return states_of(x, key) if self.dequantize else x
+
+    def _log_volume(self) -> float:
+        """From densities of states to those of the data, in nats."""
+        if not self.dequantize:
+            return 0.0
+        return log_volume(math.prod(self.prior_mean.shape))
+
+    def _way_back(self, extra_steps):
         """Temperatures and steps of the way back, and some at the end."""
         check_integer("extra_steps", extra_steps, minimum=0)
-        temperatures = np.concatenate(
-            [
-                self.temperatures[::-1],
-                np.full(extra_steps, self.initial_temperature, "float32"),
-            ]
-        )
-        steps = np.arange(self.total_steps, dtype="int32")[::-1]
-        return temperatures, np.pad(steps, (0, extra_steps))
+        return self.schedule().back(extra_steps)
 
     def _from_prior(self, num_samples, generator):
         self._check_built()
         shape = (num_samples, *self.prior_mean.shape)
         noise = self.transition.noise(shape, generator)
-        run = self._compiled(
-            ("prior",),
-            lambda noise: self.transition.draw(self._prior(), noise),
-        )
+        run = self._compiled(("prior",), lambda noise: self.prior().draw(noise))
         return run(noise)
 
     def _chain(self, first, schedule, generator, return_trajectory, known=()):
@@ -322,8 +363,10 @@ class ChainModel(CompiledMethods):
         def hold(state):
             return ops.where(*known, state) if known else state
 
+        chain = self.chain
+
         def body(state, given):
-            state = hold(self._advance(state, *given)[0])
+            state = hold(chain.advance(state, *given)[0])
             return state, state if return_trajectory else ()
 
         first = hold(first)
@@ -335,10 +378,10 @@ class ChainModel(CompiledMethods):
     def _given(self, x):
         """Points as states."""
         self._check_built()
-        return self._to_states(self._as_data(x, name="points"), None)
+        return self._as_states(self._as_data(x, name="points"), None)
 
     def _to_data(self, states):
         states = ops.convert_to_numpy(states)
         if self.dequantize:
-            return np.clip(np.floor(256 * states), 0, 255).astype("uint8")
+            return levels_of(states)
         return states.astype("float32")

@@ -11,9 +11,8 @@ from keras import ops
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
-from keras_seqcredit.models.autoregressive_rnn import time_first
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
-from keras_seqcredit.models.sequence_generator import each_step
+from keras_seqcredit.models.sequences import of_each_step
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.models.z_forcing import ZForcing
 from keras_seqcredit.seeds import FixedSeed
@@ -50,8 +49,9 @@ def export_generation(
             begin with: `(batch, steps, features)` or integers
             `(batch, steps)`. On TensorFlow the batch may be None, and for an
             `AutoregressiveRNN` the steps too: longer prompts are cut then.
+            Defaults to `None`.
         conditions: `keras.InputSpec` or None, shape and dtype of conditions,
-            the batch as in `prompt`.
+            the batch as in `prompt`. Defaults to `None`.
         **arguments: Other arguments of `model.generate`: `length`,
             `num_samples`, `temperature` and, of an `AutoregressiveRNN`,
             `top_k` and `stop`. Of a `VariationalWalkback` those of
@@ -155,14 +155,16 @@ def _autoregressive(
             steps = ops.shape(prompt)[1]
             rest = ops.zeros((total, length - steps, *prompt.shape[2:]))
             rest = ops.cast(rest, prompt.dtype)
-            xs["given"] = time_first(ops.concatenate([prompt, rest], axis=1))
+            prompt = ops.concatenate([prompt, rest], axis=1)
+            xs["given"] = ops.swapaxes(prompt, 0, 1)
             xs["is_given"] = ops.arange(length) < steps
         if conditions is not None:
             conditions = ops.repeat(conditions, num_samples, axis=0)
-            xs["conditions"] = each_step(model._conditions(conditions), length)
-        carry = model._start(total, length)
-        samples = model._generate(top_k, carry, xs, temperature)[1]
-        samples = time_first(samples)
+            conditions = model.net.prepared(conditions)
+            xs["conditions"] = of_each_step(conditions, length)
+        carry = model.net.start(total, length)
+        _, samples = model.net.generate(carry, xs, temperature, top_k)
+        samples = ops.swapaxes(samples, 0, 1)
         if stop is None:
             return samples
         is_stop = (samples == stop) & (ops.arange(length) >= steps)
@@ -208,12 +210,12 @@ def _walkback(model, specs, num_samples=1, extra_steps=0):
             f"`prompt` nor `conditions`. Received: {sorted(specs)}"
         )
     check_integer("num_samples", num_samples)
-    temperatures, steps = model._cooling(extra_steps)
+    temperatures, steps = model._way_back(extra_steps)
     shape = (num_samples, *model.prior_mean.shape)
 
     def draw(seed):
         noise = model.transition.noise(shape, FixedSeed(_state(model, seed, 0)))
-        first = model.transition.draw(model._prior(), noise)
+        first = model.prior().draw(noise)
         keys = _keys(model, _state(model, seed, 1), len(steps))
         schedule = keys, *map(ops.convert_to_tensor, (temperatures, steps))
         states = model._run_chain(False, first, schedule, ())

@@ -90,7 +90,7 @@ class FiniteLoss(keras.callbacks.Callback):
         if self._failed or all(map(math.isfinite, losses.values())):
             return
         self._failed = True  # The first is named, not those that follow.
-        found = ", ".join(f"{k}={loss}" for k, loss in losses.items())
+        received = ", ".join(f"{k}={loss}" for k, loss in losses.items())
         of = f"batch {last}"
         if last > first:
             of = f"one of the batches {first} to {last}"
@@ -98,5 +98,5 @@ class FiniteLoss(keras.callbacks.Callback):
             f"The loss of {of} (counted from 0) of epoch "
             f"{self._epoch + 1} is not finite. Expected finite data and a "
             "learning rate at which training is stable. Received: "
-            f"{found}"
+            f"{received}"
         )

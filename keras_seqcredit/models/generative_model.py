@@ -1,4 +1,4 @@
-"""Fitting of models that need no targets."""
+"""What every generative model is: fitted on its inputs, compiled, seeded."""
 
 import contextlib
 import copy
@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_seqcredit import backend
 from keras_seqcredit.backend import keras_private
@@ -13,8 +14,20 @@ from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.utils.check_batches import check_batches
 
 
-class GenerativeModel:
-    """A mixin of models that learn from their inputs alone."""
+class GenerativeModel(keras.Model):
+    """Abstract base of the models that learn from their inputs alone.
+
+    A subclass implements `build`, `call` and `compute_loss`, as for any
+    `keras.Model`, and may
+
+    - name in `_objects` the arguments that are saved as Keras objects;
+    - override `_checked`, which says why data cannot be learnt from.
+
+    One that draws random numbers has a `seed_generator`.
+    """
+
+    _objects: tuple[str, ...] = ()
+    seed_generator: keras.random.SeedGenerator
 
     def fit(
         self,
@@ -44,7 +57,7 @@ class GenerativeModel:
         if validation_data is not None:
             inputs, *_ = keras.utils.unpack_x_y_sample_weight(validation_data)
             self._checked(inputs, "validation_data")
-        self._build_for(x)
+        build_for(self, x)
         _check_shares(
             self,
             x,
@@ -55,7 +68,7 @@ class GenerativeModel:
             validation_batch_size,
             validation_steps,
         )
-        return super().fit(  # type: ignore[misc]
+        return super().fit(
             x,
             _or_placeholder(y, sample_weight),
             batch_size=batch_size,
@@ -90,7 +103,7 @@ class GenerativeModel:
         # `fit`, which has checked it, validates so after each epoch.
         if not keras_private.is_validation_of_fit(kwargs):
             x = self._checked(x)
-        return super().evaluate(  # type: ignore[misc]
+        return super().evaluate(
             x,
             _or_placeholder(y, sample_weight),
             batch_size=batch_size,
@@ -101,6 +114,10 @@ class GenerativeModel:
             return_dict=return_dict,
             **kwargs,
         )
+
+    def generating_model(self) -> "GenerativeModel":
+        """This model, or the one that it trains to generate."""
+        return self
 
     def _checked(self, data, name="x"):
         """The data, or an error that says why the model cannot learn them."""
@@ -114,24 +131,73 @@ class GenerativeModel:
         and one stops where another goes on in whatever they reduce together,
         such as metrics.
         """
-        return sum(map(keras.ops.sum, self.losses), 0.0)  # type: ignore[attr-defined]
+        return sum(map(keras.ops.sum, self.losses), 0.0)
+
+    def _mean_cost(self, cost, sample_weight):
+        """The mean over examples, and the losses that layers have added."""
+        added = self._added_losses()
+        sample_weight = example_weights(sample_weight)
+        if sample_weight is not None:
+            cost = keras.ops.cast(sample_weight, cost.dtype) * cost
+        return keras.ops.mean(cost) + added
 
     @staticmethod
-    def _of_replica(loss):
+    def _scaled_for_replicas(loss):
         """The part of a replica in the loss: gradients of all are added up."""
         return loss / backend.num_replicas()
 
-    def _build_for(self, x) -> None:
-        """Builds the model where the data tell their shapes without a draw.
+    def _compiled(self, key: tuple, function: Any) -> Any:
+        """`function`, compiled the first time that `key` is asked for."""
+        cache = self.__dict__.setdefault("_compiled_functions", {})
+        if key not in cache:
+            cache[key] = backend.jit(function, self)
+        return cache[key]
 
-        TensorFlow's `fit` builds in its first step, after `BackupAndRestore`
-        has looked for variables to restore.
-        """
-        shapes = None if self.built else _shapes(x)  # type: ignore[attr-defined]
-        if shapes is not None:
-            strategy = keras_private.distribution_strategy(self)
-            with strategy.scope() if strategy else contextlib.nullcontext():
-                self.build(shapes)  # type: ignore[attr-defined]
+    def _generator(self, seed: Any) -> keras.random.SeedGenerator:
+        """What draws from a seed: the model's own generator for None."""
+        if seed is None:
+            return self.seed_generator
+        if isinstance(seed, keras.random.SeedGenerator):
+            return seed
+        return keras.random.SeedGenerator(seed)
+
+    def _check_built(self) -> None:
+        if not self.built:
+            raise ValueError(
+                "The model has not seen data. Expected a model that was "
+                "trained, loaded or called once. Received: an unbuilt "
+                f"{type(self).__name__}"
+            )
+
+    def get_config(self):
+        objects = {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in self._objects
+        }
+        return {**super().get_config(), **objects}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for name in cls._objects:
+            if isinstance(config.get(name), dict):
+                config[name] = keras.saving.deserialize_keras_object(
+                    config[name], custom_objects=custom_objects
+                )
+        return cls(**config)
+
+
+def build_for(model: keras.Model, x: Any) -> None:
+    """Builds a model where the data tell their shapes without a draw.
+
+    TensorFlow's `fit` builds in its first step, after `BackupAndRestore` has
+    looked for variables to restore.
+    """
+    shapes = None if model.built else _shapes(x)
+    if shapes is not None:
+        strategy = keras_private.distribution_strategy(model)
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            model.build(shapes)
 
 
 def guarded(callbacks: Any) -> Any:
@@ -175,7 +241,7 @@ def _check_shares(
 ) -> None:
     """Whether devices can share the batches of training and validation."""
     # One device draws no batch more than Keras does.
-    if backend.num_shares(model) == 1:
+    if backend.num_batch_shards(model) == 1:
         return
     training = _counted(x)
     validation = None
@@ -230,3 +296,51 @@ def _sizes(data, batch_size, steps):
 def _or_placeholder(y, sample_weight):
     """Keras drops the weights of examples that have no targets."""
     return sample_weight if y is None else y
+
+
+def example_weights(sample_weight: Any) -> Any:
+    """`(batch,)`, or None for none.
+
+    A column of weights would be broadcast with costs to a square.
+
+    Args:
+        sample_weight: `(batch,)` or `(batch, 1)`, or None.
+
+    Raises:
+        ValueError: if it has another shape.
+    """
+    if sample_weight is None:
+        return None
+    shape = tuple(sample_weight.shape)
+    if len(shape) == 2 and shape[1] == 1:
+        return sample_weight[:, 0]
+    if len(shape) != 1:
+        raise ValueError(
+            "A sequence or point is weighted as a whole. Expected "
+            "`sample_weight` of shape (batch,); steps are left out by a mask. "
+            f"Received: shape={shape}"
+        )
+    return sample_weight
+
+
+def log_mean(weights: np.ndarray, return_error: bool) -> Any:
+    """Logarithm of the mean weight, and its standard error if asked for.
+
+    Args:
+        weights: Float64 `(num_samples, n)`, logarithms of weights.
+        return_error: Boolean.
+
+    Returns:
+        Float32 `(n,)`, or a pair of those, the second by the delta method;
+        NaN of one sample, which says nothing of its error.
+    """
+    top = weights.max(axis=0)
+    ratios = np.exp(weights - top)
+    mean = ratios.mean(axis=0)
+    value = (top + np.log(mean)).astype("float32")
+    if not return_error:
+        return value
+    if len(weights) == 1:
+        return value, np.full_like(value, math.nan)
+    deviation = ratios.std(axis=0, ddof=1) / math.sqrt(len(weights))
+    return value, (deviation / mean).astype("float32")

@@ -1,4 +1,4 @@
-"""What a trained model of sequences with latents can do."""
+"""Generation, encoding and likelihoods of models with latents."""
 
 from typing import Any
 
@@ -10,24 +10,48 @@ from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import fits
-from keras_seqcredit.models.importance_weights import log_mean
+from keras_seqcredit.layers.recurrent.stochastic_inference import (
+    StochasticOutputs,
+)
+from keras_seqcredit.layers.recurrent.stochastic_rnn import StochasticRNN
+from keras_seqcredit.models.generative_model import log_mean
 from keras_seqcredit.models.sequence_generator import SequenceGenerator
-from keras_seqcredit.models.sequence_generator import each_step
+from keras_seqcredit.models.sequences import Sequences
+from keras_seqcredit.models.sequences import of_each_step
+from keras_seqcredit.models.sequences import read_sequences
 from keras_seqcredit.seeds import FixedSeed
+from keras_seqcredit.types import Tensor
 
 
 class LatentGenerator(SequenceGenerator):
-    """A mixin of `ZForcing`: generation, encoding and likelihoods.
+    """Abstract base of models of sequences with a latent at each step.
 
+    A subclass has a `stochastic_rnn` and implements `infer`.
     Everything is compiled, once for each shape.
     """
 
-    # What the model has.
-    stochastic_rnn: Any
-    head: Any
-    variables: Any
-    _infer: Any
-    _frames: Any
+    stochastic_rnn: StochasticRNN
+
+    def read(self, inputs: Any, mask: Any = None) -> Sequences:
+        """Inputs of the model as `Sequences`."""
+        return read_sequences(inputs, mask, self.name, self.embedding)
+
+    def infer(
+        self, sequences: Sequences, training: bool = False
+    ) -> tuple[StochasticOutputs, Tensor]:
+        """Runs over sequences, with latents of the posterior.
+
+        Args:
+            sequences: See `read`.
+            training: Boolean. Defaults to `False`.
+
+        Returns:
+            All that the recurrence computes, and the head's parameters for
+            each step.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `infer`."
+        )
 
     def generate(
         self,
@@ -43,14 +67,15 @@ class LatentGenerator(SequenceGenerator):
         Args:
             length: Positive integer, steps of each sequence.
             num_samples: Positive integer, sequences; those of a prompt or of
-                conditions each, if given.
+                conditions each, if given. Defaults to `1`.
             prompt: `(batch, steps, features)` or integers `(batch, steps)`,
-                what the sequences begin with.
+                what the sequences begin with. Defaults to `None`.
             conditions: `(batch, features)` or `(batch, length, features)`, for
-                a model that was trained with them.
+                a model that was trained with them. Defaults to `None`.
             temperature: Positive float, of the steps; see `DistributionHead`.
+                Defaults to `1.0`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None.
+                where None. Defaults to `None`.
 
         Returns:
             Numpy array `(batch * num_samples, length, ...)`, the samples of one
@@ -127,7 +152,7 @@ class LatentGenerator(SequenceGenerator):
         steps = length - start
         xs = [noise[start:], keys[start:]]
         if conditions is not None:
-            xs.append(each_step(conditions, length)[start:])
+            xs.append(of_each_step(conditions, length)[start:])
 
         def step(carry, x):
             frame, state = carry
@@ -141,8 +166,7 @@ class LatentGenerator(SequenceGenerator):
         parts = [] if prompt is None else [prompt]
         if steps:
             _, samples = backend.scan(step, (frame, state), tuple(xs), steps)
-            order = [1, 0, *range(2, len(samples.shape))]
-            samples = ops.transpose(samples, order)
+            samples = ops.swapaxes(samples, 0, 1)
             parts = [*(ops.cast(p, samples.dtype) for p in parts), samples]
         return ops.concatenate(parts, axis=1)
 
@@ -158,19 +182,23 @@ class LatentGenerator(SequenceGenerator):
             return frame, rnn.get_initial_state(batch)
         if conditions is not None and len(conditions.shape) == 3:
             conditions = conditions[:, : prompt.shape[1]]
-        found, _ = self._infer_from(key, prompt, conditions, None)
-        return self._frames(prompt)[:, -1], found.states
+        given = Sequences(prompt, conditions)
+        outputs, _ = self._infer_from(key, given)
+        frames, _ = given.embedded(self.embedding, rnn.compute_dtype)
+        return frames[:, -1], outputs.states
 
-    def _infer_from(self, key, *inputs):
-        """`_infer`, with latents that are drawn from a key."""
+    def _infer_from(self, key, sequences):
+        """`infer`, with latents that are drawn from a key."""
         mapping = [(v, backend.read(v)) for v in self.variables]
         mapping.append((self.stochastic_rnn.seed_generator.state, key))
         with keras.StatelessScope(state_mapping=mapping):
-            return self._infer(*inputs)
+            return self.infer(sequences)
 
     def _frame(self, sample):
         """A step as the recurrence sees it, `(batch, features)`."""
-        return self._frames(sample[:, None])[:, 0]
+        if self.embedding is None:
+            return ops.cast(sample, self.stochastic_rnn.compute_dtype)
+        return self.embedding(sample[:, None])[:, 0]
 
     def encode(self, x, batch_size: int = 32, seed=None):
         """Means of the posterior of each step.
@@ -181,9 +209,9 @@ class LatentGenerator(SequenceGenerator):
         Args:
             x: Array of sequences, or a dictionary of arrays: `"sequences"`
                 and, optionally, `"conditions"` and `"mask"`.
-            batch_size: Positive integer.
+            batch_size: Positive integer. Defaults to `32`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None.
+                where None. Defaults to `None`.
 
         Returns:
             Numpy array `(batch, time, latent_size)`; of categorical latents,
@@ -191,8 +219,8 @@ class LatentGenerator(SequenceGenerator):
         """
 
         def means(inputs, key):
-            found, _ = self._infer_from(key, *self._unpack(inputs))
-            return self.stochastic_rnn.latents.mean(found.posterior)
+            outputs, _ = self._infer_from(key, self.read(inputs))
+            return self.stochastic_rnn.latents.mean(outputs.posterior)
 
         generator = self._generator(seed)
         return self._in_batches("encode", means, x, batch_size, generator)
@@ -206,12 +234,13 @@ class LatentGenerator(SequenceGenerator):
         Args:
             a: One sequence, `(time, features)` or integers `(time,)`.
             b: Another of the same length.
-            steps: Integer of at least 2, how many, both ends included.
+            steps: Integer of at least 2, how many, both ends included. Defaults
+                to `8`.
             conditions: `(2, features)` or `(2, time, features)`, those of `a`
                 and of `b`, for a model that was trained with them. Between
-                two sequences they are, too.
+                two sequences they are, too. Defaults to `None`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None.
+                where None. Defaults to `None`.
 
         Returns:
             Numpy array `(steps, time, ...)`.
@@ -242,7 +271,7 @@ class LatentGenerator(SequenceGenerator):
         Args:
             latents: `(batch, time, latent_size)`.
             conditions: `(batch, features)` or `(batch, time, features)`, for a
-                model that was trained with them.
+                model that was trained with them. Defaults to `None`.
 
         Returns:
             Numpy array `(batch, time, ...)`: classes, or means.
@@ -267,9 +296,9 @@ class LatentGenerator(SequenceGenerator):
         batch, time = latents.shape[:2]
         frame, state = self._after_prompt(None, None, batch)
 
-        xs = [ops.transpose(latents, (1, 0, 2))]
+        xs = [ops.swapaxes(latents, 0, 1)]
         if conditions is not None:
-            xs.append(each_step(conditions, time))
+            xs.append(of_each_step(conditions, time))
 
         def step(carry, x):
             frame, state = carry
@@ -285,7 +314,7 @@ class LatentGenerator(SequenceGenerator):
             return (self._frame(sample), state), sample
 
         _, samples = backend.scan(step, (frame, state), tuple(xs), time)
-        return ops.transpose(samples, [1, 0, *range(2, len(samples.shape))])
+        return ops.swapaxes(samples, 0, 1)
 
     def log_likelihood(
         self,
@@ -304,11 +333,12 @@ class LatentGenerator(SequenceGenerator):
 
         Args:
             x: As for `encode`.
-            num_samples: Positive integer, `K`.
-            batch_size: Positive integer.
+            num_samples: Positive integer, `K`. Defaults to `50`.
+            batch_size: Positive integer. Defaults to `32`.
             return_error: Boolean, whether to return the Monte-Carlo error too.
+                Defaults to `False`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None.
+                where None. Defaults to `None`.
 
         Returns:
             Float32 array `(batch,)`, nats a sequence; with `return_error` a
@@ -328,14 +358,16 @@ class LatentGenerator(SequenceGenerator):
         return log_mean(weights, return_error)
 
     def _log_weights(self, inputs, key):
-        sequences, conditions, mask = self._unpack(inputs)
-        found, parameters = self._infer_from(key, sequences, conditions, mask)
+        sequences = self.read(inputs)
+        values, _, mask = sequences
+        outputs, parameters = self._infer_from(key, sequences)
         latents = self.stochastic_rnn.latents
-        log_ratio = latents.log_prob(found.prior, found.latents)
-        log_ratio = log_ratio - latents.log_prob(found.posterior, found.latents)
+        prior = latents.log_prob(outputs.prior, outputs.latents)
+        posterior = latents.log_prob(outputs.posterior, outputs.latents)
+        log_ratio = prior - posterior
         if mask is not None:
             log_ratio = ops.where(mask, log_ratio, 0.0)
-        nll = -self.head.log_prob(parameters, sequences, mask)
+        nll = -self.head.log_prob(parameters, values, mask)
         return ops.sum(log_ratio - nll, axis=1)
 
 

@@ -1,10 +1,7 @@
 """Professor Forcing: generators that run freely as they run on data."""
 
-import contextlib
 import functools
-import inspect
 from typing import Any
-from typing import NamedTuple
 
 import keras
 from keras import ops
@@ -21,55 +18,24 @@ from keras_seqcredit.checks import check_sequence
 from keras_seqcredit.layers.recurrent.behavior_discriminator import (
     BehaviorDiscriminator,
 )
-from keras_seqcredit.layers.recurrent.behavior_discriminator import (
-    constant_rows,
-)
 from keras_seqcredit.metrics import mean_discrepancy
+from keras_seqcredit.models.autoregressive_net import Runs
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
-from keras_seqcredit.models.autoregressive_rnn import twice
-from keras_seqcredit.models.example_weights import example_weights
+from keras_seqcredit.models.discriminator_game import DiscriminatorGame
 from keras_seqcredit.models.generative_model import GenerativeModel
+from keras_seqcredit.models.generative_model import example_weights
 from keras_seqcredit.models.readable_sequences import readable_sequences
-from keras_seqcredit.saving import SerializesArguments
+from keras_seqcredit.models.two_optimizers import apply_gated
+from keras_seqcredit.models.two_optimizers import combined
+from keras_seqcredit.models.two_optimizers import optimizer_pair
 from keras_seqcredit.saving import public
-from keras_seqcredit.types import Tensor
-
-# Where exp of a logit, or of its opposite, is still a float32.
-_LARGEST_LOGIT = 60.0
 
 # Metrics of training alone.
 _GATES = ("discriminator_open", "generator_open")
 
 
-class Runs(NamedTuple):
-    """What a generator does on data and on its own samples.
-
-    Attributes:
-        nats: `(batch, time)`, negative log-likelihood of the data.
-        hidden: `(2 * batch, steps, units)`, states on data, then free ones.
-        parameters: `(2 * batch, steps, num_parameters)`, the same of the head.
-        mask: Boolean `(2 * batch, steps)` or None.
-    """
-
-    nats: Tensor
-    hidden: Tensor
-    parameters: Tensor
-    mask: Any
-
-    @property
-    def behaviors(self) -> Tensor:
-        """`(2 * batch, steps, units + num_parameters)`, float32."""
-        hidden = ops.cast(self.hidden, self.parameters.dtype)
-        return ops.concatenate([hidden, self.parameters], axis=-1)
-
-
 @public
-class ProfessorForcing(
-    schedules.ScheduledWeights,
-    SerializesArguments,
-    GenerativeModel,
-    keras.Model,
-):
+class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
     """Trains a generator to behave on its own samples as it does on data.
 
     In each step of training the generator runs twice: on the data, and freely
@@ -94,21 +60,27 @@ class ProfessorForcing(
         discriminator: A Keras layer that turns behaviors `(batch, time,
             features)` into logits `(batch,)`, with a `mask` argument if there
             are masks. Defaults to `BehaviorDiscriminator()` in float32.
-        adversarial_weight: Non-negative float or a schedule.
+        adversarial_weight: Non-negative float or a schedule. Defaults to `1.0`.
         match_teacher: Boolean, whether behaviors on data are to be mistaken for
-            free ones, too.
+            free ones, too. Defaults to `False`.
         discriminator_accuracy_range: Pair of floats in `[0, 1]`, see above.
+            Defaults to `(0.75, 0.99)`.
         matching: `"adversarial"`, or `"mse"` for the squared distance of free
-            states to those on data, without a discriminator.
+            states to those on data, without a discriminator. Defaults to
+            `"adversarial"`.
         free_running_steps: Integer of at least 2, steps of the free run, or
-            None for as many as the data have.
+            None for as many as the data have. Defaults to `None`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
         inputs: As those of the generator.
 
     Returns:
-        `Runs`, see there. The discriminator is not called.
+        A tuple of what the generator does on the data and freely: `nats`,
+        `(batch, time)`, the negative log-likelihood of the data; `hidden` and
+        `parameters`, `(2 * batch, steps, ...)`, the states and the head's
+        parameters, those on data first; and a `mask` of these or None. The
+        discriminator is not called.
 
     `compile` takes `optimizer` and `discriminator_optimizer`; by default the
     second is a copy of the first. `fit` and `evaluate` report `loss`; `nll`, in
@@ -232,12 +204,12 @@ class ProfessorForcing(
         if self.discriminator is not None:
             # Called as a user would, so that it checks its input.
             spec = keras.KerasTensor((None, None, features), "float32")
-            found = self.discriminator(spec).shape
-            if len(found) != 1:
+            logits = self.discriminator(spec).shape
+            if len(logits) != 1:
                 raise ValueError(
                     "Expected `discriminator` to turn behaviors of shape "
                     f"{tuple(spec.shape)} into logits (batch,). Received: "
-                    f"shape={tuple(found)}"
+                    f"shape={tuple(logits)}"
                 )
         self.updates = schedules.add_counter(self)
         self.built = True
@@ -251,9 +223,10 @@ class ProfessorForcing(
         """As `keras.Model.compile`, with an optimizer for each of two nets.
 
         Args:
-            optimizer: A Keras optimizer, of the generator.
+            optimizer: A Keras optimizer, of the generator. Defaults to
+                `"rmsprop"`.
             discriminator_optimizer: A Keras optimizer, of the discriminator, or
-                None for a copy of the other one.
+                None for a copy of the other one. Defaults to `None`.
             **kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`,
                 `auto_scale_loss`.
         """
@@ -263,29 +236,11 @@ class ProfessorForcing(
                 "The model has a loss and metrics of its own. Expected none in "
                 f"`compile`. Received: {sorted(wrong)}"
             )
-        first = keras.optimizers.get(optimizer)
-        second = keras.optimizers.get(discriminator_optimizer)
-        if second is None:
-            second = type(first).from_config(first.get_config())
-        if second is first:
-            raise ValueError(
-                "Each net needs an optimizer of its own. Expected "
-                "`discriminator_optimizer` to be another object, or None for a "
-                f"copy. Received: {second} twice"
-            )
-        self._optimizers = [first, second]
+        self._optimizers = optimizer_pair(optimizer, discriminator_optimizer)
         self._compile_arguments = kwargs
-
-        def choose(variable):
-            # By identity: paths change when a model is loaded.
-            return self._optimizers[id(variable) in self._discriminator_ids()]
-
-        super().compile(keras.optimizers.MultiOptimizer(choose), **kwargs)
-
-    def _discriminator_ids(self) -> set:
-        if self.discriminator is None:
-            return set()
-        return {id(v) for v in self.discriminator.trainable_variables}
+        super().compile(
+            combined(self._optimizers, self.discriminator), **kwargs
+        )
 
     def get_compile_config(self):
         if not self.compiled:
@@ -309,34 +264,17 @@ class ProfessorForcing(
             self.optimizer.build(self.trainable_variables)
 
     def call(self, inputs, mask=None, training=False) -> Runs:
-        generator = self.generator
-        sequences, conditions, mask = generator._unpack(inputs, mask)
-        _check_steps(sequences.shape)
-        steps = self.free_running_steps
-        cut = slice(None, steps)
-        own_mask = None if mask is None else mask[:, cut]
-        if steps is None:
-            # One scan for both runs: a free run is a run on its own samples.
-            hidden, parameters = generator._behavior_on_own(
-                sequences, conditions, mask, training, beside=True
-            )
-            on_data = parameters[: ops.shape(sequences)[0]]
-        else:
-            short = conditions
-            if conditions is not None and len(conditions.shape) == 3:
-                short = conditions[:, cut]
-            own = generator._sampled(sequences[:, cut], short, own_mask)
-            runs = [
-                generator._behavior(sequences, conditions, mask, training),
-                generator._behavior(own, short, own_mask, training),
-            ]
-            on_data = runs[0][1]
-            hidden, parameters = (
-                ops.concatenate([first[:, cut], free], axis=0)
-                for first, free in zip(*runs, strict=True)
-            )
-        nats = -generator.head.log_prob(on_data, sequences, mask)
-        return Runs(nats, hidden, parameters, twice(own_mask))
+        net = self.generator.net
+        sequences = net.read(inputs, mask)
+        _check_steps(sequences.values.shape)
+        return net.run_both(sequences, training, self.free_running_steps)
+
+    def _game(self) -> DiscriminatorGame:
+        return DiscriminatorGame(
+            self.discriminator,
+            self.match_teacher,
+            self.discriminator_accuracy_range,
+        )
 
     def train_step(self, *args):
         if not self.built:  # Not by Keras: there is no loss in `compile`.
@@ -347,22 +285,19 @@ class ProfessorForcing(
     def _train(self, data):
         """One update of both nets; each is run forward and back once."""
         inputs, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        sample_weight = example_weights(sample_weight)
         variables = self.generator.trainable_variables
+        weight = self.adversarial_weight(backend.read(self.updates))
 
         def run(*weights):
             mapping = [(v, backend.read(v)) for v in self.variables]
             mapping += zip(variables, weights, strict=True)
             with keras.StatelessScope(mapping, collect_losses=True) as scope:
                 runs = self(inputs, training=True)
-                added = self._added_losses()
+                cost = self._mean_cost(_nats(runs), sample_weight)
             others = self.non_trainable_variables
             after = [scope.get_current_value(v) for v in others]
-            nll = _weighted(ops.sum(runs.nats, axis=1), sample_weight)
             match = self._distance(runs) if self.matching == "mse" else 0.0
-            weight = self.adversarial_weight(backend.read(self.updates))
-            loss = nll + weight * match + added
-            return (loss, runs.behaviors), (runs, after, match)
+            return (cost + weight * match, runs.behaviors), (runs, after, match)
 
         weights = [backend.read(v) for v in variables]
         (loss, behaviors), pull_back, (runs, after, match) = backend.vjp(
@@ -372,144 +307,44 @@ class ProfessorForcing(
             self.non_trainable_variables, after, strict=True
         ):
             variable.assign(value)
-        if self.matching == "adversarial":
-            found = self._judge(behaviors, runs.mask)
-            into_behaviors, gradients, is_open = found
+        by_behaviors = ops.zeros_like(behaviors)
+        of_discriminator: list = []
+        learns: Any = True
+        if self.matching == "mse":
+            self._report({"adversarial_loss": match}, runs)
         else:
-            into_behaviors, gradients = ops.zeros_like(behaviors), []
-            is_open = True
-            self._terms["adversarial_loss"].update_state(
-                match, _num_rows(runs.nats)
-            )
+            turn = self._game().play(behaviors, runs.mask, weight)
+            _, by_behaviors, of_discriminator, listens, learns = turn
+            self._report(turn.score._asdict(), runs)
+            self._report_gates(listens, learns)
         scale = self.optimizer.scale_loss(ops.ones_like(loss))
-        scale = self._of_replica(scale)
-        into_generator = pull_back((scale, scale * into_behaviors))
-        by_id = {
-            id(v): g for v, g in zip(variables, into_generator, strict=True)
+        scale = self._scaled_for_replicas(scale)
+        gradients = {
+            id(v): g
+            for v, g in zip(
+                variables,
+                pull_back((scale, scale * by_behaviors)),
+                strict=True,
+            )
         }
         if self.discriminator is not None:
-            by_id |= {
-                id(v): scale * g
-                for v, g in zip(
-                    self.discriminator.trainable_variables,
-                    gradients,
-                    strict=True,
-                )
-            }
-        self._update([by_id[id(v)] for v in self.trainable_variables], is_open)
-        self._report(loss, runs, sample_weight)
+            for variable, gradient in zip(
+                self.discriminator.trainable_variables,
+                of_discriminator,
+                strict=True,
+            ):
+                gradients[id(variable)] = scale * gradient
+        self._update(
+            [gradients[id(v)] for v in self.trainable_variables], learns
+        )
+        keras_private.loss_tracker(self).update_state(
+            loss, _num_rows(runs.nats)
+        )
+        self._report_runs(runs, sample_weight)
         self.updates.assign_add(1)
         return self.get_metrics_result()
 
-    def _judge(self, behaviors, mask):
-        """What the discriminator makes of the behaviors.
-
-        Returns:
-            Gradients of the generator's loss by the behaviors, and of the
-            discriminator's by its weights; whether it is to learn.
-        """
-        judge = self.discriminator
-        given = {} if mask is None else {"mask": mask}
-        takes = inspect.signature(judge.call).parameters
-        if "training" in takes:
-            given["training"] = True
-        batch = behaviors.shape[0]
-        scope: Any = contextlib.nullcontext
-        if (
-            batch
-            and isinstance(judge, BehaviorDiscriminator)
-            and not self.match_teacher
-            # Devices that share a batch have other rows first.
-            and keras.distribution.distribution() is None
-        ):
-            scope = functools.partial(constant_rows, judge, batch // 2)
-
-        adds_losses = False
-
-        def discriminate(behaviors, *weights):
-            nonlocal adds_losses
-            others = [backend.read(v) for v in judge.non_trainable_variables]
-            with scope():
-                logits, after, losses = judge.stateless_call(
-                    list(weights), others, behaviors, return_losses=True,
-                    **given,
-                )  # fmt: skip
-            adds_losses = bool(losses)
-            added = sum(map(ops.sum, losses), ops.zeros(()))
-            return (logits, ops.cast(added, "float32")), after
-
-        weights = [backend.read(v) for v in judge.trainable_variables]
-        (logits, added), pull_back, after = backend.vjp(
-            discriminate, behaviors, *weights, has_aux=True
-        )
-        on_data, free = ops.split(logits, 2)
-        share = 1.0 / ops.cast(ops.shape(free)[0], "float32")
-        own = share * ops.concatenate(
-            [-ops.sigmoid(-on_data), ops.sigmoid(free)]
-        )
-        one = ops.ones_like(added)
-        if isinstance(judge, BehaviorDiscriminator) and not adds_losses:
-            # A row of the gradient is linear in what comes back to its logit,
-            # so that one way back serves the losses of both nets.
-            into_behaviors, *gradients = pull_back((own, one))
-            ratio = -ops.exp(
-                ops.clip(
-                    ops.concatenate([on_data, -free]),
-                    -_LARGEST_LOGIT,
-                    _LARGEST_LOGIT,
-                )
-            )
-            into_behaviors = ratio[:, None, None] * into_behaviors
-        else:
-            _, *gradients = pull_back((own, one))
-            _, pull_back, _ = backend.vjp(
-                discriminate, behaviors, *weights, has_aux=True
-            )
-            mistaken = share * ops.concatenate(
-                [ops.sigmoid(on_data), -ops.sigmoid(-free)]
-            )
-            into_behaviors, *_ = pull_back((mistaken, ops.zeros_like(added)))
-        low, high = self.discriminator_accuracy_range
-        accuracy = backend.replica_mean(self._measure(on_data, free))
-        listens = ops.cast(accuracy > low, "float32")
-        learns = accuracy < high
-        weights_of = set(map(id, judge.non_trainable_weights))
-        for variable, value in zip(
-            judge.non_trainable_variables, after, strict=True
-        ):
-            if id(variable) in weights_of:  # Not the state of a seed.
-                value = ops.where(learns, value, backend.read(variable))
-            variable.assign(value)
-        self._terms["generator_open"].update_state(listens)
-        self._terms["discriminator_open"].update_state(
-            ops.cast(learns, "float32")
-        )
-        weight = self.adversarial_weight(backend.read(self.updates)) * listens
-        rows = ops.concatenate(
-            [
-                ops.ones_like(on_data) * float(self.match_teacher),
-                ops.ones_like(free),
-            ]
-        )
-        passes = (weight * rows)[:, None, None]
-        into_behaviors = ops.where(passes > 0, passes * into_behaviors, 0.0)
-        return into_behaviors, gradients, learns
-
-    def _measure(self, on_data, free):
-        """Updates the metrics of the discriminator; returns its accuracy."""
-        right = ops.concatenate([on_data > 0, free <= 0])
-        accuracy = ops.mean(ops.cast(right, "float32"))
-        mistaken = ops.mean(ops.softplus(-free))
-        if self.match_teacher:
-            mistaken = mistaken + ops.mean(ops.softplus(on_data))
-        loss = ops.mean(ops.softplus(-on_data)) + ops.mean(ops.softplus(free))
-        rows = _num_rows(free)
-        self._terms["discriminator_accuracy"].update_state(accuracy, rows)
-        self._terms["discriminator_loss"].update_state(loss, rows)
-        self._terms["adversarial_loss"].update_state(mistaken, rows)
-        return accuracy
-
-    def _update(self, gradients, is_open) -> None:
+    def _update(self, gradients, learns) -> None:
         """Moves the weights; a closed gate leaves all of the discriminator."""
         gated: list = []
         if self.discriminator is not None:
@@ -517,12 +352,9 @@ class ProfessorForcing(
                 *self.discriminator.trainable_variables,
                 *self._optimizers[1].variables,
             ]
-        before = [backend.read(v) for v in gated]
-        backend.apply_gradients(
-            self.optimizer, gradients, self.trainable_variables
+        apply_gated(
+            self.optimizer, gradients, self.trainable_variables, gated, learns
         )
-        for variable, value in zip(gated, before, strict=True):
-            variable.assign(ops.where(is_open, backend.read(variable), value))
 
     def _distance(self, runs):
         """Squared distance of free states to those on data, a sequence."""
@@ -533,12 +365,22 @@ class ProfessorForcing(
             square = ops.where(mask, square, 0.0)
         return ops.mean(ops.sum(square, axis=(1, 2)))
 
-    def _report(self, loss, runs, sample_weight) -> None:
+    def _report(self, figures, runs) -> None:
+        """Updates metrics by the means of a batch."""
+        for name, value in figures.items():
+            self._terms[name].update_state(value, _num_rows(runs.nats))
+
+    def _report_gates(self, listens, learns) -> None:
+        self._terms["generator_open"].update_state(listens)
+        self._terms["discriminator_open"].update_state(
+            ops.cast(learns, "float32")
+        )
+
+    def _report_runs(self, runs, sample_weight) -> None:
         rows = _num_rows(runs.nats)
-        if loss is not None:
-            keras_private.loss_tracker(self).update_state(loss, rows)
-        nll = ops.sum(runs.nats, axis=1)
-        self._terms["nll"].update_state(nll, sample_weight)
+        self._terms["nll"].update_state(
+            _nats(runs), example_weights(sample_weight)
+        )
         on_data, free = ops.split(ops.cast(runs.hidden, "float32"), 2)
         mask = runs.mask
         if mask is not None:
@@ -560,23 +402,20 @@ class ProfessorForcing(
         """The loss of `evaluate`."""
         del x, y
         runs = y_pred
-        added = self._added_losses()
-        sample_weight = example_weights(sample_weight)
-        loss = _weighted(ops.sum(runs.nats, axis=1), sample_weight)
+        loss = self._mean_cost(_nats(runs), sample_weight)
         if self.matching == "mse":
             match = self._distance(runs)
-            self._terms["adversarial_loss"].update_state(
-                match, _num_rows(runs.nats)
-            )
+            self._report({"adversarial_loss": match}, runs)
+            loss = loss + self.adversarial_weight(self.updates.value) * match
         else:
-            given = {} if runs.mask is None else {"mask": runs.mask}
-            logits = self.discriminator(runs.behaviors, **given)
-            self._measure(*ops.split(logits, 2))
-            match = 0.0
-        weight = self.adversarial_weight(self.updates.value)
+            score = self._game().evaluate(runs.behaviors, runs.mask)
+            self._report(score._asdict(), runs)
         # Keras tracks the loss itself.
-        self._report(None, runs, sample_weight)
-        return self._of_replica(loss + weight * match + added)
+        self._report_runs(runs, sample_weight)
+        return self._scaled_for_replicas(loss)
+
+    def generating_model(self) -> AutoregressiveRNN:
+        return self.generator
 
     def _checked(self, data, name="x"):
         return readable_sequences(data, name, self.generator.embedding)
@@ -591,10 +430,10 @@ class ProfessorForcing(
             self._evaluates = False
 
     def get_metrics_result(self):
-        found = super().get_metrics_result()
+        results = super().get_metrics_result()
         if self._evaluates:
-            return {k: x for k, x in found.items() if k not in _GATES}
-        return found
+            return {k: x for k, x in results.items() if k not in _GATES}
+        return results
 
     def generate(self, *args, **kwargs):
         """See `AutoregressiveRNN.generate`."""
@@ -612,6 +451,11 @@ class ProfessorForcing(
             "matching": self.matching,
             "free_running_steps": self.free_running_steps,
         }
+
+
+def _nats(runs):
+    """Negative log-likelihood of each sequence."""
+    return ops.sum(runs.nats, axis=1)
 
 
 def _num_rows(x):
@@ -639,9 +483,3 @@ def _check_steps(shape) -> None:
             "A run differs from a free one from its second step on. Expected "
             f"sequences of at least 2 steps. Received: shape={tuple(shape)}"
         )
-
-
-def _weighted(values, sample_weight):
-    if sample_weight is not None:
-        values = ops.cast(sample_weight, values.dtype) * values
-    return ops.mean(values)

@@ -18,7 +18,8 @@ def readable_sequences(data: Any, name: str, embedding: Any = None) -> Any:
     Args:
         data: As `fit` takes it: arrays, lists, dictionaries, data sets.
         name: String, what to call it in an error.
-        embedding: The layer that turns tokens into vectors, or None.
+        embedding: The layer that turns tokens into vectors, or None. Defaults
+            to `None`.
 
     Returns:
         The data, lists of equal lengths being arrays now.

@@ -48,8 +48,8 @@ def transition_mlp(
         step_conditioning: `"embedding"`, a vector for each step that is added
             to hidden layers, or `"normalization"`, a `StepNormalization` of
             them. Defaults to `"embedding"`.
-        dtype: Dtype or dtype policy of the layers.
-        name: String, name of the model.
+        dtype: Dtype or dtype policy of the layers. Defaults to `None`.
+        name: String, name of the model. Defaults to `None`.
 
     Returns:
         A `keras.Model` of states, or of a list of states and steps.

@@ -18,19 +18,21 @@ from keras_seqcredit.checks import check_share
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.models.chain_model import ChainModel
-from keras_seqcredit.models.example_weights import example_weights
-from keras_seqcredit.models.generative_model import GenerativeModel
-from keras_seqcredit.recurrence.side_effects import added_losses
+from keras_seqcredit.models.generative_model import example_weights
+from keras_seqcredit.models.grey_levels import is_grey_level
+from keras_seqcredit.models.markov_chain import step_size
+from keras_seqcredit.models.temperature_schedule import AUTO
+from keras_seqcredit.models.temperature_schedule import TemperatureSchedule
+from keras_seqcredit.models.walkback_steps import WalkbackSteps
+from keras_seqcredit.models.walkback_steps import can_score_in_walk
 from keras_seqcredit.saving import public
 from keras_seqcredit.seeds import FixedSeed
 from keras_seqcredit.seeds import ReplicaSeed
 from keras_seqcredit.seeds import SavedSeed
 
-AUTO = "auto"
-
 
 @public
-class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
+class VariationalWalkback(SavedSeed, ChainModel):
     """A generative Markov chain, trained to undo its own walk away from data.
 
     Fit it on data. From a point `s_0` the chain walks away, hotter with each
@@ -81,7 +83,7 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
             all there, too, if devices share a batch, and for a network with
             anything but layers of Keras that are the same in training, without
             regularizers. Defaults to `"auto"`.
-        seed: Integer or None, of walks and samples.
+        seed: Integer or None, of walks and samples. Defaults to `None`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -129,6 +131,8 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
         - Goyal et al., "Variational Walkback: Learning a Transition Operator
           as a Stochastic Recurrent Net", NeurIPS 2017, arXiv:1711.02282.
     """
+
+    _objects = ("transition",)
 
     def __init__(
         self,
@@ -208,17 +212,18 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
                 f"{total}, `extra_steps + num_steps` of the walk. "
                 f"Received: an operator with num_steps={known}"
             )
-        # Logarithms do not overflow.
-        first = math.log10(self.initial_temperature)
-        last = first + (num_steps - 1) * math.log10(self.temperature_factor)
-        if min(first, last) < -37 or max(first, last) > 38:
-            raise ValueError(
-                "Expected temperatures between 1e-37 and 1e38, as float32 has "
-                f"them. Received: 1e{first:.3g} to 1e{last:.3g}, for "
-                f"initial_temperature={self.initial_temperature}, "
-                f"temperature_factor={self.temperature_factor}, "
-                f"num_steps={num_steps}"
-            )
+        self._schedule(num_steps).check_range()
+
+    def _schedule(self, num_steps) -> TemperatureSchedule:
+        return TemperatureSchedule(
+            num_steps,
+            self.extra_steps,
+            self.temperature_factor,
+            self.initial_temperature,
+        )
+
+    def schedule(self) -> TemperatureSchedule:
+        return self._schedule(self.num_steps)
 
     def adapt(self, data: Any) -> None:
         """Chooses the number of steps for `num_steps="auto"`.
@@ -263,22 +268,14 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
         self.num_steps = num_steps
 
     @property
-    def total_steps(self) -> int:  # type: ignore[override]
+    def total_steps(self) -> int:
         """Steps of the walk, `extra_steps + num_steps`."""
-        if self.num_steps == AUTO:
-            raise ValueError(
-                "The number of steps is not known yet. Expected a call of "
-                "`adapt(data)` first. Received: num_steps='auto'"
-            )
-        return self.extra_steps + self.num_steps
+        return self.schedule().total_steps
 
     @property
-    def temperatures(self) -> np.ndarray:  # type: ignore[override]
+    def temperatures(self) -> np.ndarray:
         """Temperature of each step away from the data, `(total_steps,)`."""
-        rises = np.maximum(np.arange(self.total_steps) - self.extra_steps, 0)
-        # Not of integers, whose powers overflow.
-        found = float(self.temperature_factor) ** rises
-        return (self.initial_temperature * found).astype("float32")
+        return self.schedule().away()[0]
 
     def build(self, inputs_shape) -> None:
         event = tuple(inputs_shape[1:])
@@ -290,7 +287,7 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
         if not self.transition.built:
             self.transition.build((None, *event))
             self.transition.built = True
-        self._check_losses(event)
+        self.chain.check_losses(event)
         for name, initial in (("mean", "zeros"), ("variance", "ones")):
             variable = self.add_weight(
                 shape=event,
@@ -304,129 +301,35 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
         self.updates = schedules.add_counter(self)
         self.built = True
 
-    def _check_losses(self, event) -> None:
-        """Losses that a call adds would count every call of the network.
-
-        A walk calls it more often than it scores a step, and in a loop.
-        """
-        for layer in keras_private.flat_layers(self.transition):
-            regularizer = getattr(layer, "activity_regularizer", None)
-            if regularizer is not None:
-                raise ValueError(
-                    "Expected a network without activity regularizers; those "
-                    "of weights may be there. Received: a layer "
-                    f"{layer.name!r} with activity_regularizer={regularizer}"
-                )
-        found = added_losses(
-            lambda state, step: self.transition(state, step, training=True),
-            keras.KerasTensor((1, *event), self.transition.parameter_dtype),
-            keras.KerasTensor((1,), "int32"),
-        )
-        if found:
-            raise ValueError(
-                "Expected a network whose layers add no losses; regularizers "
-                "of weights may be there. Received: a network "
-                f"{self.transition.network.name!r} with `add_loss`, "
-                f"{found} times a call"
-            )
-
     def call(self, inputs, training=False):
-        first, schedule = self._start(inputs, self._keys(self.seed_generator))
+        chain = self.chain
+        first, schedule = self._start_walk(
+            inputs, self._walk_keys(self.seed_generator)
+        )
+
+        def step(state, given):
+            after, forward = chain.advance(state, *given)
+            return after, (after, forward)
+
         _, (states, forward) = backend.scan(
-            lambda state, given: self._twice(self._advance(state, *given)),
-            first,
-            schedule,
-            self.total_steps,
+            step, first, schedule, self.total_steps
         )
         # Here too: a loop whose outputs are used would be differentiated.
         states, forward = map(ops.stop_gradient, (states, forward))
         before = ops.concatenate([first[None], states[:-1]], axis=0)
-        reverse = self._reverse_all(before, states, schedule, training)
-        sizes = _step_size(before, states, axis=2)
-        return self._walked(first, states[-1], forward, reverse, sizes)
-
-    def _keys(self, generator):
-        """Those of the steps of a walk, and one for the data."""
-        return FixedSeed.draw(
-            generator, self.total_steps + 1, self.seed_generator
-        )
-
-    def _start(self, inputs, keys):
-        """The data as states, and what each step of the walk is given."""
-        steps = ops.arange(self.total_steps, dtype="int32")
-        temperatures = ops.convert_to_tensor(self.temperatures)
-        first = self._to_states(inputs, keys[-1])
-        return first, (keys[:-1], temperatures, steps)
-
-    @staticmethod
-    def _twice(found):
-        """The state goes on, and out."""
-        return found[0], found
-
-    def _advance(self, state, key, temperature, step):
-        """A step of the chain: the next state, a constant, and its density."""
-        steps = ops.broadcast_to(step, ops.shape(state)[:1])
-        parameters = self.transition(state, steps, training=False)
-        return self._draw(parameters, state, key, temperature)
-
-    def _draw(self, parameters, state, key, temperature):
-        """`_advance`, where the parameters at the state are known."""
-        noise = self.transition.noise(ops.shape(state), FixedSeed(key))
-        after = self.transition.sample(parameters, noise, temperature)
-        after = ops.stop_gradient(after)
-        return after, self.transition.log_prob(parameters, after, temperature)
-
-    def _back(self, before, after, steps, training=False):
-        """Parameters of the way back: those of the operator AT states after.
-
-        Not at those before: that would reward an operator that stands still.
-        """
-        del before
-        return self.transition(after, steps, training=training)
-
-    def _reverse(self, before, after, temperature, steps, training=False):
-        """Log-density of the states before, on the way back to them."""
-        parameters = self._back(before, after, steps, training)
-        return self.transition.log_prob(parameters, before, temperature)
-
-    def _reverse_all(self, before, after, schedule, training):
-        """`_reverse` of all steps, `(steps, batch)`."""
-        _, temperatures, steps = schedule
         size = self.steps_per_call
         if size in (None, AUTO):
             size = self.total_steps
-        pieces = [slice(i, i + size) for i in range(0, self.total_steps, size)]
-        found = [
-            self._reverse_some(
-                before[piece],
-                after[piece],
-                temperatures[piece],
-                steps[piece],
-                training,
-            )
-            for piece in pieces
-        ]
-        return found[0] if len(found) == 1 else ops.concatenate(found, axis=0)
-
-    def _reverse_some(self, before, after, temperatures, steps, training):
-        """`_reverse` of some steps in one call, `(steps, batch)`."""
-        # Steps of a point side by side, so that devices can share the points.
-        before, after = (ops.swapaxes(x, 0, 1) for x in (before, after))
-        shape = ops.shape(after)[:2]
-        event = after.shape[2:]
-        temperature, step = (
-            ops.reshape(ops.broadcast_to(x[None], shape), (-1,))
-            for x in (temperatures, steps)
+        reverse = chain.go_back_all(
+            before, states, schedule[1:], size, training
         )
-        before = ops.reshape(before, (-1, *event))
-        after = ops.reshape(after, (-1, *event))
-        reverse = self._reverse(before, after, temperature, step, training)
-        return ops.transpose(ops.reshape(reverse, shape))
+        sizes = step_size(before, states, axis=2)
+        return self._walk_summary(first, states[-1], forward, reverse, sizes)
 
-    def _walked(self, first, last, forward, reverse, sizes):
+    def _walk_summary(self, first, last, forward, reverse, sizes):
         """What is known of a walk, steps of each point in a row."""
-        prior = self.transition.score(self._prior(), last)
-        bound = prior + ops.sum(reverse - forward, axis=0) + self._volume()
+        prior = self.prior().score(last)
+        bound = prior + ops.sum(reverse - forward, axis=0) + self._log_volume()
         return {
             "forward": ops.transpose(forward),
             "reverse": ops.transpose(reverse),
@@ -437,29 +340,16 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
             "last": last,
         }
 
-    def _prior(self):
-        return self.transition.prior(
-            ops.cast(self.prior_mean, self.transition.parameter_dtype),
-            ops.cast(self.prior_variance, self.transition.parameter_dtype),
-        )
-
-    def _volume(self) -> float:
-        """From densities of states to those of the data, in nats."""
-        if not self.dequantize:
-            return 0.0
-        return -math.log(256) * math.prod(self.prior_mean.shape)
-
     def _acceptance(self, state):
         """Of a step at the last temperature, were p* the target."""
         key = FixedSeed.draw(self.seed_generator, 1, self.seed_generator)[0]
         temperature = self.temperatures[-1]
         step = self.total_steps - 1
-        after, forward = self._advance(state, key, temperature, step)
-        steps = ops.broadcast_to(step, ops.shape(state)[:1])
-        reverse = self._reverse(state, after, temperature, steps)
-        prior = self._prior()
-        ratio = self.transition.score(prior, after) + reverse
-        ratio = ratio - self.transition.score(prior, state) - forward
+        after, forward = self.chain.advance(state, key, temperature, step)
+        _, reverse = self.chain.go_back(state, after, temperature, step)
+        prior = self.prior()
+        ratio = prior.score(after) + reverse
+        ratio = ratio - prior.score(state) - forward
         return ops.stop_gradient(ops.exp(ops.minimum(ratio, 0.0)))
 
     def compute_loss(
@@ -467,123 +357,47 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
     ):
         del x, y
         sample_weight = example_weights(sample_weight)
-        loss = self._loss(-ops.sum(y_pred["reverse"], axis=1), sample_weight)
-        self._observe(y_pred, sample_weight, training)
+        cost = -ops.sum(y_pred["reverse"], axis=1)
+        loss = self._mean_loss(cost, sample_weight)
+        self._update_state(y_pred, sample_weight, training)
         return loss
 
-    def _loss(self, cost, sample_weight):
-        """The mean over points, and the losses that layers have added."""
-        added = self._added_losses()
-        if sample_weight is not None:
-            cost = cost * ops.cast(sample_weight, cost.dtype)
-        return self._of_replica(ops.mean(cost) + added)
+    def _mean_loss(self, cost, sample_weight):
+        """The part of a replica in the mean over points."""
+        return self._scaled_for_replicas(self._mean_cost(cost, sample_weight))
 
-    def _observe(self, walked, sample_weight, training) -> None:
+    def _update_state(self, walk, sample_weight, training) -> None:
         """Updates the metrics and, in training, the moments of p*."""
         means = {
-            "bound": walked["bound"],
-            "reverse_log_prob": ops.mean(walked["reverse"], axis=1),
-            "step_size": ops.mean(walked["step_size"], axis=1),
-            "acceptance": walked["acceptance"],
+            "bound": walk["bound"],
+            "reverse_log_prob": ops.mean(walk["reverse"], axis=1),
+            "step_size": ops.mean(walk["step_size"], axis=1),
+            "acceptance": walk["acceptance"],
         }
         for name, values in means.items():
             self._terms[name].update_state(values, sample_weight)
-        if not training:
-            return
-        last = ops.cast(walked["last"], "float32")
-        weight = ops.ones(ops.shape(last)[:1])
-        if sample_weight is not None:
-            weight = ops.cast(sample_weight, "float32")
-        total = backend.replica_mean(ops.sum(weight))
-        weight = ops.reshape(weight, (-1,) + (1,) * (len(last.shape) - 1))
-
-        def average(values):
-            found = backend.replica_mean(ops.sum(weight * values, axis=0))
-            return ops.divide_no_nan(found, total)
-
-        count = ops.cast(self.updates.value, "float32")
-        rate = ops.maximum(1 / (count + 1), 1 - self.momentum)
-        # A batch without weight says nothing.
-        rate = ops.where(total > 0, rate, 0.0)
-        mean = average(last)
-        variance = average(ops.square(last - mean))
-        gap = mean - self.prior_mean.value
-        variance = variance - self.prior_variance.value
-        variance = variance + (1 - rate) * ops.square(gap)
-        self.prior_mean.assign_add(rate * gap)
-        self.prior_variance.assign_add(rate * variance)
-        self.updates.assign_add(ops.cast(total > 0, "int32"))
+        if training:
+            counts = self.prior().update(
+                walk["last"], sample_weight, self.updates.value, self.momentum
+            )
+            self.updates.assign_add(counts)
 
     def train_step(self, *arguments):
-        if self.online or self._scores_in_walk():
-            return backend.train_in_steps(self, *arguments)
+        if not self.built:  # No `__call__` has done it.
+            x, *_ = keras.utils.unpack_x_y_sample_weight(arguments[-1])
+            self.build(x.shape)
+        scores_in_walk = self.steps_per_call == AUTO and can_score_in_walk(self)
+        if self.online or scores_in_walk:
+            steps = WalkbackSteps(self)
+            return backend.train_in_steps(self, steps, *arguments)
         return super().train_step(*arguments)
 
-    def _scores_in_walk(self) -> bool:
-        """Whether to score each step as soon as it is taken."""
-        network = self.transition.network
-        return (
-            self.steps_per_call == AUTO
-            and backend.on_processor()
-            and backend.num_shares(self) == 1
-            and keras.distribution.distribution() is None
-            # Nor has it anything that training changes, or random numbers.
-            and not self.transition.non_trainable_variables
-            and all(map(_is_plain, keras_private.flat_layers(network)))
-        )
-
-    @property
-    def _shares_passes(self) -> bool:
-        """Whether the next step is drawn from the pass that scored one.
-
-        Not with new weights, nor where the network sees which step it is.
-        """
-        return not self.online and self.transition.num_steps is None
-
-    @property
-    def convolves(self) -> bool:
-        """Whether the network has convolutions, see `train_in_steps`."""
-        found = keras_private.flat_layers(self.transition)
-        return any(isinstance(layer, _CONVOLUTIONS) for layer in found)
-
-    def start_steps(self, data):
-        """Before the loop of `backend.train_in_steps`."""
-        x, _, weight = keras.utils.unpack_x_y_sample_weight(data)
-        if not self.built:  # No `__call__` has done it.
-            self.build(x.shape)
-        first, schedule = self._start(x, self._keys(self.seed_generator))
-        weight = example_weights(weight)
-        if weight is None:
-            weight = ops.ones(ops.shape(first)[:1])
-        known = self.transition(first) if self._shares_passes else ()
-        return (first, first, weight, known), schedule, self.total_steps
-
-    def step(self, carry, given):
-        """One step of the walk, and the loss of its way back."""
-        before, first, weight, known = carry
-        key, temperature, step = given
-        if self._shares_passes:
-            after, forward = self._draw(known, before, key, temperature)
-        else:
-            after, forward = self._advance(before, *given)
-        steps = ops.broadcast_to(step, ops.shape(before)[:1])
-        parameters = self._back(before, after, steps, training=True)
-        reverse = self.transition.log_prob(parameters, before, temperature)
-        loss = self._loss(-reverse, weight)
-        if self._shares_passes:
-            known = ops.stop_gradient(parameters)
-        size = _step_size(before, after, axis=1)
-        carry = after, first, weight, known
-        return loss, (carry, (loss, forward, reverse, size))
-
-    def end_steps(self, carry, ys):
-        """After the loop; returns the logs."""
-        last, first, weight, _ = carry
-        losses, *found = ys
-        self._observe(self._walked(first, last, *found), weight, training=True)
+    def _report_walk(self, walk, sample_weight, loss):
+        """The logs of a training step of which the loss is known."""
+        self._update_state(walk, sample_weight, training=True)
         keras_private.loss_tracker(self).update_state(
-            backend.num_replicas() * ops.sum(losses),
-            sample_weight=ops.shape(first)[0],
+            backend.num_replicas() * loss,
+            sample_weight=ops.shape(walk["last"])[0],
         )
         return self.get_metrics_result()
 
@@ -626,7 +440,7 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
                 f"{('batch', *self.prior_mean.shape)}. "
                 f"Received: shape={x.shape}"
             )
-        if self.dequantize and not _is_grey_level(x).all():
+        if self.dequantize and not is_grey_level(x).all():
             raise ValueError(
                 f"Expected {name} of integers from 0 to 255 for "
                 f"`dequantize=True`. Received: values from {x.min()} to "
@@ -643,50 +457,10 @@ class VariationalWalkback(SavedSeed, GenerativeModel, ChainModel, keras.Model):
             )
         return x
 
-    def _to_states(self, inputs, key):
-        """Data as states; without a key in the middle of its interval."""
-        x = ops.cast(inputs, self.transition.parameter_dtype)
-        if not self.dequantize:
-            return x
-        # `fit` checks the first batch of a data set, this the others.
-        x = ops.where(_is_grey_level(x), x, math.nan)
-        noise: Any = 0.5
-        if key is not None:
-            noise = keras.random.uniform(
-                ops.shape(x), seed=FixedSeed(key), dtype=x.dtype
-            )
-        return (x + noise) / 256
-
     def get_config(self):
-        transition = keras.saving.serialize_keras_object(self.transition)
-        return {
-            **super().get_config(),
-            "transition": transition,
-            **{name: getattr(self, name) for name in _NUMBERS},
-        }
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        return {**super().get_config(), **numbers}
 
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        if isinstance(config.get("transition"), dict):
-            config["transition"] = keras.saving.deserialize_keras_object(
-                config["transition"], custom_objects=custom_objects
-            )
-        return cls(**config)
-
-
-_CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2D,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3D,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
 
 _NUMBERS = (
     "num_steps",
@@ -699,28 +473,6 @@ _NUMBERS = (
     "steps_per_call",
     "seed",
 )
-
-
-def _is_grey_level(x):
-    """Where numbers, of any library, are integers from 0 to 255."""
-    return (x >= 0) & (x <= 255) & (x % 1 == 0)
-
-
-def _is_plain(layer) -> bool:
-    """Whether a layer without state is the same in training."""
-    regularizers = (v for k, v in vars(layer).items() if "regularizer" in k)
-    return _is_of_keras(layer) and not any(regularizers)
-
-
-def _is_of_keras(layer) -> bool:
-    """Whether it is not of another library, which may do anything."""
-    return type(layer).__module__.startswith("keras.")
-
-
-def _step_size(before, after, axis):
-    """Root mean square over features."""
-    axes = tuple(range(axis, len(after.shape)))
-    return ops.sqrt(ops.mean(ops.square(after - before), axis=axes))
 
 
 def _is_auto(value: Any) -> bool:

@@ -11,11 +11,8 @@ from keras_seqcredit.checks import check_seed
 from keras_seqcredit.layers.heads.distribution_head import check_head
 from keras_seqcredit.layers.recurrent.stochastic_rnn import StochasticRNN
 from keras_seqcredit.metrics import ActiveUnits
-from keras_seqcredit.models.example_weights import example_weights
+from keras_seqcredit.models.generative_model import example_weights
 from keras_seqcredit.models.latent_generator import LatentGenerator
-from keras_seqcredit.models.sequence_generator import joined
-from keras_seqcredit.models.sequence_generator import past_of
-from keras_seqcredit.saving import SerializesArguments
 from keras_seqcredit.saving import public
 from keras_seqcredit.seeds import ReplicaSeed
 from keras_seqcredit.seeds import SavedSeed
@@ -23,13 +20,7 @@ from keras_seqcredit.sequence_ops import has_later_valid
 
 
 @public
-class ZForcing(
-    schedules.ScheduledWeights,
-    SavedSeed,
-    SerializesArguments,
-    LatentGenerator,
-    keras.Model,
-):
+class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
     """A recurrent generative model with a latent variable at each step.
 
     Fit it on sequences: each step is predicted from those before it and from
@@ -52,12 +43,13 @@ class ZForcing(
         head: A `DistributionHead` for a step of the sequences.
         embedding: A Keras layer that turns steps into vectors, such as
             `keras.layers.Embedding`, or None for steps that are vectors.
-        kl_weight: Non-negative float or a schedule.
-        auxiliary_weight: Non-negative float or a schedule.
+            Defaults to `None`.
+        kl_weight: Non-negative float or a schedule. Defaults to `1.0`.
+        auxiliary_weight: Non-negative float or a schedule. Defaults to `0.0`.
         backward_weight: Non-negative float or a schedule, of a likelihood that
-            the backward network gives to the step before.
-        free_bits: A `schedules.FreeBits`, or None.
-        seed: Integer or None, of samples.
+            the backward network gives to the step before. Defaults to `0.0`.
+        free_bits: A `schedules.FreeBits`, or None. Defaults to `None`.
+        seed: Integer or None, of samples. Defaults to `None`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -158,7 +150,6 @@ class ZForcing(
         self._active_units: Any = None
         if stochastic_rnn.latent == "gaussian":
             self._active_units = ActiveUnits(stochastic_rnn.latent_dim)
-        self.condition_size = 0
         self.updates: Any = None
 
     @staticmethod
@@ -236,74 +227,67 @@ class ZForcing(
         self.built = True
 
     def call(self, inputs, mask=None, training=False):
-        sequences, conditions, mask = self._unpack(inputs, mask)
-        found, parameters = self._infer(sequences, conditions, mask, training)
-        nll = -self.head.log_prob(parameters, sequences, mask)
+        sequences = self.read(inputs, mask)
+        mask = sequences.mask
+        outputs, parameters = self.infer(sequences, training)
+        nll = -self.head.log_prob(parameters, sequences.values, mask)
         valid = ops.ones_like(nll)
         if mask is not None:
             valid = ops.cast(mask, "float32")
         terms = {
             "nll": nll,
-            "kl": found.kl,
-            "auxiliary": found.auxiliary,
+            "kl": outputs.kl,
+            "auxiliary": outputs.auxiliary,
             "backward_nll": ops.zeros_like(nll),
             "mask": valid,
         }
         if self._backward_head is not None:
-            terms["backward_nll"] = self._backward_nll(found, sequences, mask)
+            terms["backward_nll"] = self._backward_nll(outputs, sequences)
         if self._active_units is not None:
             terms["shift"] = self.stochastic_rnn.latents.shift(
-                found.posterior, found.prior
+                outputs.posterior, outputs.prior
             )
         return terms
 
     def compute_output_spec(self, inputs, mask=None, training=False):
         # Densities on JAX cannot be made of shapes that are not known.
-        sequences, _, _ = self._unpack(inputs, mask)
+        shape = self.read(inputs, mask).values.shape
         latents = (self.stochastic_rnn.latent_dim,)
         sizes: dict = {name: () for name in (*_STEP_COSTS, "mask")}
         sizes["kl"] = latents
         if self._active_units is not None:
             sizes["shift"] = latents
         return {
-            name: keras.KerasTensor((*sequences.shape[:2], *size), "float32")
+            name: keras.KerasTensor((*shape[:2], *size), "float32")
             for name, size in sizes.items()
         }
 
-    def _infer(self, sequences, conditions, mask, training=False):
-        """The recurrence, and the head's parameters for each step."""
-        frames = self._frames(sequences)
-        found = self.stochastic_rnn.infer(
-            joined(past_of(frames, mask), conditions),
+    def infer(self, sequences, training=False):
+        frames, inputs = sequences.embedded(
+            self.embedding, self.stochastic_rnn.compute_dtype
+        )
+        outputs = self.stochastic_rnn.infer(
+            inputs,
             targets=frames,
-            mask=mask,
+            mask=sequences.mask,
             training=training,
         )
-        return found, self.head(found.hidden)
+        return outputs, self.head(outputs.hidden)
 
-    def _backward_nll(self, found, sequences, mask):
+    def _backward_nll(self, outputs, sequences):
         """Of each step, given what the backward network knows after it."""
-        known = found.evidence[:, 1:]
+        known = outputs.evidence[:, 1:]
+        values, _, mask = sequences
         # At padding it is held, so it is that of the next valid step.
         counts = None if mask is None else has_later_valid(mask)[:, :-1]
         head = self._backward_head
-        nll = -head.log_prob(head(known), sequences[:, :-1], counts)
+        nll = -head.log_prob(head(known), values[:, :-1], counts)
         return ops.pad(nll, [(0, 0), (0, 1)])
-
-    def _frames(self, sequences):
-        if self.embedding is not None:
-            return self.embedding(sequences)
-        return ops.cast(sequences, self.stochastic_rnn.compute_dtype)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         del x, y
-        added = self._added_losses()
-        weight = ops.ones_like(y_pred["nll"][:, 0])
-        sample_weight = example_weights(sample_weight)
-        if sample_weight is not None:
-            weight = ops.cast(sample_weight, "float32")
         kl = y_pred["kl"]
         sums = {name: ops.sum(y_pred[name], axis=1) for name in _STEP_COSTS}
         sums["kl"] = ops.sum(kl, axis=(1, 2))
@@ -318,14 +302,18 @@ class ZForcing(
             + self.auxiliary_weight(updates) * sums["auxiliary"]
             + self.backward_weight(updates) * sums["backward_nll"]
         )
+        loss = self._mean_cost(cost, sample_weight)
+        sample_weight = example_weights(sample_weight)
         for name, values in sums.items():
             self._terms[name].update_state(values, sample_weight)
         if self._active_units is not None:
-            steps = weight[:, None] * y_pred["mask"]
+            steps = y_pred["mask"]
+            if sample_weight is not None:
+                steps = ops.cast(sample_weight, "float32")[:, None] * steps
             self._active_units.update_state(y_pred["shift"], steps)
         if training:
             self.updates.assign_add(1)
-        return self._of_replica(ops.mean(weight * cost) + added)
+        return self._scaled_for_replicas(loss)
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}

@@ -101,7 +101,7 @@ def replay(recurrence: Recurrence, outputs: Outputs, gates: Any) -> Outputs:
 
 
 def _batch_axes(settings: Settings) -> tuple:
-    """Of operands, constants and outputs, for `backend.on_rows`."""
+    """Of operands, constants and outputs, for `backend.per_shard`."""
     none: Any = -1
     first: Any = 0
     return (

@@ -21,7 +21,7 @@ def check_configuration(tuner: Any, is_reloaded: bool = False) -> None:
     Args:
         tuner: A tuner of KerasTuner.
         is_reloaded: Boolean, whether the space of the tuner is already that of
-            the folder; then it is not compared.
+            the folder; then it is not compared. Defaults to `False`.
 
     Raises:
         FatalValueError: of KerasTuner, if the folder holds another search.

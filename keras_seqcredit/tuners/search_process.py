@@ -54,9 +54,10 @@ def run_chief(
     Args:
         make_tuner: Function that returns a tuner of KerasTuner.
         verbose: As `keras_tuner.Tuner.search` takes it.
-        workers: Ids of workers to wait for, also if they are late.
+        workers: Ids of workers to wait for, also if they are late. Defaults to
+            `()`.
         on_ready: Function that is called with the tuner, before the workers
-            are answered.
+            are answered. Defaults to `None`.
 
     Returns:
         The tuner, with all trials.
@@ -95,6 +96,7 @@ def run_worker(
         search: Function of the tuner that calls its `search`.
         timeout: Float, seconds to wait for the chief.
         shares_folder: Boolean, whether the folder is known to be the chief's.
+            Defaults to `False`.
 
     Raises:
         FatalRuntimeError: of KerasTuner, if the chief does not answer.

@@ -15,6 +15,7 @@ from keras_seqcredit.callbacks.schedule_logger import ScheduleLogger
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.models.generative_model import GenerativeModel
+from keras_seqcredit.models.generative_model import build_for
 from keras_seqcredit.tuners.failed_trials import TrialGuard
 from keras_seqcredit.tuners.failed_trials import failing_trials
 from keras_seqcredit.tuners.imports import FailedTrialError
@@ -59,19 +60,23 @@ class TunedModel(keras_tuner.HyperModel):
     Args:
         objective: A `keras_tuner.Objective`; the name of a metric of this
             package or of Keras, whose direction is known; or None for the
-            system's own.
+            system's own. Defaults to `None`.
         max_parameters: Positive integer, a model with more of them is a failed
-            trial; or None.
+            trial; or None. Defaults to `None`.
         batch_sizes: Tuple of positive integers to choose from, or None. Data
-            that come in batches have their own: a warning says so.
+            that come in batches have their own: a warning says so. Defaults to
+            `(32, 64, 128)`.
         epochs: Positive integer, or a tuple of the lowest and the highest.
+            Defaults to `(10, 60)`.
         train_size: Positive integer, the number of examples to train on, or
-            None. If given, learning rates fall to 0 along a cosine.
+            None. If given, learning rates fall to 0 along a cosine. Defaults to
+            `None`.
         log_dir: The folder that TensorBoard is shown, or None. Each trial gets
-            a folder in it, and a line on the page "HParams".
-        seed: Integer, that each model starts from, or None.
-        name: String, see `keras_tuner.HyperModel`.
-        tunable: Boolean, see `keras_tuner.HyperModel`.
+            a folder in it, and a line on the page "HParams". Defaults to
+            `None`.
+        seed: Integer, that each model starts from, or None. Defaults to `None`.
+        name: String, see `keras_tuner.HyperModel`. Defaults to `None`.
+        tunable: Boolean, see `keras_tuner.HyperModel`. Defaults to `True`.
 
     Raises:
         ImportError: if KerasTuner is not installed.
@@ -183,7 +188,7 @@ class TunedModel(keras_tuner.HyperModel):
             model: A compiled `keras.Model`.
             x: As `keras.Model.fit` takes it.
             y: As `keras.Model.fit` takes it.
-            callbacks: List of callbacks.
+            callbacks: List of callbacks. Defaults to `None`.
             **kwargs: Further arguments of `keras.Model.fit`. `batch_size` and
                 `epochs` are not tuned if they are given here.
 
@@ -218,7 +223,7 @@ class TunedModel(keras_tuner.HyperModel):
         objective = getattr(best_epoch, "objective", self.objective)
         callbacks.insert(0, TrialGuard(objective, self.max_parameters))
         if isinstance(model, GenerativeModel):
-            model._build_for(x)  # So that its size is known.
+            build_for(model, x)  # So that its size is known.
         else:
             callbacks.insert(0, FiniteLoss())
         try:

@@ -47,7 +47,7 @@ def check_batches(
     check_layer("model", model)
     check_integer("num_examples", num_examples)
     check_integer("batch_size", batch_size)
-    devices = backend.num_shares(model)
+    devices = backend.num_batch_shards(model)
     if devices == 1:
         return
     rest = num_examples % batch_size

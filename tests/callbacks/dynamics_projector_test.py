@@ -8,6 +8,7 @@ from keras import ops
 from keras_seqcredit.callbacks import DynamicsProjector
 from keras_seqcredit.callbacks.projector_files import write_projector_files
 from keras_seqcredit.metrics import mean_discrepancy
+from keras_seqcredit.models.sequences import Sequences
 from tests.callbacks import event_files
 from tests.callbacks.small_models import ROWS
 from tests.callbacks.small_models import TIME
@@ -52,7 +53,7 @@ def test_states_of_both_runs(make, tmp_path):
     assert rows[0] == ["data", "0", "0", "a"]
     assert rows[-1] == ["free", "5", "4", "c"]
     generator_ = getattr(model, "generator", model)
-    on_data, _ = generator_._behavior(ops.convert_to_tensor(bits()), None)
+    on_data, _ = generator_.net.run(Sequences(ops.convert_to_tensor(bits())))
     on_data = ops.convert_to_numpy(on_data)
     np.testing.assert_allclose(
         points[: ROWS * TIME], on_data.reshape(-1, 4), rtol=1e-4, atol=1e-5

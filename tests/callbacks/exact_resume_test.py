@@ -16,6 +16,7 @@ from keras_seqcredit import layers
 from keras_seqcredit import models
 from keras_seqcredit.callbacks import training_description
 from keras_seqcredit.callbacks import training_state
+from keras_seqcredit.models.generative_model import build_for
 from tests import small_systems
 
 NAMES = list(small_systems.SYSTEMS)
@@ -325,7 +326,7 @@ def test_a_program_that_is_run_again_is_the_same(name):
     for _ in range(2):
         model = small_systems.compiled(make)
         if not model.built:
-            model._build_for(*small_systems.data(make))
+            build_for(model, *small_systems.data(make))
         found.append(training_description.describe(model, {"steps": 1}))
     assert found[0]["configuration"] and found[0] == found[1]
 

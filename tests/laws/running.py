@@ -57,9 +57,7 @@ def call(layer, inputs, **kwargs):
     """The outputs as `as_arrays`, in the way that is fastest to start."""
     if FASTEST == "eager":
         return as_arrays(layer(inputs, **kwargs))
-    return as_arrays(
-        backend.compiled(lambda x: layer(x, **kwargs), layer)(inputs)
-    )
+    return as_arrays(backend.jit(lambda x: layer(x, **kwargs), layer)(inputs))
 
 
 def gradients(layer, inputs, mode=FASTEST, cut=None, **kwargs):

@@ -13,6 +13,7 @@ from keras_seqcredit.layers import SparseAttentiveRNN
 from keras_seqcredit.layers import StochasticRNN
 from keras_seqcredit.models import AutoregressiveRNN
 from keras_seqcredit.models import ProfessorForcing
+from keras_seqcredit.models.sequences import Sequences
 from tests.laws.running import QUICKLY
 
 BATCH, TIME, FEATURES, UNITS = 3, 5, 2, 4
@@ -135,7 +136,7 @@ def test_core_of_a_generator(core, forcing):
         },
         model.evaluate(x, verbose=0, return_dict=True),
     ):
-        hidden = generator._behavior(x, None)[0]
+        hidden = generator.net.run(Sequences(x)).hidden
         expected = 0.5 * np.sum(np.square(hidden)) / BATCH
         added = logs["loss"] - logs["nll"]
         if forcing:  # Free states, which are drawn, count too.

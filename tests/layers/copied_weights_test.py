@@ -9,6 +9,7 @@ from keras_seqcredit.layers import BernoulliHead
 from keras_seqcredit.layers import SparseAttentiveRNN
 from keras_seqcredit.layers import StochasticRNN
 from keras_seqcredit.models import AutoregressiveRNN
+from keras_seqcredit.models.sequences import Sequences
 
 BATCH, TIME, FEATURES, UNITS = 3, 5, 2, 4
 
@@ -59,7 +60,7 @@ def test_core(name):
     generator = AutoregressiveRNN(core, BernoulliHead(FEATURES))
     inputs = make_inputs()
     generator(inputs)
-    hidden, _ = generator._behavior(inputs, None)
+    hidden, _ = generator.net.run(Sequences(inputs))
     assert_same_weights(generator.core, core)
     np.testing.assert_allclose(hidden, core(past(inputs)), rtol=1e-5, atol=1e-6)
 

@@ -10,6 +10,7 @@ from keras_seqcredit.layers import ConditionedLSTMCell
 from keras_seqcredit.layers import SparseAttentiveRNN
 from keras_seqcredit.layers import StochasticRNN
 from keras_seqcredit.models import AutoregressiveRNN
+from keras_seqcredit.models.sequences import Sequences
 
 BATCH, TIME, FEATURES, UNITS = 3, 6, 2, 4
 
@@ -260,20 +261,21 @@ def test_embeddings_of_a_generator(embedding):
     for a, b in zip(noisy.weights, plain.weights, strict=True):
         a.assign(b)
     inputs = (make_inputs() > 0).astype("float32")
+
+    def draw(net):
+        return InTraining(lambda x: net.sample(Sequences(x)).values)
+
     found, expected = (
-        np.asarray(
-            InTraining(lambda x, model=model: model._sampled(x, None))(
-                inputs, training=True
-            )
-        )
+        np.asarray(draw(model.net)(inputs, training=True))
         for model in (noisy, plain)
     )
     assert 0.2 < expected.mean() < 0.8
     np.testing.assert_array_equal(found, expected)
     # Noise of training is in what the core is trained on, at each step.
-    frames = np.asarray(
-        InTraining(noisy._frames)(np.ones_like(inputs), training=True)
+    embedded = InTraining(
+        lambda x: Sequences(x).embedded(noisy.embedding, "float32")[0]
     )
+    frames = np.asarray(embedded(np.ones_like(inputs), training=True))
     assert len(np.unique(frames, axis=1)[0]) > 1
     # Its steps are not those that the free run took.
     with_gates = []

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_seqcredit import layers
 from keras_seqcredit.models import AutoregressiveRNN
+from keras_seqcredit.models.sequences import Sequences
 from keras_seqcredit.schedules import LinearSchedule
 from tests.gradients import FASTEST
 from tests.gradients import value_and_gradients
@@ -48,13 +49,14 @@ def vector_model(core="gru", **arguments):
 def step_by_step(model, sequences, conditions=None):
     """The head's parameters, each step fed with the one before."""
     batch, time = sequences.shape[:2]
-    frame, state = model._start(batch, time)
+    net = model.net
+    frame, state = net.start(batch, time)
     found = []
     for t in range(time):
         given = None if conditions is None else conditions[:, t]
-        parameters, state = model._step(frame, state, given)
+        parameters, state = net.step(frame, state, given)
         found.append(parameters)
-        frame = model._frame(ops.convert_to_tensor(sequences[:, t]))
+        frame = net.frame(ops.convert_to_tensor(sequences[:, t]))
     return ops.stack(found, axis=1)
 
 
@@ -137,7 +139,9 @@ def test_samples_follow_the_distribution_of_the_head():
     # What scheduled sampling and Professor Forcing read.
     given = np.zeros((500, 40), "int32")
     free = ops.convert_to_numpy(
-        model._compiled("free", lambda x: model._sampled(x, None))(given)
+        model._compiled(
+            "free", lambda x: model.net.sample(Sequences(x)).values
+        )(given)
     )
     assert chi_square(free, probabilities) < QUANTILE
     # Rows do not mix: all are different draws.
@@ -270,7 +274,8 @@ def test_own_samples_are_read_as_a_loop_would(core):
     model(sequences)
     coins = np.random.default_rng(3).random((TIME, BATCH)) < 0.5
     model.seed_generator.state.assign([7, 7])
-    mixed = ops.convert_to_numpy(model._sampled(sequences, None, coins=coins))
+    given = Sequences(sequences)
+    mixed = ops.convert_to_numpy(model.net.sample(given, coins).values)
     np.testing.assert_array_equal(
         mixed[~coins.T], ops.convert_to_numpy(sequences)[~coins.T]
     )
@@ -279,7 +284,8 @@ def test_own_samples_are_read_as_a_loop_would(core):
     mean, log_variance = np.split(parameters, 2, axis=-1)
     noise = (mixed - mean) / np.exp(log_variance / 2)
     model.seed_generator.state.assign([7, 7])
-    again = ops.convert_to_numpy(model._sampled(sequences + 1, None))
+    given = Sequences(sequences + 1)
+    again = ops.convert_to_numpy(model.net.sample(given).values)
     parameters = ops.convert_to_numpy(step_by_step(model, again))
     mean, log_variance = np.split(parameters, 2, axis=-1)
     same_noise = (again - mean) / np.exp(log_variance / 2)
@@ -299,7 +305,8 @@ def test_rows_of_a_free_run_do_not_mix():
     runs = []
     for given in (conditions, other):
         model.seed_generator.state.assign([7, 7])
-        own = model._sampled(make_sequences(), ops.convert_to_tensor(given))
+        drawn = Sequences(make_sequences(), ops.convert_to_tensor(given))
+        own = model.net.sample(drawn).values
         runs.append(ops.convert_to_numpy(own))
     same = (runs[0] == runs[1]).all(axis=(1, 2))
     np.testing.assert_array_equal(same, [True, False, True, True])
@@ -363,9 +370,8 @@ def test_gradient_of_scheduled_sampling_is_that_of_a_loop():
         mapping += [(v, v.value) for v in variables]
         with keras.StatelessScope(state_mapping=mapping):
             coins = model._coins(sequences)
-            return model._sampled(
-                ops.convert_to_tensor(sequences), None, coins=coins
-            )
+            given = Sequences(ops.convert_to_tensor(sequences))
+            return model.net.sample(given, coins).values
 
     given = ops.convert_to_numpy(mixed_input())
     assert 0 < (given == sequences).mean() < 1
@@ -398,13 +404,15 @@ def test_a_run_on_data_and_a_free_one_in_one_loop_are_two(core):
     conditions = np.random.default_rng(1).normal(size=(BATCH, TIME, 3))
     for x in (sequences, conditions):
         x[~mask] = np.nan  # Padding may hold anything.
-    given = [
-        ops.convert_to_tensor(x)
-        for x in (sequences, conditions.astype("float32"), mask)
-    ]
+    given = Sequences(
+        *(
+            ops.convert_to_tensor(x)
+            for x in (sequences, conditions.astype("float32"), mask)
+        )
+    )
     model({"sequences": given[0], "conditions": given[1], "mask": given[2]})
     state = ops.convert_to_numpy(model.seed_generator.state.value)
-    own = ops.convert_to_numpy(model._sampled(*given))
+    own = ops.convert_to_numpy(model.net.sample(given).values)
     variables = model.trainable_variables
 
     def loss(run):
@@ -423,10 +431,11 @@ def test_a_run_on_data_and_a_free_one_in_one_loop_are_two(core):
         return of_weights
 
     def together():
-        return model._behavior_on_own(*given, beside=True)
+        return model.net.run_freely(given, with_data=True)
 
     def apart():
-        runs = [model._behavior(x, *given[1:]) for x in (given[0], own)]
+        free = given._replace(values=own)
+        runs = [model.net.run(x) for x in (given, free)]
         return [ops.concatenate(parts) for parts in zip(*runs, strict=True)]
 
     weights = [ops.convert_to_numpy(v.value) for v in variables]

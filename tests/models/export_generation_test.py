@@ -83,9 +83,7 @@ def test_generates_in_a_new_process(tmp_path, monkeypatch):
     }
     if not ON_JAX:
         # XLA on TensorFlow draws other random numbers from the same seed.
-        monkeypatch.setattr(
-            backend, "compiled", lambda function, *unused: function
-        )
+        monkeypatch.setattr(backend, "jit", lambda function, *unused: function)
     for name, (model, given, arguments) in systems.items():
         first, again, other = found[name]
         expected = drawn(model, given, arguments)

@@ -19,7 +19,7 @@ from keras_seqcredit.models.generative_model import GenerativeModel
 X = np.ones((4, 2), "float32")
 
 
-class Distance(GenerativeModel, keras.Model):
+class Distance(GenerativeModel):
     def build(self, shape):
         self.point = self.add_weight(shape=(shape["x"][-1],), name="point")
         self.built = True

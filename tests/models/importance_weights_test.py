@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from keras_seqcredit.models.importance_weights import log_mean
+from keras_seqcredit.models.generative_model import log_mean
 
 
 def test_value_and_error_are_those_of_the_sample():

@@ -8,6 +8,7 @@ from keras import ops
 from keras_seqcredit import layers
 from keras_seqcredit.models import AutoregressiveRNN
 from keras_seqcredit.models import ProfessorForcing
+from keras_seqcredit.models.sequences import Sequences
 from keras_seqcredit.schedules import LinearSchedule
 from tests.gradients import FASTEST
 from tests.gradients import value_and_gradients
@@ -214,9 +215,10 @@ def naive_gradients(model, own, sequences, mask=None):
     short = None if mask is None else mask[:, :steps]
 
     def runs():
-        hidden, parameters = generator._behavior(sequences, None, mask)
+        given = Sequences(sequences, mask=mask)
+        hidden, parameters = generator.net.run(given)
         nll = -generator.head.log_prob(parameters, sequences, mask)
-        free = generator._behavior(own, None, short)
+        free = generator.net.run(Sequences(own, mask=short))
         on_data = [hidden[:, :steps], parameters[:, :steps]]
         return ops.mean(ops.sum(nll, axis=1)), on_data, free
 
@@ -299,7 +301,8 @@ def test_gradients_are_those_of_separate_passes(arguments, masked, request):
     jit = "jit" in request.node.name
 
     def draw(sequences, mask):
-        return model.generator._sampled(sequences, None, mask)
+        given = Sequences(sequences, mask=mask)
+        return model.generator.net.sample(given).values
 
     # XLA draws other numbers from the same seed.
     draw = model.generator._compiled("draw", draw) if jit else draw

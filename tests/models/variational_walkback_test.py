@@ -13,6 +13,9 @@ from keras_seqcredit.layers import GaussianTransition
 from keras_seqcredit.models import VariationalWalkback
 from keras_seqcredit.models import transition_mlp
 from keras_seqcredit.models import transition_unet
+from keras_seqcredit.models.markov_chain import MarkovChain
+from keras_seqcredit.models.walkback_steps import WalkbackSteps
+from keras_seqcredit.models.walkback_steps import can_score_in_walk
 from keras_seqcredit.seeds import FixedSeed
 from tests.gradients import BACKEND
 from tests.gradients import FASTEST
@@ -208,7 +211,7 @@ def test_steps_are_scored_in_the_walk_where_that_is_the_same(monkeypatch):
         transition = GaussianTransition(network, scale=0.5, **arguments)
         model = VariationalWalkback(transition, 3)
         model.build((None, *shape))
-        return model._scores_in_walk()
+        return can_score_in_walk(model)
 
     def dense(**arguments):
         return keras.layers.Dense(2, **arguments)
@@ -228,7 +231,7 @@ def test_steps_are_scored_in_the_walk_where_that_is_the_same(monkeypatch):
         Other(2),
     ):
         assert not scores(keras.Sequential([dense(), layer]))
-    monkeypatch.setattr(backend, "on_processor", lambda: False)
+    monkeypatch.setattr(backend, "runs_on_cpu", lambda: False)
     assert not scores(dense())
 
 
@@ -271,14 +274,14 @@ def test_a_unet_learns_the_same_in_the_walk_as_after_it(how, knows_step):
 def test_convolutions_learn_the_same_online_if_they_are_not_known(monkeypatch):
     def trained(known):
         if not known:
-            monkeypatch.setattr(VariationalWalkback, "convolves", False)
+            monkeypatch.setattr(WalkbackSteps, "convolves", False)
         keras.utils.set_random_seed(0)
         layers = keras.layers.Conv2D(2, 2, padding="same"), keras.layers.ReLU()
         network = keras.Sequential([keras.Input((3, 3, 1)), *layers])
         transition = GaussianTransition(network)
         transition.noise = known_noise
         model = VariationalWalkback(transition, 3, online=True, seed=1)
-        assert model.convolves == known
+        assert WalkbackSteps(model).convolves == known
         model.compile(keras.optimizers.SGD(0.05), **COMPILE["jit"])
         x = np.random.default_rng(0).normal(size=(4, 3, 3, 1))
         logs = model.train_on_batch(x.astype("float32"), return_dict=True)
@@ -292,9 +295,10 @@ def test_convolutions_learn_the_same_online_if_they_are_not_known(monkeypatch):
 
 
 def test_convolutions_are_found():
-    assert not make_model().convolves
+    assert not WalkbackSteps(make_model()).convolves
     network = transition_unet((4, 4, 1), filters=(8, 8))
-    assert VariationalWalkback(GaussianTransition(network), 2).convolves
+    model = VariationalWalkback(GaussianTransition(network), 2)
+    assert WalkbackSteps(model).convolves
 
 
 def naive_training(family, weights, x, noise, temperatures, online, rate):
@@ -352,9 +356,15 @@ class LinearGaussian(VariationalWalkback):
 class Mistaken(LinearGaussian):
     """Scores the state before under the operator at the state before."""
 
-    def _back(self, before, after, steps, training=False):
+    @property
+    def chain(self):
+        return MistakenChain(self.transition)
+
+
+class MistakenChain(MarkovChain):
+    def go_back(self, before, after, *args, **kwargs):
         del after
-        return super()._back(before, before, steps, training)
+        return super().go_back(before, before, *args, **kwargs)
 
 
 @pytest.mark.parametrize(

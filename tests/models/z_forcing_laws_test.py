@@ -131,7 +131,7 @@ def test_unknown_batch_and_time():
     model = make_model()
     silenced(model.stochastic_rnn)
     symbolic = model(keras.Input((None, FEATURES)))
-    run = model if FASTEST == "eager" else backend.compiled(model, model)
+    run = model if FASTEST == "eager" else backend.jit(model, model)
     whole = run(make_inputs(3, 7))
     for batch, time in ((2, 7), (3, 1)):
         terms = run(make_inputs(3, 7)[:batch, :time])

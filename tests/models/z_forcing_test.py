@@ -507,13 +507,13 @@ def test_memory_does_not_grow_with_samples(monkeypatch):
     sequences = make_sequences()
     model(sequences)
     seen = []
-    infer = model._infer
+    infer = model.infer
 
     def spy(sequences, *args, **kwargs):
-        seen.append(sequences.shape[0])
+        seen.append(sequences.values.shape[0])
         return infer(sequences, *args, **kwargs)
 
-    monkeypatch.setattr(model, "_infer", spy)
+    monkeypatch.setattr(model, "infer", spy)
     found = model.log_likelihood(sequences, num_samples=20, batch_size=4)
     assert found.shape == (BATCH,)
     assert set(seen) == {4, 2}

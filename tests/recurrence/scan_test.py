@@ -21,7 +21,7 @@ def on(monkeypatch):
     module = importlib.import_module("keras_seqcredit.backend.jax")
 
     def choose(device):
-        monkeypatch.setattr(module, "on_processor", lambda: device == "cpu")
+        monkeypatch.setattr(module, "runs_on_cpu", lambda: device == "cpu")
 
     return choose
 

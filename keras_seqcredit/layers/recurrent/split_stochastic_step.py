@@ -100,7 +100,7 @@ def can_split_stochastic(cell, network, projection, training: bool) -> bool:
 
 def _product(x, kernel):
     """Of `(time, batch, features)` and a matrix."""
-    return backend.on_rows(_matrix_product, (x, kernel), (1, -1, 1))
+    return backend.per_shard(_matrix_product, (x, kernel), (1, -1, 1))
 
 
 def _matrix_product(x, kernel):

@@ -1,0 +1,347 @@
+"""The network of an autoregressive model, as one value."""
+
+import dataclasses
+import functools
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.backend import keras_private
+from keras_seqcredit.layers.recurrent.replay import can_replay
+from keras_seqcredit.layers.recurrent.replay import replay
+from keras_seqcredit.layers.recurrent.replay import step_for_replay
+from keras_seqcredit.models.sequences import Sequences
+from keras_seqcredit.models.sequences import of_each_step
+from keras_seqcredit.models.sequences import read_sequences
+from keras_seqcredit.seeds import FixedSeed
+from keras_seqcredit.types import Tensor
+
+
+class Behavior(NamedTuple):
+    """What a generator does as it runs over sequences.
+
+    Attributes:
+        hidden: `(batch, time, units)`, states of the core.
+        parameters: `(batch, time, num_parameters)`, those of the head.
+    """
+
+    hidden: Any
+    parameters: Tensor
+
+
+class Runs(NamedTuple):
+    """What a generator does on data and on its own samples.
+
+    Attributes:
+        nats: `(batch, time)`, negative log-likelihood of the data.
+        hidden: `(2 * batch, steps, units)`, states on data, then free ones.
+        parameters: `(2 * batch, steps, num_parameters)`, the same of the head.
+        mask: Boolean `(2 * batch, steps)` or None.
+    """
+
+    nats: Tensor
+    hidden: Tensor
+    parameters: Tensor
+    mask: Any
+
+    @property
+    def behaviors(self) -> Tensor:
+        """`(2 * batch, steps, units + num_parameters)`, float32."""
+        hidden = ops.cast(self.hidden, self.parameters.dtype)
+        return ops.concatenate([hidden, self.parameters], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoregressiveNet:
+    """A core, a head and what is around them, built; `model.net` is one.
+
+    Attributes:
+        name: String, that of the model.
+        core: The recurrent layer.
+        head: The `DistributionHead`.
+        embedding: The layer that turns steps into vectors, or None.
+        condition_network: The layer that turns conditions into vectors, or
+            None.
+        seed_generator: Of samples.
+        frame_size: Integer, features of a step as the core reads it.
+        dtype: String, that of such steps.
+    """
+
+    name: str
+    core: Any
+    head: Any
+    embedding: Any
+    condition_network: Any
+    seed_generator: keras.random.SeedGenerator
+    frame_size: int
+    dtype: str
+
+    def with_core(self, core: Any) -> "AutoregressiveNet":
+        """The same around another core, such as one that is looked into."""
+        return dataclasses.replace(self, core=core)
+
+    def read(self, inputs: Any, mask: Any = None) -> Sequences:
+        """Inputs of the model as `Sequences`, with conditions as vectors."""
+        sequences = read_sequences(inputs, mask, self.name, self.embedding)
+        conditions = self.prepared(sequences.conditions)
+        return sequences._replace(conditions=conditions)
+
+    def prepared(self, conditions: Any) -> Any:
+        """Conditions as vectors, or None."""
+        if conditions is None or self.condition_network is None:
+            return conditions
+        return self.condition_network(conditions)
+
+    def run(self, sequences: Sequences, training: bool = False) -> Behavior:
+        """Runs over sequences: teacher forcing.
+
+        Args:
+            sequences: See `read`.
+            training: Boolean. Defaults to `False`.
+        """
+        _, inputs = sequences.embedded(self.embedding, self.dtype)
+        hidden = self.core(inputs, mask=sequences.mask, training=training)
+        return Behavior(hidden, self.head(hidden))
+
+    def run_freely(
+        self,
+        sequences: Sequences,
+        training: bool = False,
+        own: Any = None,
+        with_data: bool = False,
+    ) -> Behavior:
+        """Runs over its own samples, which are constants for the gradient.
+
+        Args:
+            sequences: See `read`. Without `own`, only their shape counts.
+            training: Boolean. Defaults to `False`.
+            own: Boolean `(time, batch)`, where a step reads the sample that
+                was drawn before it, and the data elsewhere; None for samples
+                everywhere. Defaults to `None`.
+            with_data: Boolean, whether to run over the sequences too, in the
+                same loop. Defaults to `False`.
+
+        Returns:
+            A `Behavior`; with `with_data`, of twice the batch, the run over
+            the data first.
+        """
+        core = self.core
+        keeps_steps = can_replay(core, training) and (
+            not training or _is_stateless(self.embedding)
+        )
+        samples, steps = self._loop(
+            sequences, own, keeps_steps, with_data and keeps_steps
+        )
+        drawn = sequences._replace(values=samples)
+        if with_data:
+            drawn = sequences.followed_by(samples)
+        if not keeps_steps:
+            return self.run(drawn, training)
+        _, inputs = drawn.embedded(self.embedding, self.dtype)
+        hidden = replay(core, inputs, drawn.mask, *steps)
+        return Behavior(hidden, self.head(hidden))
+
+    def run_both(
+        self,
+        sequences: Sequences,
+        training: bool = False,
+        steps: int | None = None,
+    ) -> Runs:
+        """Runs over sequences, and freely.
+
+        Args:
+            sequences: See `read`; of two steps at least.
+            training: Boolean. Defaults to `False`.
+            steps: Integer, steps of the free run, or None for as many as the
+                sequences have. Defaults to `None`.
+        """
+        values, _, mask = sequences
+        if steps is None:
+            # One scan for both runs: a free run is a run on its own samples.
+            behavior = self.run_freely(sequences, training, with_data=True)
+            on_data = behavior.parameters[: ops.shape(values)[0]]
+        else:
+            own = self.sample(sequences.cut(steps))
+            forced, free = (
+                self.run(sequences, training),
+                self.run(own, training),
+            )
+            on_data = forced.parameters
+            behavior = Behavior(
+                *(
+                    ops.concatenate([first[:, :steps], second])
+                    for first, second in zip(forced, free, strict=True)
+                )
+            )
+        nats = -self.head.log_prob(on_data, values, mask)
+        if mask is not None:
+            mask = ops.concatenate([mask[:, :steps]] * 2)
+        return Runs(nats, *behavior, mask)
+
+    def sample(self, sequences: Sequences, own: Any = None) -> Sequences:
+        """The sequences over which `run_freely` runs.
+
+        Args:
+            sequences: See `read`.
+            own: See `run_freely`. Defaults to `None`.
+        """
+        samples, _ = self._loop(sequences, own, False, False)
+        return sequences._replace(values=samples)
+
+    def _loop(self, sequences, own, keeps_steps, with_data):
+        """Samples, and what `replay` wants of the steps, if to keep."""
+        values, conditions, mask = sequences
+        batch, time = ops.shape(values)[:2]
+        keys = FixedSeed.draw(self.seed_generator, time, self.seed_generator)
+        if conditions is not None:
+            conditions = ops.stop_gradient(conditions)
+        # Without a gradient: no way back through the loop is kept.
+        parts = [self.core, self.head, self.embedding]
+        variables = [v for part in parts if part for v in part.variables]
+        frozen = [(v, ops.stop_gradient(v.value)) for v in variables]
+        take_step: Any = self.core.step
+        if keeps_steps:
+            take_step = functools.partial(step_for_replay, self.core)
+
+        def step(carry, x):
+            frame, before = carry
+            inputs = ops.concatenate([frame, *x["conditions"]], axis=-1)
+            if with_data:
+                inputs = ops.concatenate([x["data_inputs"], inputs])
+            if mask is not None:  # Padding may hold anything.
+                inputs = _select(x["mask"], inputs, ops.zeros_like(inputs))
+            hidden, state, *gates = take_step(inputs, before)
+            if mask is not None:
+                state = _hold(x["mask"], state, before)
+            valid = x.get("mask")
+            if with_data:  # The rows of the free run come second.
+                hidden = hidden[batch:]
+                valid = None if mask is None else valid[batch:]
+            key = FixedSeed(x["key"])
+            parameters = self.head(hidden, training=False)
+            sample = self.head.sample(parameters, key)
+            sample = ops.cast(sample, values.dtype)
+            if own is not None:
+                sample = _select(x["own"], sample, x["data"])
+            after = self.frame(sample)
+            if mask is not None:
+                after = _select(valid, after, frame)
+            kept = (state, *gates) if keeps_steps else ()
+            return (after, state), (sample, *kept)
+
+        with keras.StatelessScope(state_mapping=frozen):
+            rows = 2 * batch if with_data else batch
+            frame, state = self.start(rows, time)
+            xs = {"key": keys, "conditions": ()}
+            if conditions is not None:
+                conditions = ops.cast(conditions, frame.dtype)
+                xs["conditions"] = (of_each_step(conditions, time),)
+            if mask is not None:
+                xs["mask"] = ops.transpose(mask)
+            if own is not None:
+                xs |= {"own": own, "data": ops.swapaxes(values, 0, 1)}
+            if with_data:
+                data = Sequences(values, conditions, mask)
+                _, inputs = data.embedded(self.embedding, self.dtype)
+                xs["data_inputs"] = ops.swapaxes(inputs, 0, 1)
+                if mask is not None:
+                    xs["mask"] = ops.concatenate([xs["mask"]] * 2, axis=1)
+            _, (samples, *steps) = backend.scan(
+                step, (frame[:batch], state), xs, time
+            )
+        return ops.stop_gradient(ops.swapaxes(samples, 0, 1)), steps
+
+    def start(self, batch: int, time: int) -> tuple:
+        """The frame before the first step, and the state of the core.
+
+        Args:
+            batch: Integer.
+            time: Integer, steps to come.
+        """
+        slots = None
+        if self.core.k_top != 0 and self.core.memory_size is None:
+            slots = time + 1
+        frame = ops.zeros((batch, self.frame_size), self.dtype)
+        return frame, self.core.get_initial_state(batch, slots)
+
+    def step(
+        self, frame: Tensor, state: list, conditions: Any = None
+    ) -> tuple[Tensor, list]:
+        """Parameters of the step that comes after a frame, and the state.
+
+        Args:
+            frame: `(batch, features)`, see `frame`.
+            state: Of `start` or of the step before.
+            conditions: `(batch, features)` or None. Defaults to `None`.
+        """
+        if conditions is not None:
+            conditions = ops.cast(conditions, frame.dtype)
+            frame = ops.concatenate([frame, conditions], axis=-1)
+        output, state = self.core.step(frame, state)
+        return self.head(output), state
+
+    def generate(
+        self, carry: tuple, xs: dict, temperature: Any, top_k: int | None
+    ) -> tuple:
+        """Steps that are drawn one after the other.
+
+        Args:
+            carry: Of `start` or of a call before.
+            xs: Of each step `"key"`, and optionally `"conditions"`,
+                `"is_given"` and `"given"`, what it is if it is given.
+            temperature: Positive number, see `DistributionHead`.
+            top_k: Positive integer or None, see there.
+
+        Returns:
+            The carry, and samples `(time, batch, ...)`.
+        """
+
+        def step(carry, x):
+            frame, state = carry
+            parameters, state = self.step(frame, state, x.get("conditions"))
+            if top_k is not None:
+                parameters = self.head.keep_top(parameters, top_k)
+            sample = self.head.sample(
+                parameters, FixedSeed(x["key"]), temperature
+            )
+            if "given" in x:
+                given = ops.cast(x["given"], sample.dtype)
+                sample = ops.where(x["is_given"], given, sample)
+            return (self.frame(sample), state), sample
+
+        return backend.scan(step, carry, xs, xs["key"].shape[0])
+
+    def frame(self, sample: Tensor) -> Tensor:
+        """A step as the core reads it, `(batch, features)`.
+
+        As in use, whatever the model does: a loop has no noise of a step.
+        """
+        if self.embedding is None:
+            return ops.cast(sample, self.dtype)
+        return self.embedding(sample[:, None], training=False)[:, 0]
+
+
+def _is_stateless(layer) -> bool:
+    """Whether a layer, or None, does the same at each call."""
+    return layer is None or not any(
+        keras_private.own_non_trainable_variables(part)
+        or keras_private.own_seed_generators(part)
+        for part in keras_private.flat_layers(layer)
+    )
+
+
+def _select(mask, chosen, other):
+    """Rows of `chosen` where `mask (batch,)` holds, of `other` elsewhere."""
+    mask = ops.reshape(mask, (-1, *[1] * (len(chosen.shape) - 1)))
+    return ops.where(mask, chosen, other)
+
+
+def _hold(mask, states, before):
+    """States of a step, for padded rows those before it."""
+    return [
+        _select(mask, new, old) if len(new.shape) else new
+        for new, old in zip(states, before, strict=True)
+    ]

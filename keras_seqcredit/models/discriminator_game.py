@@ -1,0 +1,186 @@
+"""The game of a generator and a discriminator of its runs."""
+
+import contextlib
+import inspect
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_seqcredit import backend
+from keras_seqcredit.layers.recurrent.behavior_discriminator import (
+    BehaviorDiscriminator,
+)
+from keras_seqcredit.layers.recurrent.behavior_discriminator import (
+    constant_rows,
+)
+from keras_seqcredit.types import Tensor
+
+# Where exp of a logit, or of its opposite, is still a float32.
+_LARGEST_LOGIT = 60.0
+
+
+class Score(NamedTuple):
+    """How the game stands; the fields are metrics of the model.
+
+    Attributes:
+        discriminator_accuracy: Share of runs that are told apart.
+        discriminator_loss: Of the discriminator.
+        adversarial_loss: Of the generator.
+    """
+
+    discriminator_accuracy: Tensor
+    discriminator_loss: Tensor
+    adversarial_loss: Tensor
+
+
+class Turn(NamedTuple):
+    """One turn of both.
+
+    Attributes:
+        score: The `Score` before it.
+        by_behaviors: Gradient of the generator's loss by the behaviors, 0
+            while the generator does not listen.
+        by_weights: List of gradients of the discriminator's loss by its
+            trainable weights.
+        listens: Float, 1 while the generator listens to the discriminator.
+        learns: Boolean, whether the discriminator is to learn.
+    """
+
+    score: Score
+    by_behaviors: Tensor
+    by_weights: list
+    listens: Tensor
+    learns: Any
+
+
+class DiscriminatorGame(NamedTuple):
+    """The discriminator, and the rules.
+
+    Attributes:
+        discriminator: See `ProfessorForcing`.
+        match_teacher: See `ProfessorForcing`.
+        accuracy_range: See `discriminator_accuracy_range` there.
+    """
+
+    discriminator: Any
+    match_teacher: bool
+    accuracy_range: tuple
+
+    def evaluate(self, behaviors: Tensor, mask: Any) -> Score:
+        """The score of runs, those on data first."""
+        given = {} if mask is None else {"mask": mask}
+        return self.score(*ops.split(self.discriminator(behaviors, **given), 2))
+
+    def score(self, on_data: Tensor, free: Tensor) -> Score:
+        """The score for logits of runs on data and of free ones."""
+        right = ops.concatenate([on_data > 0, free <= 0])
+        mistaken = ops.mean(ops.softplus(-free))
+        if self.match_teacher:
+            mistaken = mistaken + ops.mean(ops.softplus(on_data))
+        loss = ops.mean(ops.softplus(-on_data)) + ops.mean(ops.softplus(free))
+        return Score(ops.mean(ops.cast(right, "float32")), loss, mistaken)
+
+    def play(self, behaviors: Tensor, mask: Any, weight: Any) -> Turn:
+        """One turn; what the discriminator keeps beside weights is updated.
+
+        Args:
+            behaviors: `(2 * batch, time, features)`, runs on data first.
+            mask: Boolean `(2 * batch, time)` or None.
+            weight: Of the generator's loss.
+        """
+        judge = self.discriminator
+        given = self._arguments(mask)
+        adds_losses = False
+
+        def discriminate(behaviors, *weights):
+            nonlocal adds_losses
+            others = [backend.read(v) for v in judge.non_trainable_variables]
+            with self._constant_data(behaviors):
+                logits, after, losses = judge.stateless_call(
+                    list(weights), others, behaviors, return_losses=True,
+                    **given,
+                )  # fmt: skip
+            adds_losses = bool(losses)
+            added = sum(map(ops.sum, losses), ops.zeros(()))
+            return (logits, ops.cast(added, "float32")), after
+
+        weights = [backend.read(v) for v in judge.trainable_variables]
+        (logits, added), pull_back, after = backend.vjp(
+            discriminate, behaviors, *weights, has_aux=True
+        )
+        on_data, free = ops.split(logits, 2)
+        share = 1.0 / ops.cast(ops.shape(free)[0], "float32")
+        own = share * ops.concatenate(
+            [-ops.sigmoid(-on_data), ops.sigmoid(free)]
+        )
+        one = ops.ones_like(added)
+        if isinstance(judge, BehaviorDiscriminator) and not adds_losses:
+            # A row of the gradient is linear in what comes back to its logit,
+            # so that one way back serves the losses of both nets.
+            by_behaviors, *by_weights = pull_back((own, one))
+            ratio = -ops.exp(
+                ops.clip(
+                    ops.concatenate([on_data, -free]),
+                    -_LARGEST_LOGIT,
+                    _LARGEST_LOGIT,
+                )
+            )
+            by_behaviors = ratio[:, None, None] * by_behaviors
+        else:
+            _, *by_weights = pull_back((own, one))
+            _, pull_back, _ = backend.vjp(
+                discriminate, behaviors, *weights, has_aux=True
+            )
+            mistaken = share * ops.concatenate(
+                [ops.sigmoid(on_data), -ops.sigmoid(-free)]
+            )
+            by_behaviors, *_ = pull_back((mistaken, ops.zeros_like(added)))
+        score = self.score(on_data, free)
+        accuracy = backend.replica_mean(score.discriminator_accuracy)
+        low, high = self.accuracy_range
+        listens = ops.cast(accuracy > low, "float32")
+        learns = accuracy < high
+        self._update_state(after, learns)
+        rows = ops.concatenate(
+            [
+                ops.ones_like(on_data) * float(self.match_teacher),
+                ops.ones_like(free),
+            ]
+        )
+        passes = (weight * listens * rows)[:, None, None]
+        by_behaviors = ops.where(passes > 0, passes * by_behaviors, 0.0)
+        return Turn(score, by_behaviors, by_weights, listens, learns)
+
+    def _arguments(self, mask):
+        """How to call the discriminator in training."""
+        given = {} if mask is None else {"mask": mask}
+        takes = inspect.signature(self.discriminator.call).parameters
+        if "training" in takes:
+            given["training"] = True
+        return given
+
+    def _constant_data(self, behaviors):
+        """A scope in which runs on data are constants, if they may be."""
+        batch = behaviors.shape[0]
+        if (
+            batch
+            and isinstance(self.discriminator, BehaviorDiscriminator)
+            and not self.match_teacher
+            # Devices that share a batch have other rows first.
+            and keras.distribution.distribution() is None
+        ):
+            return constant_rows(self.discriminator, batch // 2)
+        return contextlib.nullcontext()
+
+    def _update_state(self, after, learns):
+        """Moments wait while the discriminator does not learn, seeds do not."""
+        judge = self.discriminator
+        weights = set(map(id, judge.non_trainable_weights))
+        for variable, value in zip(
+            judge.non_trainable_variables, after, strict=True
+        ):
+            if id(variable) in weights:
+                value = ops.where(learns, value, backend.read(variable))
+            variable.assign(value)

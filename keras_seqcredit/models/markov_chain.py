@@ -1,0 +1,146 @@
+"""A chain of a transition operator, forward and on its way back."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqcredit.backend import keras_private
+from keras_seqcredit.layers.transitions.transition import Transition
+from keras_seqcredit.recurrence.side_effects import added_losses
+from keras_seqcredit.seeds import FixedSeed
+from keras_seqcredit.types import Tensor
+
+
+class MarkovChain:
+    """Steps of a chain, and log-densities of these and of the way back.
+
+    Args:
+        transition: A `Transition`.
+    """
+
+    def __init__(self, transition: Transition) -> None:
+        self.transition = transition
+
+    def advance(
+        self, state: Tensor, key: Any, temperature: Any, step: Any
+    ) -> tuple[Tensor, Tensor]:
+        """A step: the next state, a constant, and its log-density.
+
+        Args:
+            state: `(batch, ..., features)`.
+            key: Of random numbers.
+            temperature: Scalar.
+            step: Integer scalar.
+        """
+        steps = ops.broadcast_to(step, ops.shape(state)[:1])
+        parameters = self.transition(state, steps, training=False)
+        return self.draw(parameters, key, temperature, ops.shape(state))
+
+    def draw(
+        self, parameters: Tensor, key: Any, temperature: Any, shape: Any
+    ) -> tuple[Tensor, Tensor]:
+        """`advance`, where the parameters at the state are known."""
+        noise = self.transition.noise(shape, FixedSeed(key))
+        after = self.transition.sample(parameters, noise, temperature)
+        after = ops.stop_gradient(after)
+        return after, self.transition.log_prob(parameters, after, temperature)
+
+    def go_back(
+        self,
+        before: Tensor,
+        after: Tensor,
+        temperature: Any,
+        step: Any,
+        training: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """The way back: parameters, and log-densities of the states before.
+
+        They are those of the operator AT the states after. Those at the states
+        before would reward an operator that stands still.
+
+        Args:
+            before: `(batch, ..., features)`.
+            after: The same.
+            temperature: Scalar, or one for each state.
+            step: Integer scalar, or one for each state.
+            training: Boolean. Defaults to `False`.
+        """
+        steps = ops.broadcast_to(step, ops.shape(after)[:1])
+        parameters = self.transition(after, steps, training=training)
+        reverse = self.transition.log_prob(parameters, before, temperature)
+        return parameters, reverse
+
+    def go_back_all(
+        self,
+        before: Tensor,
+        after: Tensor,
+        schedule: tuple,
+        steps_per_call: int,
+        training: bool,
+    ) -> Tensor:
+        """Log-densities of the way back of many steps, `(steps, batch)`.
+
+        Args:
+            before: `(steps, batch, ..., features)`.
+            after: The same.
+            schedule: Temperatures and numbers of the steps.
+            steps_per_call: Positive integer, steps that are scored in one call
+                of the operator.
+            training: Boolean.
+        """
+        total = schedule[0].shape[0]
+        event = after.shape[2:]
+        parts = []
+        for i in range(0, total, steps_per_call):
+            part = slice(i, i + steps_per_call)
+            # Steps of a point side by side, so that devices share the points.
+            first, second = (
+                ops.swapaxes(x[part], 0, 1) for x in (before, after)
+            )
+            shape = ops.shape(second)[:2]
+            temperature, step = (
+                ops.reshape(ops.broadcast_to(x[part][None], shape), (-1,))
+                for x in schedule
+            )
+            _, reverse = self.go_back(
+                ops.reshape(first, (-1, *event)),
+                ops.reshape(second, (-1, *event)),
+                temperature,
+                step,
+                training,
+            )
+            parts.append(ops.transpose(ops.reshape(reverse, shape)))
+        return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=0)
+
+    def check_losses(self, event: tuple) -> None:
+        """Losses that a call adds would count every call of the network.
+
+        A walk calls it more often than it scores a step, and in a loop.
+        """
+        for layer in keras_private.flat_layers(self.transition):
+            regularizer = getattr(layer, "activity_regularizer", None)
+            if regularizer is not None:
+                raise ValueError(
+                    "Expected a network without activity regularizers; those "
+                    "of weights may be there. Received: a layer "
+                    f"{layer.name!r} with activity_regularizer={regularizer}"
+                )
+        number = added_losses(
+            lambda state, step: self.transition(state, step, training=True),
+            keras.KerasTensor((1, *event), self.transition.parameter_dtype),
+            keras.KerasTensor((1,), "int32"),
+        )
+        if number:
+            raise ValueError(
+                "Expected a network whose layers add no losses; regularizers "
+                "of weights may be there. Received: a network "
+                f"{self.transition.network.name!r} with `add_loss`, "
+                f"{number} times a call"
+            )
+
+
+def step_size(before: Tensor, after: Tensor, axis: int) -> Tensor:
+    """Root mean square of a step over features, the axes from `axis` on."""
+    axes = tuple(range(axis, len(after.shape)))
+    return ops.sqrt(ops.mean(ops.square(after - before), axis=axes))
