@@ -181,6 +181,45 @@ def check_array(name: str, value: Any, ndim: int | None = None) -> np.ndarray:
     return array
 
 
+def check_tensor(name: str, x: Any, shape: tuple) -> Any:
+    """Returns a tensor of that shape, where None stands for any size."""
+    if not hasattr(x, "shape") or not hasattr(x, "dtype"):
+        x = check_array(name, x)
+    if not fits(x.shape, shape):
+        raise ValueError(
+            f"Expected `{name}` to have the shape {tuple(shape)}, where None "
+            f"is any size. Received: shape {tuple(x.shape)}"
+        )
+    return keras.ops.convert_to_tensor(x)
+
+
+def check_tensors(name: str, tensors: list) -> None:
+    """Tensors, or arrays."""
+    wrong = [x for x in tensors if not hasattr(x, "shape")]
+    if wrong:
+        raise ValueError(
+            f"Expected `{name}` to be tensors. Received: {wrong[0]!r}"
+        )
+
+
+def check_size(name: str, value: Any) -> Any:
+    """Returns a positive integer, or a tensor as it is."""
+    if keras.ops.is_tensor(value):
+        return value
+    return check_integer(name, value)
+
+
+def check_generator_or_seed(value: Any) -> Any:
+    """Returns what draws, or a seed of it; or None."""
+    if isinstance(value, keras.random.SeedGenerator):
+        return value
+    expected = "a non-negative integer, a `keras.random.SeedGenerator`"
+    try:
+        return check_seed(value)
+    except ValueError:
+        raise _error("seed", expected, value, optional=True) from None
+
+
 _BY_SUFFIX = {
     "activation": keras.activations.get,
     "initializer": keras.initializers.get,

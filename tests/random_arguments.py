@@ -4,6 +4,7 @@
 test replaces arguments by others.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +51,8 @@ class Case(NamedTuple):
             for parameter in parameters
             if parameter.kind is not parameter.VAR_KEYWORD
         ]
-        return [x for x in (*named, *self.others) if x not in ("name", "dtype")]
+        named += [x for x in self.others if x not in named]
+        return [x for x in named if x not in ("name", "dtype")]
 
 
 def _on_sequences(layer):
@@ -356,6 +358,116 @@ CASES = {
             "tiny_shakespeare",
         )
     },
+}
+
+
+def _built(model, x=X):
+    model(x)
+    return model
+
+
+@functools.cache
+def _model(name):
+    """A built model or layer; a call compiles what it needs once."""
+    if name == "autoregressive":
+        return _built(_generator())
+    if name == "classes":
+        return _built(
+            models.AutoregressiveRNN(
+                keras.layers.GRUCell(3),
+                layers.CategoricalHead(4),
+                embedding=keras.layers.Embedding(4, 3),
+            ),
+            np.zeros((1, 3), "int32"),
+        )
+    if name == "z_forcing":
+        return _built(
+            models.ZForcing(
+                layers.StochasticRNN(3, latent_dim=2), layers.GaussianHead(2)
+            )
+        )
+    if name == "walkback":
+        return _built(
+            models.VariationalWalkback(
+                layers.GaussianTransition(_gaussian_network()), num_steps=2
+            ),
+            X[:, 0],
+        )
+    if name == "head":
+        return _built(layers.GaussianHead(2))
+    if name == "sab":
+        return _built(layers.SABLSTM(3, k_top=2, memory_size=4))
+    return _built(layers.StochasticRNN(3, latent_dim=2))
+
+
+def _method(name, method, **arguments):
+    """A method of a model that is made when it is first called."""
+
+    def call(**given):
+        return getattr(_model(name), method)(**given)
+
+    kind = {
+        "autoregressive": models.AutoregressiveRNN,
+        "classes": models.AutoregressiveRNN,
+        "z_forcing": models.ZForcing,
+        "walkback": models.VariationalWalkback,
+        "head": layers.GaussianHead,
+        "sab": layers.SABLSTM,
+        "stochastic": layers.StochasticRNN,
+    }[name]
+    names = [*inspect.signature(getattr(kind, method)).parameters][1:]
+    return Case(call, lambda: arguments, others=tuple(names))
+
+
+_PARAMETERS = np.zeros((2, 3, 4), "float32")
+_LATENTS = np.zeros((2, 3, 2), "float32")
+_STATES = [np.zeros((2, 3), "float32")] * 2
+
+METHODS = {
+    "AutoregressiveRNN.generate": _method(
+        "autoregressive", "generate", length=2
+    ),
+    "AutoregressiveRNN.generate, classes": _method(
+        "classes", "generate", length=2
+    ),
+    "AutoregressiveRNN.forecast": _method(
+        "autoregressive", "forecast", context=X, horizon=2
+    ),
+    "AutoregressiveRNN.log_likelihood": _method(
+        "autoregressive", "log_likelihood", x=X
+    ),
+    "ZForcing.generate": _method("z_forcing", "generate", length=2),
+    "ZForcing.encode": _method("z_forcing", "encode", x=X),
+    "ZForcing.decode": _method("z_forcing", "decode", latents=_LATENTS),
+    "ZForcing.interpolate": _method("z_forcing", "interpolate", a=X[0], b=X[1]),
+    "ZForcing.log_likelihood": _method(
+        "z_forcing", "log_likelihood", x=X, num_samples=2
+    ),
+    "VariationalWalkback.sample": _method("walkback", "sample", num_samples=2),
+    "VariationalWalkback.walk": _method("walkback", "walk", x=X[:, 0]),
+    "VariationalWalkback.inpaint": _method(
+        "walkback", "inpaint", x=X[:, 0], mask=X[:, 0] > 0
+    ),
+    "VariationalWalkback.log_likelihood": _method(
+        "walkback", "log_likelihood", x=X[:, 0], num_samples=2
+    ),
+    "DistributionHead.sample": _method(
+        "head", "sample", parameters=_PARAMETERS
+    ),
+    "DistributionHead.log_prob": _method(
+        "head", "log_prob", parameters=_PARAMETERS, targets=X
+    ),
+    "SABLSTM.get_initial_state": _method(
+        "sab", "get_initial_state", batch_size=2
+    ),
+    "SABLSTM.step": _method("sab", "step", inputs=X[:, 0], state=_STATES),
+    "StochasticRNN.get_initial_state": _method(
+        "stochastic", "get_initial_state", batch_size=2
+    ),
+    "StochasticRNN.infer": _method("stochastic", "infer", sequences=X),
+    "StochasticRNN.step": _method(
+        "stochastic", "step", inputs=X[:, 0], state=_STATES
+    ),
 }
 # Bases of classes, an error, and what takes models or processes.
 BASES = {

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_seqcredit.checks import check_shape
 from keras_seqcredit.utils.optional_import import import_optional
 
 
@@ -25,7 +26,8 @@ def check_image_shape(image_shape: tuple[int, ...], shape: tuple) -> None:
     Raises:
         ValueError: if not.
     """
-    if len(image_shape) not in (2, 3) or np.prod(image_shape) != np.prod(shape):
+    image_shape = check_shape("image_shape", image_shape, (2, 3))
+    if np.prod(image_shape) != np.prod(shape):
         raise ValueError(
             "Expected `image_shape` to be (height, width) or (height, width, "
             f"channels) with {np.prod(shape):.0f} numbers. Received: "

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from keras import ops
 
+from keras_seqcredit.checks import check_array
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.models.autoregressive_net import AutoregressiveNet
@@ -129,14 +130,16 @@ class AutoregressiveGenerator(SequenceGenerator):
         self._check_classes(top_k, stop)
         self._check_built()
         prompt = self._checked_prompt(prompt, length)
+        if conditions is not None:
+            conditions = check_array("conditions", conditions)
+            if not conditions.ndim:
+                self._check_conditions((), length)
         given = [x for x in (prompt, conditions) if x is not None]
         if len({len(x) for x in given}) > 1:
             raise ValueError(
                 "Expected one condition for each prompt. Received: "
                 f"{len(prompt)} prompts, {len(conditions)} conditions"
             )
-        if conditions is not None:
-            conditions = np.asarray(conditions)
         self._check_conditions(
             None if conditions is None else conditions.shape, length
         )
@@ -159,6 +162,7 @@ class AutoregressiveGenerator(SequenceGenerator):
 
     def _check_classes(self, top_k, stop):
         check_integer("top_k", top_k, optional=True)
+        check_integer("stop", stop, minimum=0, optional=True)
         for name, value in [("top_k", top_k), ("stop", stop)]:
             # Other heads have events of several numbers.
             if value is not None and self.head.event_size is not None:
@@ -180,7 +184,7 @@ class AutoregressiveGenerator(SequenceGenerator):
     def _checked_prompt(self, prompt, length):
         if prompt is None:
             return None
-        prompt = np.asarray(prompt)
+        prompt = check_array("prompt", prompt)
         axes = 2 if self.head.event_size is None else 3
         if prompt.ndim != axes or not 0 < prompt.shape[1] <= length:
             names = (

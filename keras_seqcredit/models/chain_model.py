@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.layers.transitions.transition import Transition
@@ -277,7 +278,7 @@ class ChainModel(GenerativeModel):
             log_mean(weights, return_error)
             for weights in self._log_weights(x, num_samples, batch_size, seed)
         ]
-        if not return_error:
+        if not check_flag("return_error", return_error):
             return np.concatenate(estimates)
         return tuple(map(np.concatenate, zip(*estimates, strict=True)))
 
@@ -349,6 +350,7 @@ class ChainModel(GenerativeModel):
         return run(noise)
 
     def _chain(self, first, schedule, generator, return_trajectory, known=()):
+        check_flag("return_trajectory", return_trajectory)
         """Runs the operator; holds known features, if there are some."""
         keys = FixedSeed.draw(generator, len(schedule[0]), self.seed_generator)
         run = self._compiled(

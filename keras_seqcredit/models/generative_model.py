@@ -10,6 +10,8 @@ import numpy as np
 
 from keras_seqcredit import backend
 from keras_seqcredit.backend import keras_private
+from keras_seqcredit.checks import check_flag
+from keras_seqcredit.checks import check_generator_or_seed
 from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.utils.check_batches import check_batches
 
@@ -155,6 +157,7 @@ class GenerativeModel(keras.Model):
 
     def _generator(self, seed: Any) -> keras.random.SeedGenerator:
         """What draws from a seed: the model's own generator for None."""
+        seed = check_generator_or_seed(seed)
         if seed is None:
             return self.seed_generator
         if isinstance(seed, keras.random.SeedGenerator):
@@ -338,7 +341,7 @@ def log_mean(weights: np.ndarray, return_error: bool) -> Any:
     ratios = np.exp(weights - top)
     mean = ratios.mean(axis=0)
     value = (top + np.log(mean)).astype("float32")
-    if not return_error:
+    if not check_flag("return_error", return_error):
         return value
     if len(weights) == 1:
         return value, np.full_like(value, math.nan)

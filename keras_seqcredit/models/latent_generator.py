@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit.checks import check_array
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import fits
@@ -90,6 +91,12 @@ class LatentGenerator(SequenceGenerator):
         check_integer("num_samples", num_samples)
         check_number("temperature", temperature)
         start = 0
+        if prompt is not None:
+            prompt = check_array("prompt", prompt)
+            self._check_prompt(prompt.shape)
+        if conditions is not None:
+            conditions = check_array("conditions", conditions)
+            self._check_conditions(conditions.shape, length)
         given = [x for x in (prompt, conditions) if x is not None]
         batch = len(given[0]) if given else 1
         if len(given) == 2 and len(prompt) != len(conditions):
@@ -98,8 +105,7 @@ class LatentGenerator(SequenceGenerator):
                 f"{len(prompt)} prompts, {len(conditions)} conditions"
             )
         if prompt is not None:
-            prompt = np.repeat(np.asarray(prompt), num_samples, axis=0)
-            self._check_prompt(prompt.shape)
+            prompt = np.repeat(prompt, num_samples, axis=0)
             start = prompt.shape[1]
             if not 0 < start <= length:
                 raise ValueError(
@@ -251,7 +257,7 @@ class LatentGenerator(SequenceGenerator):
         """
         self._check_built()
         check_integer("steps", steps, minimum=2)
-        a, b = np.asarray(a), np.asarray(b)
+        a, b = check_array("a", a), check_array("b", b)
         if a.shape != b.shape:
             raise ValueError(
                 "Expected two sequences of one shape. Received: "
@@ -280,7 +286,7 @@ class LatentGenerator(SequenceGenerator):
             ValueError: if latents or conditions have another shape.
         """
         self._check_built()
-        latents = np.asarray(latents, "float32")
+        latents = check_array("latents", latents).astype("float32")
         size = self.stochastic_rnn.latents.size
         if not fits(latents.shape, (None, None, size)):
             raise ValueError(

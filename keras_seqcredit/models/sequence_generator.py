@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_seqcredit.checks import check_array
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import fits
 from keras_seqcredit.models.generative_model import GenerativeModel
@@ -65,6 +66,20 @@ class SequenceGenerator(GenerativeModel):
                 return
         raise ValueError(f"Expected {expected}. Received: shape={shape}")
 
+    def _check_axes(self, sequences) -> None:
+        names = "(batch, time, features)"
+        if self.embedding is not None:
+            names += " or (batch, time)"
+        shape = np.shape(sequences)
+        if 0 in shape or len(shape) not in (
+            3,
+            3 - (self.embedding is not None),
+        ):
+            raise ValueError(
+                f"Expected sequences of shape {names}, at least one. Received: "
+                f"shape {shape}"
+            )
+
     def _in_batches(self, name, function, x, batch_size, generator=None):
         """Applies a compiled function to batches of arrays.
 
@@ -74,7 +89,8 @@ class SequenceGenerator(GenerativeModel):
         self._check_built()
         x = self._checked(x)
         arrays = x if isinstance(x, dict) else {"sequences": x}
-        arrays = {key: np.asarray(value) for key, value in arrays.items()}
+        arrays = {key: check_array(key, value) for key, value in arrays.items()}
+        self._check_axes(arrays.get("sequences"))
         run = self._compiled((name,), function)
         starts = range(0, len(arrays["sequences"]), batch_size)
         keys: Any = [()] * len(starts)

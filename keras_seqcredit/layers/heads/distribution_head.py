@@ -6,8 +6,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seqcredit.checks import check_array
+from keras_seqcredit.checks import check_generator_or_seed
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_named
+from keras_seqcredit.checks import check_number
+from keras_seqcredit.checks import check_tensor
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.heads.negative_log_likelihood import (
     NegativeLogLikelihood,
@@ -173,6 +177,7 @@ class DistributionHead(keras.layers.Layer):
         parameters = self._as_parameters(parameters)
         targets = self._as_targets(targets, parameters)
         if mask is not None:
+            mask = check_tensor("mask", mask, parameters.shape[:-1])
             mask = ops.cast(mask, "bool")
             parameters = ops.where(mask[..., None], parameters, 0.0)
             steps = mask if self.event_size is None else mask[..., None]
@@ -210,11 +215,10 @@ class DistributionHead(keras.layers.Layer):
         Raises:
             ValueError: if the temperature is a number that is not positive.
         """
-        if isinstance(temperature, (int, float)) and not temperature > 0:
-            raise ValueError(
-                "Expected `temperature` to be a positive number. `mode` is its "
-                f"limit of 0. Received: temperature={temperature!r}"
-            )
+        if not ops.is_tensor(temperature):
+            expected = "a positive number. `mode` is its limit of 0"
+            check_number("temperature", temperature, expected)
+        seed = check_generator_or_seed(seed)
         parameters = self._as_parameters(parameters)
         sample = self._draw(self.distribution(parameters, temperature), seed)
         return ops.cast(sample, self._target_dtype())
@@ -279,8 +283,10 @@ class DistributionHead(keras.layers.Layer):
         return 0
 
     def _as_parameters(self, parameters):
+        if not hasattr(parameters, "shape"):
+            parameters = check_array("parameters", parameters)
         parameters = ops.convert_to_tensor(parameters)
-        if parameters.shape[-1] != self.num_parameters:
+        if tuple(parameters.shape[-1:]) != (self.num_parameters,):
             raise ValueError(
                 f"Expected parameters of shape (..., {self.num_parameters}), "
                 f"what {self.name} returns. "
@@ -289,6 +295,8 @@ class DistributionHead(keras.layers.Layer):
         return ops.cast(parameters, self.parameter_dtype)
 
     def _as_targets(self, targets, parameters):
+        if not hasattr(targets, "shape"):
+            targets = check_array("targets", targets)
         targets = ops.convert_to_tensor(targets)
         steps = tuple(parameters.shape[:-1])
         event = () if self.event_size is None else (self.event_size,)

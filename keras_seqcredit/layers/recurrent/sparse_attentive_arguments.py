@@ -5,6 +5,7 @@ from keras import tree
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_steps
+from keras_seqcredit.checks import check_tensors
 from keras_seqcredit.checks import fits
 from keras_seqcredit.recurrence.attention import SCORES
 from keras_seqcredit.recurrence.equation import READS_INTO
@@ -89,6 +90,7 @@ def check_mask(layer, sequences, mask) -> None:
 def check_state(layer, initial_state, batch_size=None) -> list:
     """An initial state as a flat list, or a ValueError."""
     state = tree.flatten(initial_state)
+    check_tensors("initial_state", state)
     sizes = state_sizes(layer.cell)
     lengths = [len(sizes), len(sizes) + 1]
     if layer.k_top != 0:

@@ -8,6 +8,8 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_named
+from keras_seqcredit.checks import check_size
+from keras_seqcredit.checks import check_tensor
 from keras_seqcredit.layers.recurrent.drop_in_arguments import check_cell_type
 from keras_seqcredit.layers.recurrent.drop_in_arguments import (
     check_keras_arguments,
@@ -260,6 +262,7 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self._sizes = state_sizes(self.cell)
         self._score: Any = None
+        self._features: int | None = None  # Known once it is built.
         if self._attends:
             # Assigned after the cell, so that its weights follow the cell's.
             self._score = ScoreWeights(
@@ -297,6 +300,7 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
         return self._score.attention_vector
 
     def build(self, sequences_shape: Shape, initial_state_shape=None) -> None:
+        self._features = sequences_shape[-1]
         if isinstance(self.cell, keras.layers.Layer) and not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]))
             self.cell.built = True
@@ -330,6 +334,9 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
         Raises:
             ValueError: if neither the layer nor the call has a `memory_size`.
         """
+        check_size("batch_size", batch_size)
+        if memory_size is not None:
+            check_size("memory_size", memory_size)
         slots = memory_size or self.memory_size
         if self._attends and slots is None:
             raise ValueError(
@@ -467,8 +474,8 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
             `(output, state)`, the output `(batch, units)`, or
             `(batch, 2 * units)` with `return_summary`.
         """
-        inputs = ops.convert_to_tensor(inputs, dtype=self.compute_dtype)
-        inputs = infinite_to_nan(inputs)
+        inputs = check_tensor("inputs", inputs, (None, self._features))
+        inputs = infinite_to_nan(ops.cast(inputs, self.compute_dtype))
         if not self.built:
             self.build((inputs.shape[0], None, inputs.shape[-1]))
         state = check_state(self, state, inputs.shape[0])

@@ -6,6 +6,7 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_layer
 from keras_seqcredit.checks import check_share
 from keras_seqcredit.checks import check_steps
+from keras_seqcredit.checks import check_tensors
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.recurrent.drop_in_arguments import check_cell_type
 from keras_seqcredit.recurrence.keras_cell import state_sizes
@@ -106,6 +107,7 @@ def _check_units(layer) -> None:
 
 def check_states(layer, states, sizes) -> None:
     """Raises a ValueError for an initial state that is not the cell's."""
+    check_tensors("initial_state", states)
     if len(states) != len(sizes) or not all(
         fits(x.shape, (None, size))
         for x, size in zip(states, sizes, strict=True)
@@ -145,10 +147,13 @@ def check_samples(sample_from, sample) -> None:
 
 def check_targets(layer, sequences, targets, mask) -> None:
     """Raises a ValueError for call arguments that do not fit the sequences."""
+    check_tensors("sequences", [sequences])
+    check_tensors("targets", [] if targets is None else [targets])
+    check_tensors("mask", [] if mask is None else [mask])
     if len(sequences.shape) != 3:
         raise ValueError(
-            f"Layer '{layer.name}' expects inputs of shape (batch, time, "
-            f"features). Received: shape {tuple(sequences.shape)}"
+            f"Expected inputs of layer '{layer.name}' to have the shape "
+            f"(batch, time, features). Received: shape {tuple(sequences.shape)}"
         )
     check_steps(layer.name, sequences.shape)
     if targets is not None and (

@@ -10,6 +10,8 @@ from keras_seqcredit import schedules
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_seed
+from keras_seqcredit.checks import check_size
+from keras_seqcredit.checks import check_tensor
 from keras_seqcredit.distributions.latents import CategoricalLatent
 from keras_seqcredit.distributions.latents import GaussianLatent
 from keras_seqcredit.layers.recurrent.auxiliary_state_loss import (
@@ -29,6 +31,7 @@ from keras_seqcredit.layers.recurrent.stochastic_arguments import (
     check_arguments,
 )
 from keras_seqcredit.layers.recurrent.stochastic_arguments import check_samples
+from keras_seqcredit.layers.recurrent.stochastic_arguments import check_states
 from keras_seqcredit.layers.recurrent.stochastic_arguments import check_targets
 from keras_seqcredit.layers.recurrent.stochastic_inference import (
     StochasticOutputs,
@@ -470,6 +473,7 @@ class StochasticRNN(
 
     def get_initial_state(self, batch_size) -> list:
         """The cell's states before the first `step`."""
+        check_size("batch_size", batch_size)
         return self._first_states(batch_size)
 
     def step(
@@ -489,7 +493,11 @@ class StochasticRNN(
         Returns:
             `(output, state)`, the output `(batch, units)`.
         """
-        inputs = ops.convert_to_tensor(inputs, dtype=self.compute_dtype)
+        inputs = check_tensor("inputs", inputs, (None, None))
+        inputs = ops.cast(inputs, self.compute_dtype)
+        state = state if isinstance(state, (list, tuple)) else [state]
+        check_states(self, state, self._sizes)
+        rows = (inputs.shape[0], self.latents.size)
         step = StochasticStep(
             self._cell, self._prior, self._projection, self.latents,
             inputs.shape[-1],
@@ -497,12 +505,15 @@ class StochasticRNN(
         weights = step.weights
         constants = step.constants(cell_inputs(self, inputs))
         if latent is not None:
+            latent = check_tensor("latent", latent, rows)
             latent = ops.cast(latent, self.compute_dtype)
             states = step.move(weights, constants, inputs, latent, state)
             return states[0], states
         batch = ops.shape(inputs)[0]
         if noise is None:
             noise = self.latents.noise((batch,), self.seed_generator)
+        else:
+            noise = check_tensor("noise", noise, rows)
         noise = ops.cast(noise, self.compute_dtype)
         states = step(
             weights,
