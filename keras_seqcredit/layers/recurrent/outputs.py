@@ -6,6 +6,8 @@ import keras
 from keras import ops
 
 from keras_seqcredit.layers.recurrent.carried_states import CarriedStates
+from keras_seqcredit.recurrence.keras_cell import state_sizes
+from keras_seqcredit.types import Shape
 from keras_seqcredit.types import Tensor
 
 
@@ -93,3 +95,32 @@ def symbolic(specs: list[tuple]) -> Any:
 def shapes(specs: list[tuple]) -> Any:
     """Shapes of what is returned."""
     return one_or_tuple([shape for shape, _ in specs])
+
+
+def attentive_specs(
+    layer: Any, sequences_shape: Shape, initial_state_shape: list | None = None
+) -> list:
+    """Shapes and dtypes of the outputs of a `SparseAttentiveRNN`."""
+    sizes = state_sizes(layer.cell)
+    batch, time = sequences_shape[:2]
+    dtype = layer.compute_dtype
+    width = sizes[0] * (2 if layer.return_summary else 1)
+    steps = (time,) if layer.return_sequences else ()
+    specs: list = [((batch, *steps, width), dtype)]
+    if layer.return_state:
+        specs += [((batch, size), dtype) for size in sizes]
+    if layer.return_memory:
+        slots, num_states = layer.memory_size, len(sizes)
+        if slots is None and time is not None:
+            first = 1
+            if initial_state_shape and initial_state_shape[num_states:]:
+                first = initial_state_shape[num_states][1]
+            slots = None if first is None else first + time // layer.k_att
+        specs += [
+            ((batch, slots, sizes[0]), dtype),
+            ((batch, slots), "bool"),
+        ]
+    if layer.return_attention:
+        shape = (batch, time, layer.k_top)
+        specs += [(shape, "int32"), (shape, "float32")]
+    return specs

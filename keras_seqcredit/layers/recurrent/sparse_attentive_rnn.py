@@ -16,6 +16,7 @@ from keras_seqcredit.layers.recurrent.drop_in_arguments import (
 )
 from keras_seqcredit.layers.recurrent.inputs import read_call
 from keras_seqcredit.layers.recurrent.outputs import RecurrentLayer
+from keras_seqcredit.layers.recurrent.outputs import attentive_specs
 from keras_seqcredit.layers.recurrent.outputs import empty
 from keras_seqcredit.layers.recurrent.outputs import one_or_tuple
 from keras_seqcredit.layers.recurrent.outputs import shapes
@@ -512,29 +513,7 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
         return [x.shape for x in check_state(self, initial_state, batch_size)]
 
     def _specs(self, sequences_shape, initial_state_shape=None) -> list:
-        """Shapes and dtypes of the outputs."""
-        batch, time = sequences_shape[:2]
-        dtype = self.compute_dtype
-        width = self._sizes[0] * (2 if self.return_summary else 1)
-        steps = (time,) if self.return_sequences else ()
-        specs: list = [((batch, *steps, width), dtype)]
-        if self.return_state:
-            specs += [((batch, size), dtype) for size in self._sizes]
-        if self.return_memory:
-            slots, num_states = self.memory_size, len(self._sizes)
-            if slots is None and time is not None:
-                first = 1
-                if initial_state_shape and initial_state_shape[num_states:]:
-                    first = initial_state_shape[num_states][1]
-                slots = None if first is None else first + time // self.k_att
-            specs += [
-                ((batch, slots, self._sizes[0]), dtype),
-                ((batch, slots), "bool"),
-            ]
-        if self.return_attention:
-            shape = (batch, time, self.k_top)
-            specs += [(shape, "int32"), (shape, "float32")]
-        return specs
+        return attentive_specs(self, sequences_shape, initial_state_shape)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from keras import ops
 
+from keras_seqcredit.checks import check_tensor
 from keras_seqcredit.layers.recurrent.inputs import Call
 from keras_seqcredit.layers.recurrent.split_stochastic_step import (
     SplitStochasticStep,
@@ -200,3 +201,38 @@ def _has_future(hidden, call):
     if mask is None:
         mask = ops.ones(ops.shape(hidden)[:2], "bool")
     return has_later_valid(mask) if call.targets is None else mask
+
+
+def take_step(
+    layer: Any, inputs: Any, state: Any, noise: Any, latent: Any
+) -> tuple[Tensor, list]:
+    """What `StochasticRNN.step` returns."""
+    inputs = check_tensor("inputs", inputs, (None, None))
+    inputs = ops.cast(inputs, layer.compute_dtype)
+    state = state if isinstance(state, (list, tuple)) else [state]
+    check_states(layer, state, layer._sizes)
+    rows = (inputs.shape[0], layer.latents.size)
+    step = StochasticStep(
+        layer._cell, layer._prior, layer._projection, layer.latents,
+        inputs.shape[-1],
+    )  # fmt: skip
+    weights = step.weights
+    constants = step.constants(cell_inputs(layer, inputs))
+    if latent is not None:
+        latent = check_tensor("latent", latent, rows)
+        latent = ops.cast(latent, layer.compute_dtype)
+        states = step.move(weights, constants, inputs, latent, state)
+        return states[0], states
+    batch = ops.shape(inputs)[0]
+    if noise is None:
+        noise = layer.latents.noise((batch,), layer.seed_generator)
+    else:
+        noise = check_tensor("noise", noise, rows)
+    noise = ops.cast(noise, layer.compute_dtype)
+    states = step(
+        weights,
+        constants,
+        step.inputs(inputs, noise=noise),
+        loop_states(layer, batch, state),
+    )
+    return states[0], states[: len(layer._sizes)]

@@ -8,10 +8,10 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit import schedules
 from keras_seqcredit.checks import check_choice
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_seed
 from keras_seqcredit.checks import check_size
-from keras_seqcredit.checks import check_tensor
 from keras_seqcredit.distributions.latents import CategoricalLatent
 from keras_seqcredit.distributions.latents import GaussianLatent
 from keras_seqcredit.layers.recurrent.auxiliary_state_loss import (
@@ -31,19 +31,16 @@ from keras_seqcredit.layers.recurrent.stochastic_arguments import (
     check_arguments,
 )
 from keras_seqcredit.layers.recurrent.stochastic_arguments import check_samples
-from keras_seqcredit.layers.recurrent.stochastic_arguments import check_states
 from keras_seqcredit.layers.recurrent.stochastic_arguments import check_targets
 from keras_seqcredit.layers.recurrent.stochastic_inference import (
     StochasticOutputs,
 )
-from keras_seqcredit.layers.recurrent.stochastic_inference import cell_inputs
 from keras_seqcredit.layers.recurrent.stochastic_inference import infer
-from keras_seqcredit.layers.recurrent.stochastic_inference import loop_states
+from keras_seqcredit.layers.recurrent.stochastic_inference import take_step
 from keras_seqcredit.layers.recurrent.stochastic_networks import build_network
 from keras_seqcredit.layers.recurrent.stochastic_networks import make_backward
 from keras_seqcredit.layers.recurrent.stochastic_networks import make_cell
 from keras_seqcredit.layers.recurrent.stochastic_networks import make_network
-from keras_seqcredit.layers.recurrent.stochastic_step import StochasticStep
 from keras_seqcredit.recurrence.keras_cell import first_states
 from keras_seqcredit.recurrence.keras_cell import state_sizes
 from keras_seqcredit.recurrence.side_effects import check_cell
@@ -463,6 +460,7 @@ class StochasticRNN(
         Returns:
             `StochasticOutputs`. No loss is added and no schedule moves on.
         """
+        check_flag("training", False if training is None else training)
         check_choice("sample_from", sample_from, ("posterior", "prior"))
         check_choice("sample", sample, SAMPLES)
         call = read_call(self, sequences, mask, targets)
@@ -493,35 +491,7 @@ class StochasticRNN(
         Returns:
             `(output, state)`, the output `(batch, units)`.
         """
-        inputs = check_tensor("inputs", inputs, (None, None))
-        inputs = ops.cast(inputs, self.compute_dtype)
-        state = state if isinstance(state, (list, tuple)) else [state]
-        check_states(self, state, self._sizes)
-        rows = (inputs.shape[0], self.latents.size)
-        step = StochasticStep(
-            self._cell, self._prior, self._projection, self.latents,
-            inputs.shape[-1],
-        )  # fmt: skip
-        weights = step.weights
-        constants = step.constants(cell_inputs(self, inputs))
-        if latent is not None:
-            latent = check_tensor("latent", latent, rows)
-            latent = ops.cast(latent, self.compute_dtype)
-            states = step.move(weights, constants, inputs, latent, state)
-            return states[0], states
-        batch = ops.shape(inputs)[0]
-        if noise is None:
-            noise = self.latents.noise((batch,), self.seed_generator)
-        else:
-            noise = check_tensor("noise", noise, rows)
-        noise = ops.cast(noise, self.compute_dtype)
-        states = step(
-            weights,
-            constants,
-            step.inputs(inputs, noise=noise),
-            loop_states(self, batch, state),
-        )
-        return states[0], states[: len(self._sizes)]
+        return take_step(self, inputs, state, noise, latent)
 
     def compute_output_spec(self, sequences, *args, **kwargs):
         check_targets(
