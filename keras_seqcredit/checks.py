@@ -120,21 +120,25 @@ def output_shape(name: str, layer: Any, shape: tuple) -> tuple:
 
 
 def check_sequence(
-    name: str, value: Any, length: int | None, optional: bool = False
+    name: str,
+    value: Any,
+    length: int | None,
+    optional: bool = False,
+    noun: str = "entries",
 ) -> None:
     """As many entries as `length`, if that is known."""
     if value is None and optional:
         return
     expected = "a sequence"
     if length is not None:
-        expected = f"a sequence of {length} entries"
+        expected = f"a sequence of {length} {noun}"
     try:
         size = len(value)
     except TypeError:
         raise _error(name, expected, value, optional) from None
     if length is not None and size != length:
         raise ValueError(
-            f"Expected `{name}` to be {expected}. Received: {size} {name}"
+            f"Expected `{name}` to be {expected}. Received: {size} {noun}"
         )
 
 

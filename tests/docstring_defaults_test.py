@@ -12,20 +12,6 @@ import pytest
 
 from tests.public_names import public_objects
 
-# Classes and functions whose docstrings still leave some out.
-OPEN: frozenset[str] = frozenset(
-    {
-        "layers.BernoulliTransition",
-        "models.AutoregressiveRNN",
-        "models.ProfessorForcing",
-        "models.VariationalWalkback",
-        "models.ZForcing",
-        "models.export_generation",
-        "models.transition_mlp",
-        "models.transition_unet",
-    }
-)
-
 
 def documented() -> dict[str, Any]:
     """Public functions, classes and their methods, by name."""
@@ -93,18 +79,7 @@ def missing(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(documented()))
 def test_defaults_are_told(name):
-    found = missing(documented()[name])
-    owner = ".".join(name.split(".")[:2])
-    if owner not in OPEN:
-        assert found == []
-
-
-@pytest.mark.parametrize("owner", sorted(OPEN))
-def test_open_ones_are_open(owner):
-    names = [n for n in documented() if n == owner or n.startswith(f"{owner}.")]
-    assert any(missing(documented()[name]) for name in names), (
-        f"{owner} tells all its defaults: take it from the list"
-    )
+    assert missing(documented()[name]) == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from keras import ops
 from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
     SparseAttentiveRNN,
 )
+from keras_seqcredit.layers.recurrent.with_cell import with_cell
 from keras_seqcredit.recurrence.keras_cell import state_sizes
 
 # Of a layer's configuration, what a perturbed one has of its own.
@@ -53,8 +54,7 @@ class PerturbedRNN(keras.layers.Layer):
         if is_sparse:
             # As quickly as what it is a part of.
             settings["jit_compile"] = False
-            self._rnn: Any = SparseAttentiveRNN(cell, **settings)
-            self._rnn._score = layer._score
+            self._rnn: Any = with_cell(layer, cell, **settings)
         else:
             self._rnn = keras.layers.RNN(cell, **settings)
         self.units = state_sizes(layer.cell)[0]

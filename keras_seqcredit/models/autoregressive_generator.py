@@ -162,7 +162,7 @@ class AutoregressiveGenerator(SequenceGenerator):
 
     def _check_classes(self, top_k, stop):
         check_integer("top_k", top_k, optional=True)
-        check_integer("stop", stop, minimum=0, optional=True)
+        check_integer("stop", stop, minimum=None, optional=True)
         for name, value in [("top_k", top_k), ("stop", stop)]:
             # Other heads have events of several numbers.
             if value is not None and self.head.event_size is not None:

@@ -240,7 +240,7 @@ class AutoregressiveRNN(
 
 
 def _check_parts(core, head, embedding, condition_network) -> None:
-    if not isinstance(core, keras.layers.RNN):
+    if isinstance(core, (list, tuple)):
         check_cell_type("core", core)
     check_head(head)
     check_layer("embedding", embedding, optional=True)

@@ -96,7 +96,8 @@ class LatentGenerator(SequenceGenerator):
             self._check_prompt(prompt.shape)
         if conditions is not None:
             conditions = check_array("conditions", conditions)
-            self._check_conditions(conditions.shape, length)
+            if not conditions.ndim:
+                self._check_conditions((), length)
         given = [x for x in (prompt, conditions) if x is not None]
         batch = len(given[0]) if given else 1
         if len(given) == 2 and len(prompt) != len(conditions):

@@ -112,12 +112,12 @@ def transition_unet(
         filters: Tuple of integers, multiples of 8, filters at each resolution;
             from one to the next height and width are halved. Defaults to
             `(32, 64)`.
-        activation: See `transition_mlp`.
-        learned_scale: See `transition_mlp`.
-        num_steps: See `transition_mlp`.
-        step_conditioning: See `transition_mlp`.
-        dtype: See `transition_mlp`.
-        name: See `transition_mlp`.
+        activation: See `transition_mlp`. Defaults to `"silu"`.
+        learned_scale: See `transition_mlp`. Defaults to `True`.
+        num_steps: See `transition_mlp`. Defaults to `None`.
+        step_conditioning: See `transition_mlp`. Defaults to `"embedding"`.
+        dtype: See `transition_mlp`. Defaults to `None`.
+        name: See `transition_mlp`. Defaults to `None`.
 
     Returns:
         A `keras.Model` of images, or of a list of images and steps.

@@ -90,7 +90,7 @@ def plot_attention(
     slots, weights = _check_reads(slots, weights, k_att)
     num_steps = len(slots)
     inputs = _check_inputs(inputs, num_steps)
-    check_sequence("labels", labels, num_steps, optional=True)
+    check_sequence("labels", labels, num_steps, optional=True, noun="labels")
     check_path("path", path, optional=True)
     if not isinstance(title, (str, type(None))):
         raise ValueError(

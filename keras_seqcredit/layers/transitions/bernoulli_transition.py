@@ -24,7 +24,7 @@ class BernoulliTransition(Transition):
     Args:
         network: A Keras layer or model from states `(batch, ..., features)` to
             logits of the same shape.
-        num_steps: See `Transition`.
+        num_steps: See `Transition`. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
