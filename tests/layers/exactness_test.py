@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_seqcredit.layers import SparseAttentiveRNN
-from keras_seqcredit.layers import cell_function
+from keras_seqcredit.recurrence import keras_cell
 from tests.gradients import BACKEND
 from tests.gradients import double_precision
 from tests.gradients import value_and_gradients
@@ -164,7 +164,7 @@ class Problem:
         )
         self.case = case
         self.layer.build((BATCH, TIME, FEATURES))
-        self.sizes = cell_function.state_sizes(self.layer.cell)
+        self.sizes = keras_cell.state_sizes(self.layer.cell)
         shapes = [v.shape for v in self.layer.trainable_variables]
         num_cell = len(self.layer.cell.trainable_variables)
         scales = [0.6] * num_cell + [1.5] * (len(shapes) - num_cell)
@@ -216,8 +216,8 @@ class Problem:
         def call(x, states):
             mapping = list(zip(variables, weights, strict=False))
             with keras.StatelessScope(state_mapping=mapping):
-                states = cell_function.pack_states(cell, list(states))
-                return cell_function.flat_states(cell, cell(x, states)[1])
+                states = keras_cell.pack_states(cell, list(states))
+                return keras_cell.flat_states(cell, cell(x, states)[1])
 
         names = (
             "k_top",
