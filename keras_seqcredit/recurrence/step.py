@@ -22,7 +22,7 @@ class Step(abc.ABC):
     once for all steps, and once more for the gradient. See `side_effects`.
 
     Attributes:
-        batch_axes: where the batch is in `constants`, see `backend.on_rows`:
+        batch_axes: where the batch is in `constants`, see `backend.per_shard`:
             an integer for all of it or for parts of its structure, -1 for
             nowhere.
     """
