@@ -1,4 +1,4 @@
-"""The wheel, built from the sdist and installed alone, runs the first snippet."""
+"""The wheel, built and installed, runs the first snippet of the README."""
 
 import os
 import pathlib
@@ -63,10 +63,10 @@ def test_wheel_runs_the_first_snippet_of_the_readme(wheel, tmp_path):
     snippet = SNIPPET.findall((ROOT / "README.md").read_text())[0]
     short = snippet.replace("epochs=20", "epochs=1")
     assert short != snippet
-    program = short + "import keras_seqcredit\nprint(keras_seqcredit.__file__)\n"
+    where = "import keras_seqcredit\nprint(keras_seqcredit.__file__)\n"
     (tmp_path / "elsewhere").mkdir()
     output = run(
-        *("-c", program),
+        *("-c", short + where),
         cwd=tmp_path / "elsewhere",
         PYTHONPATH=str(installed),
         KERAS_BACKEND=os.environ.get("KERAS_BACKEND", "tensorflow"),
