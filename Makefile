@@ -34,12 +34,13 @@ test: $(TEST)/.installed ## Run all tests (BACKENDS=jax for one backend, ARGS="-
 	done; \
 	exit $$status
 
-lint: $(TEST)/.installed ## Check style and types
+lint: $(TEST)/.installed ## Check style, types and spelling
 	$(TEST)/bin/python -m ruff check .
 	$(TEST)/bin/python -m ruff format --check .
 	$(TEST)/bin/python -m mypy
+	$(TEST)/bin/python -m codespell_lib
 
-docs: $(TEST)/.installed ## Build the site into site/
+docs: $(TEST)/.installed ## Build the site into site/ and check its links
 	NO_MKDOCS_2_WARNING=1 $(TEST)/bin/python -m mkdocs build --strict --quiet
 
 dist: $(TEST)/.installed ## Build the sdist and the wheel into dist/ and check them

@@ -10,6 +10,7 @@ API = ROOT / "docs/api"
 ENTRY = re.compile(r"^::: (keras_seqcredit\.(\w+)\S*)$", re.MULTILINE)
 FILE = re.compile(r"`((?:docs|examples|keras_seqcredit|tests)/[\w/.]*)`")
 LINK = re.compile(r"\]\(([\w/]+\.md)\)")
+RELATIVE = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 
@@ -51,3 +52,13 @@ def test_files_that_the_docs_name_exist():
     }
     assert named
     assert [n for n in sorted(named) if not (ROOT / n[1]).exists()] == []
+
+
+def test_relative_links_of_the_pages_beside_the_readme_exist():
+    links = {
+        (page.name, link)
+        for page in ROOT.glob("*.md")
+        for link in RELATIVE.findall(page.read_text())
+    }
+    assert links
+    assert [n for n in sorted(links) if not (ROOT / n[1]).exists()] == []

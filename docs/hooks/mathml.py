@@ -42,6 +42,7 @@ def convert(formula: str, display: str) -> str:
     mathml = latex2mathml.converter.convert(formula, display=display)
     if left := NOT_CONVERTED.findall(html.unescape(mathml)):
         raise ValueError(f"There is no MathML for {left}.")
+    mathml = mathml.replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")  # \\sim
     mathml = OPERATOR.sub(r"<mi>\1</mi>", LETTER.sub(letter, mathml))
     return FUNCTION.sub(SPACE, BEFORE.sub(SPACE, mathml))
 
