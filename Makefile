@@ -16,7 +16,7 @@ TEST := .venv-test
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs benchmark clean
+.PHONY: help demo test lint docs dist benchmark clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s%s\n", $$1, $$2 }' \
@@ -34,13 +34,19 @@ test: $(TEST)/.installed ## Run all tests (BACKENDS=jax for one backend, ARGS="-
 	done; \
 	exit $$status
 
-lint: $(TEST)/.installed ## Check style and types
+lint: $(TEST)/.installed ## Check style, types and spelling
 	$(TEST)/bin/python -m ruff check .
 	$(TEST)/bin/python -m ruff format --check .
 	$(TEST)/bin/python -m mypy
+	$(TEST)/bin/python -m codespell_lib
 
-docs: $(TEST)/.installed ## Build the site into site/
+docs: $(TEST)/.installed ## Build the site into site/ and check its links
 	NO_MKDOCS_2_WARNING=1 $(TEST)/bin/python -m mkdocs build --strict --quiet
+
+dist: $(TEST)/.installed ## Build the sdist and the wheel into dist/ and check them
+	rm -rf dist
+	$(TEST)/bin/python -m build --outdir dist
+	$(TEST)/bin/python -m twine check --strict dist/*
 
 benchmark: $(TEST)/.installed ## Time and measure the layers (BENCHMARKS=z_forcing for one)
 	@set -e; \
