@@ -1,5 +1,7 @@
 """Whatever is wrong is said before the first step, with what was expected."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ from keras_seqcredit.layers import SABGRU
 from keras_seqcredit.layers import SABLSTM
 from keras_seqcredit.layers import FutureStateLoss
 from keras_seqcredit.layers import SparseAttentiveRNN
+from keras_seqcredit.layers.recurrent.drop_in_arguments import (
+    check_keras_arguments,
+)
 
 BATCH, TIME, FEATURES, UNITS = 2, 4, 2, 3
 
@@ -264,3 +269,12 @@ def test_arguments_of_keras_that_cannot_be(kind, arguments, parts):
     with pytest.raises(ValueError, match="Expected") as error:
         kind(UNITS, **arguments)
     assert_says(error, "Received", *parts)
+
+
+def test_a_check_takes_no_random_numbers():
+    """A layer that is read from its configuration starts as one that is not."""
+    config = SABLSTM(UNITS).get_config()
+    keras.utils.set_random_seed(0)
+    before = random.getstate()
+    check_keras_arguments(config)
+    assert random.getstate() == before

@@ -177,7 +177,10 @@ class DistributionHead(keras.layers.Layer):
         parameters = self._as_parameters(parameters)
         targets = self._as_targets(targets, parameters)
         if mask is not None:
-            mask = check_tensor("mask", mask, parameters.shape[:-1])
+            steps = tuple(parameters.shape[:-1])
+            # Leading axes may be missing.
+            axes = min(len(steps), len(getattr(mask, "shape", steps)))
+            mask = check_tensor("mask", mask, steps[len(steps) - axes :])
             mask = ops.cast(mask, "bool")
             parameters = ops.where(mask[..., None], parameters, 0.0)
             steps = mask if self.event_size is None else mask[..., None]

@@ -1,5 +1,6 @@
 """Arguments that recurrent layers have in common with Keras' own."""
 
+import random
 from typing import Any
 
 from keras_seqcredit.checks import check_choice
@@ -27,17 +28,26 @@ def check_keras_arguments(arguments: dict[str, Any]) -> None:
     Raises:
         ValueError: for a value of a wrong type, or out of its range.
     """
-    for name, value in arguments.items():
-        kind = name.rpartition("_")[2]
-        if name in _FLAGS:
-            check_flag(name, value)
-        elif kind == "dropout":
-            check_share(name, value)
-        elif kind == "initializer":
-            check_named(name, value, optional=False)
-        elif kind in ("activation", "regularizer", "constraint"):
-            check_named(name, value)
+    # An initializer takes a seed when it is made, and this one is not used.
+    before = random.getstate()
+    try:
+        for name, value in arguments.items():
+            _check_keras_argument(name, value)
+    finally:
+        random.setstate(before)
     check_seed(arguments.get("seed"))
+
+
+def _check_keras_argument(name: str, value: Any) -> None:
+    kind = name.rpartition("_")[2]
+    if name in _FLAGS:
+        check_flag(name, value)
+    elif kind == "dropout":
+        check_share(name, value)
+    elif kind == "initializer":
+        check_named(name, value, optional=name.startswith("attention"))
+    elif kind in ("activation", "regularizer", "constraint"):
+        check_named(name, value)
 
 
 def take_drop_in_arguments(kwargs: dict[str, Any]) -> None:
