@@ -42,13 +42,16 @@ def check_number(
     expected: str = "a positive number",
     fits: Callable[[float], bool] = lambda value: value > 0,
     optional: bool = False,
+    largest: float = LARGEST,
 ) -> Any:
-    """Returns a finite real number that fits, as one of Python's own."""
+    """Returns a real number that fits, as one of Python's own.
+
+    Beyond `largest`, a float32 is infinite.
+    """
     if value is None and optional:
         return None
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    # Beyond it, a float32 is infinite.
-    if not (is_real and abs(value) <= LARGEST and fits(value)):
+    if not (is_real and abs(value) <= largest and fits(value)):
         raise _error(name, expected, value, optional)
     # NumPy's are not for JSON.
     return value if type(value) in (int, float) else float(value)
@@ -207,10 +210,10 @@ def check_tensors(name: str, tensors: list) -> None:
 
 
 def check_size(name: str, value: Any) -> Any:
-    """Returns a positive integer, or a tensor as it is."""
+    """Returns a non-negative integer, or a tensor as it is."""
     if keras.ops.is_tensor(value):
         return value
-    return check_integer(name, value)
+    return check_integer(name, value, minimum=0)
 
 
 def check_generator_or_seed(value: Any) -> Any:

@@ -135,9 +135,13 @@ class GenerativeModel(keras.Model):
         """
         return sum(map(keras.ops.sum, self.losses), 0.0)
 
-    def _mean_cost(self, cost, sample_weight):
-        """The mean over examples, and the losses that layers have added."""
-        added = self._added_losses()
+    def _mean_cost(self, cost, sample_weight, added=None):
+        """The mean over examples, and the losses that layers have added.
+
+        `added` are those losses, where they had to be read before.
+        """
+        if added is None:
+            added = self._added_losses()
         sample_weight = example_weights(sample_weight)
         if sample_weight is not None:
             cost = keras.ops.cast(sample_weight, cost.dtype) * cost

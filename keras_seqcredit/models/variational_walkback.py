@@ -1,6 +1,7 @@
 """Variational Walkback: a Markov chain that learns to return to the data."""
 
 import math
+import sys
 from typing import Any
 
 import keras
@@ -29,6 +30,9 @@ from keras_seqcredit.saving import public
 from keras_seqcredit.seeds import FixedSeed
 from keras_seqcredit.seeds import ReplicaSeed
 from keras_seqcredit.seeds import SavedSeed
+
+# What float32 has of it is checked for all steps together.
+_FINITE = sys.float_info.max
 
 
 @public
@@ -155,10 +159,10 @@ class VariationalWalkback(SavedSeed, ChainModel):
         self.num_steps: Any = num_steps
         self.extra_steps = extra_steps
         self.temperature_factor = check_number(
-            "temperature_factor", temperature_factor
+            "temperature_factor", temperature_factor, largest=_FINITE
         )
         self.initial_temperature = check_number(
-            "initial_temperature", initial_temperature
+            "initial_temperature", initial_temperature, largest=_FINITE
         )
         self.online = check_flag("online", online)
         self.dequantize = check_flag("dequantize", dequantize)

@@ -288,6 +288,8 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         del x, y
+        # Free bits are a mean over replicas.
+        added = self._added_losses()
         kl = y_pred["kl"]
         sums = {name: ops.sum(y_pred[name], axis=1) for name in _STEP_COSTS}
         sums["kl"] = ops.sum(kl, axis=(1, 2))
@@ -302,7 +304,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
             + self.auxiliary_weight(updates) * sums["auxiliary"]
             + self.backward_weight(updates) * sums["backward_nll"]
         )
-        loss = self._mean_cost(cost, sample_weight)
+        loss = self._mean_cost(cost, sample_weight, added)
         sample_weight = example_weights(sample_weight)
         for name, values in sums.items():
             self._terms[name].update_state(values, sample_weight)
