@@ -13,10 +13,11 @@ from keras_seqcredit.backend import keras_private
 from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_generator_or_seed
 from keras_seqcredit.models.finite_loss import FiniteLoss
+from keras_seqcredit.saving import SerializesArguments
 from keras_seqcredit.utils.check_batches import check_batches
 
 
-class GenerativeModel(keras.Model):
+class GenerativeModel(SerializesArguments, keras.Model):
     """Abstract base of the models that learn from their inputs alone.
 
     A subclass implements `build`, `call` and `compute_loss`, as for any
@@ -28,7 +29,6 @@ class GenerativeModel(keras.Model):
     One that draws random numbers has a `seed_generator`.
     """
 
-    _objects: tuple[str, ...] = ()
     seed_generator: keras.random.SeedGenerator
 
     def fit(
@@ -175,23 +175,6 @@ class GenerativeModel(keras.Model):
                 "trained, loaded or called once. Received: an unbuilt "
                 f"{type(self).__name__}"
             )
-
-    def get_config(self):
-        objects = {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            for name in self._objects
-        }
-        return {**super().get_config(), **objects}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        for name in cls._objects:
-            if isinstance(config.get(name), dict):
-                config[name] = keras.saving.deserialize_keras_object(
-                    config[name], custom_objects=custom_objects
-                )
-        return cls(**config)
 
 
 def build_for(model: keras.Model, x: Any) -> None:
