@@ -51,10 +51,12 @@ def check_number(
     if value is None and optional:
         return None
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (is_real and abs(value) <= largest and fits(value)):
+    # NumPy's compare in their own precision, where `largest` may be infinite.
+    number = value.item() if isinstance(value, np.generic) else value
+    if not (is_real and abs(number) <= largest and fits(number)):
         raise _error(name, expected, value, optional)
-    # NumPy's are not for JSON.
-    return value if type(value) in (int, float) else float(value)
+    # Not all others are for JSON.
+    return number if type(number) in (int, float) else float(number)
 
 
 def check_non_negative(name: str, value: Any) -> Any:

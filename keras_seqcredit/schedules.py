@@ -495,10 +495,10 @@ def _between(start: float, end: float, fraction: Tensor) -> Tensor:
 
 def _is_number(value: Any) -> bool:
     try:
-        return not isinstance(value, (bool, str)) and bool(
-            abs(value) <= LARGEST
+        return not isinstance(value, (bool, str)) and (
+            abs(float(value)) <= LARGEST
         )
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 

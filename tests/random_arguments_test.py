@@ -35,6 +35,8 @@ VALUES = strategies.one_of(
     strategies.dictionaries(strategies.text(max_size=2), strategies.none()),
     strategies.builds(np.array, strategies.just([1.5, 2.0])),
     strategies.builds(np.int64, strategies.integers(1, 3)),
+    strategies.builds(np.float16, strategies.integers(1, 3)),
+    strategies.builds(np.float32, strategies.integers(0, 2)),
     strategies.builds(object),
     strategies.builds(keras.layers.Dense, strategies.just(2)),
     strategies.builds(keras.layers.GRUCell, strategies.just(2)),

@@ -80,7 +80,8 @@ def test_config(schedule):
 
 def test_get():
     assert float(schedules.get(0.3)(7)) == pytest.approx(0.3)
-    assert float(schedules.get(np.float32(2))(7)) == 2
+    for dtype in (np.float16, np.float32, np.float64, np.int64, np.longdouble):
+        assert float(schedules.get(dtype(2))(7)) == 2
     schedule = SCHEDULES[1]
     assert schedules.get(schedule) is schedule
     config = keras.saving.serialize_keras_object(schedule)

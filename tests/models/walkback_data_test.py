@@ -152,9 +152,14 @@ def test_temperatures_of_integers():
     np.testing.assert_allclose(model.temperatures, 2.0 ** np.arange(100))
 
 
-def test_numbers_of_numpy():
-    model = make_model(temperature_factor=np.float32(1.5))
-    assert type(model.get_config()["temperature_factor"]) is float
+@pytest.mark.parametrize(
+    "dtype", [np.float16, np.float32, np.float64, np.longdouble, np.int64]
+)
+def test_numbers_of_numpy(dtype):
+    model = make_model(
+        temperature_factor=dtype(2), initial_temperature=dtype(1)
+    )
+    assert type(model.get_config()["temperature_factor"]) in (int, float)
     for wrong in ("2", None, [2.0], float("nan")):
         with pytest.raises(ValueError, match="`temperature_factor` to be a po"):
             make_model(temperature_factor=wrong)
