@@ -30,7 +30,8 @@ test: $(TEST)/.installed ## Run all tests (BACKENDS=jax for one backend, ARGS="-
 	for backend in $(BACKENDS); do \
 		echo "KERAS_BACKEND=$$backend"; \
 		KERAS_BACKEND=$$backend $(TEST)/bin/python -m pytest \
-			-n $(WORKERS) $(ARGS) || status=1; \
+			-n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+			$(ARGS) || status=1; \
 	done; \
 	exit $$status
 

@@ -29,6 +29,25 @@ if keras.backend.backend() == "tensorflow":
     )
 
 
+# Workers take whole files: what one has compiled, and what a file prepares once,
+# the other would do again. The longest come first, so that none ends alone.
+LONGEST = (
+    "two_processes_test.py",
+    "docstring_examples_test.py",
+    "on_gpu_test.py",
+    "distribution_test.py",
+    "exact_resume_test.py",
+    "attention_map_test.py",
+    "search_spaces_test.py",
+    "parallel_search_test.py",
+    "resuming_test.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(autouse=True)
 def seed():
     keras.utils.set_random_seed(0)
