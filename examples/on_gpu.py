@@ -83,9 +83,11 @@ def _experiment(name: str, seconds: int, command: str, tiny: str = ""):
 # Of an experiment over seeds, `--tiny` runs one.
 TINY = {
     "speech": "sequential_mnist_z_forcing.py --pixels-per-step 16 --epochs 1 "
-    "--units 4 --latent-dim 2 --likelihood-samples 2 --ways auxiliary",
+    "--units 4 --latent-dim 2 --likelihood-samples 2 --ways auxiliary "
+    "--batch-size 256",
     "professor": "sequential_mnist_professor.py --pixels-per-step 16 "
-    "--epochs 1 --units 4 --discriminator-units 4 --ways professor",
+    "--epochs 1 --units 4 --discriminator-units 4 --ways professor "
+    "--batch-size 256",
 }
 
 
