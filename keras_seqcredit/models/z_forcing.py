@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_seqcredit import schedules
 from keras_seqcredit.checks import check_layer
+from keras_seqcredit.checks import check_proportion
 from keras_seqcredit.checks import check_seed
 from keras_seqcredit.layers.heads.distribution_head import check_head
 from keras_seqcredit.layers.recurrent.stochastic_rnn import StochasticRNN
@@ -50,6 +51,10 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
             the backward network gives to the step before. Defaults to `0.0`.
         free_bits: A `schedules.FreeBits`, or None. Defaults to `None`.
         seed: Integer or None, of samples. Defaults to `None`.
+        word_dropout: Float from 0 to 1, how many of the steps that the
+            recurrence reads are replaced by zeros in training, so that it
+            needs its latents. Targets, conditions and what the backward
+            network reads stay whole. Defaults to `0.0`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -96,6 +101,8 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
     References:
         - Goyal et al., "Z-Forcing: Training Stochastic Recurrent Networks",
           NeurIPS 2017, arXiv:1711.05411.
+        - Bowman et al., "Generating Sentences from a Continuous Space", CoNLL
+          2016, arXiv:1511.06349 (`word_dropout`).
     """
 
     _objects = (
@@ -118,6 +125,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         backward_weight=0.0,
         free_bits=None,
         seed: int | None = None,
+        word_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -135,6 +143,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         )
         self.free_bits = free_bits
         self.seed = check_seed(seed)
+        self.word_dropout = check_proportion("word_dropout", word_dropout)
         self._check()
 
         # Other args.
@@ -263,8 +272,13 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         }
 
     def infer(self, sequences, training=False):
+        dropped = None
+        if training and self.word_dropout:
+            shape = ops.shape(sequences.values)[:2]
+            uniform = keras.random.uniform(shape, seed=self.seed_generator)
+            dropped = uniform < self.word_dropout
         frames, inputs = sequences.embedded(
-            self.embedding, self.stochastic_rnn.compute_dtype
+            self.embedding, self.stochastic_rnn.compute_dtype, dropped
         )
         outputs = self.stochastic_rnn.infer(
             inputs,
@@ -318,7 +332,11 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         return self._scaled_for_replicas(loss)
 
     def get_config(self):
-        return {**super().get_config(), "seed": self.seed}
+        return {
+            **super().get_config(),
+            "seed": self.seed,
+            "word_dropout": self.word_dropout,
+        }
 
 
 _STEP_COSTS = ("nll", "auxiliary", "backward_nll")

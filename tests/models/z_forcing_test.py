@@ -260,6 +260,53 @@ def test_the_loss_has_the_weights_of_the_update(tmp_path):
         assert found["loss"] == pytest.approx(expected, rel=1e-4), update
 
 
+def asked(model, **kwargs):
+    """Inputs and targets of the recurrence, as numpy; it does not answer."""
+    seen = []
+
+    def infer(inputs, targets, **_):
+        seen.extend(map(ops.convert_to_numpy, (inputs, targets)))
+        raise NotImplementedError
+
+    model.stochastic_rnn.infer = infer
+    with pytest.raises(NotImplementedError):
+        model(
+            {
+                "sequences": make_sequences(),
+                "conditions": np.eye(BATCH, 3, dtype="float32"),
+                "mask": MASK,
+            },
+            **kwargs,
+        )
+    return seen
+
+
+def test_word_dropout_blinds_the_decoder_in_training_only():
+    plain, blind = make_model(), make_model(word_dropout=0.4)
+    inputs, targets = asked(plain, training=True)
+    generator = keras.random.SeedGenerator(2)  # The seed of the model.
+    for _ in range(2):
+        dropped = ops.convert_to_numpy(
+            keras.random.uniform((BATCH, TIME), seed=generator) < 0.4
+        )
+        assert 0.1 < dropped.mean() < 0.9
+        found, frames = asked(blind, training=True)
+        # Whole are the targets, which the backward network reads, and the
+        # conditions.
+        np.testing.assert_array_equal(frames, targets)
+        expected = inputs.copy()
+        expected[dropped, :FEATURES] = 0
+        np.testing.assert_array_equal(found, expected)
+    state = ops.convert_to_numpy(blind.seed_generator.state)
+    np.testing.assert_array_equal(asked(blind)[0], inputs)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(blind.seed_generator.state), state
+    )
+    nothing, _ = asked(make_model(word_dropout=1), training=True)
+    assert (nothing[..., :FEATURES] == 0).all()
+    assert blind.get_config()["word_dropout"] == 0.4
+
+
 def test_free_bits_of_valid_steps():
     model = make_model()
     silence(model)
@@ -610,6 +657,7 @@ def test_nan_is_reported_with_its_batch(in_list, tmp_path):
         ({"auxiliary_weight": -0.1}, "`auxiliary_weight` to be a non-neg"),
         ({"backward_weight": -2.0}, "`backward_weight` to be a non-negative"),
         ({"free_bits": 0.5}, "`free_bits` to be a `FreeBits`"),
+        ({"word_dropout": -0.1}, "`word_dropout` to be a number from 0 to 1"),
     ],
 )
 def test_bad_arguments(arguments, message):

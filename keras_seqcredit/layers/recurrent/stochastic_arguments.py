@@ -53,6 +53,11 @@ def check_arguments(layer) -> None:
             "Received: "
             f"num_classes={layer.num_classes!r}, latent={layer.latent!r}"
         )
+    elif layer.unimix:
+        raise ValueError(
+            "`unimix` is for `latent='categorical'`. Expected 0.0. Received: "
+            f"unimix={layer.unimix!r}, latent={layer.latent!r}"
+        )
     if layer.posterior != "backward" and layer.backward is not None:
         raise ValueError(
             "A backward network is used with `posterior='backward'` only. "

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_seqcredit.checks import check_tensor
+from keras_seqcredit.distributions.latents import balanced_kl
 from keras_seqcredit.layers.recurrent.inputs import Call
 from keras_seqcredit.layers.recurrent.split_stochastic_step import (
     SplitStochasticStep,
@@ -169,7 +170,7 @@ def _outputs(layer, states, first, evidence, call, training):
     kl = ops.zeros((*ops.shape(hidden)[:2], layer.latent_dim), "float32")
     if evidence is not None:
         posterior = parameters
-        kl = layer.latents.kl(posterior, prior)
+        kl = balanced_kl(layer.latents, posterior, prior, layer.kl_balance)
         if call.mask is not None:
             kl = ops.where(call.mask[..., None], kl, 0.0)
         if layer._auxiliary is not None:

@@ -10,7 +10,9 @@ from keras_seqcredit import schedules
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_proportion
 from keras_seqcredit.checks import check_seed
+from keras_seqcredit.checks import check_share
 from keras_seqcredit.checks import check_size
 from keras_seqcredit.distributions.latents import CategoricalLatent
 from keras_seqcredit.distributions.latents import GaussianLatent
@@ -159,6 +161,13 @@ class StochasticRNN(
         seed: Integer or None, of the noise. Defaults to `None`.
         jit_compile: Boolean or `"auto"`, as in `SparseAttentiveRNN`. Defaults
             to `"auto"`.
+        kl_balance: Float from 0 to 1 or None, the share of the KL divergence's
+            gradient that moves the prior; the posterior gets the rest. Its
+            value stays the same. 0.5 halves both; None leaves both whole.
+            Defaults to `None`.
+        unimix: Float in `[0, 1)`, the share of a uniform distribution in prior
+            and posterior of categorical latents, so that no class is ruled
+            out. Defaults to `0.0`.
         **kwargs: Arguments of `keras.layers.Layer`. An `activity_regularizer`
             counts the output, nothing else that is returned.
 
@@ -212,6 +221,8 @@ class StochasticRNN(
           NeurIPS 2017, arXiv:1711.05411.
         - Chung et al., "A Recurrent Latent Variable Model for Sequential
           Data", NeurIPS 2015, arXiv:1506.02216 (`posterior="target"`).
+        - Hafner et al., DreamerV2, arXiv:2010.02193 (`kl_balance`), and
+          DreamerV3, arXiv:2301.04104 (`unimix`).
     """
 
     _objects = (
@@ -255,6 +266,8 @@ class StochasticRNN(
         sample: str = "random",
         seed: int | None = None,
         jit_compile: bool | str = "auto",
+        kl_balance: float | None = None,
+        unimix: float = 0.0,
         **kwargs: Any,
     ) -> None:
         check_keras_arguments(kwargs)
@@ -297,6 +310,8 @@ class StochasticRNN(
         self.sample = sample
         self.seed = check_seed(seed)
         self.jit_compile = jit_compile
+        self.kl_balance = check_proportion("kl_balance", kl_balance, True)
+        self.unimix = check_share("unimix", unimix)
         check_arguments(self)
 
         # Other args.
@@ -304,7 +319,9 @@ class StochasticRNN(
         self.seed_generator = ReplicaSeed(self.seed)
         self.latents: Any = GaussianLatent(self.latent_dim)
         if num_classes is not None:
-            self.latents = CategoricalLatent(self.latent_dim, self.num_classes)
+            self.latents = CategoricalLatent(
+                self.latent_dim, self.num_classes, self.unimix
+            )
         self._cell = make_cell(self)
         self._sizes = state_sizes(self._cell)
         self._projection = None
@@ -528,6 +545,6 @@ class StochasticRNN(
             "return_sequences", "return_state",
             "return_losses", "go_backwards", "stateful",
             "zero_output_for_mask", "sample_from", "sample", "seed",
-            "jit_compile",
+            "jit_compile", "kl_balance", "unimix",
         )  # fmt: skip
         return {**{name: getattr(self, name) for name in names}, **config}
