@@ -177,7 +177,9 @@ CASES = {
     "GaussianMixtureHead": Case(
         layers.GaussianMixtureHead, lambda: {"event_size": 2}, _on_sequences
     ),
-    "Symlog": Case(layers.Symlog, dict, _on_sequences),
+    "Symlog": Case(
+        layers.Symlog, dict, _on_sequences, ("activity_regularizer",)
+    ),
     "PenStrokeHead": Case(layers.PenStrokeHead, dict, _on_sequences),
     "GaussianTransition": Case(
         layers.GaussianTransition,
