@@ -42,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
         "the auxiliary cost",
     )
     add(
+        "--stop-backward-gradient",
+        action=argparse.BooleanOptionalAction,
+        help="whether the backward net learns from its own likelihood alone",
+    )
+    add(
         "--kl-increment",
         type=float,
         help="what annealing adds to the KL term's weight in an update; None "
@@ -60,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
             "ways": SHOWN,
             "likelihood_samples": 20,
             "word_dropout": 0.0,
+            "stop_backward_gradient": False,
             **defaults,
         },
     )
@@ -104,6 +110,7 @@ def weights_of(way, steps, arguments) -> dict:
         backward = arguments.auxiliary_weight
     if way in ("backward", "auxiliary", "both"):
         weights["backward_weight"] = backward
+        weights["stop_backward_gradient"] = arguments.stop_backward_gradient
     if way in ("auxiliary", "both"):
         weights["auxiliary_weight"] = arguments.auxiliary_weight
     return weights

@@ -177,9 +177,6 @@ CASES = {
     "GaussianMixtureHead": Case(
         layers.GaussianMixtureHead, lambda: {"event_size": 2}, _on_sequences
     ),
-    "Symlog": Case(
-        layers.Symlog, dict, _on_sequences, ("activity_regularizer",)
-    ),
     "PenStrokeHead": Case(layers.PenStrokeHead, dict, _on_sequences),
     "GaussianTransition": Case(
         layers.GaussianTransition,
@@ -472,11 +469,13 @@ METHODS = {
         "stochastic", "step", inputs=X[:, 0], state=_STATES
     ),
 }
-# Bases of classes, an error, and what takes models or processes.
+# Bases of classes, an error, a layer without arguments, and what takes models
+# or processes.
 BASES = {
     "DistributionHead",
     "NonFiniteLossError",
     "Schedule",
+    "Symlog",
     "Transition",
     "export_generation",
     "parallel_search",

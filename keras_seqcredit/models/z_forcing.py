@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_seqcredit import schedules
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_layer
 from keras_seqcredit.checks import check_proportion
 from keras_seqcredit.checks import check_seed
@@ -55,6 +56,10 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
             recurrence reads are replaced by zeros in training, so that it
             needs its latents. Targets, conditions and what the backward
             network reads stay whole. Defaults to `0.0`.
+        stop_backward_gradient: Boolean, whether the backward network learns
+            from its own likelihood alone, which needs a `backward_weight`: all
+            other terms take its states as constants. Then it cannot say less,
+            so as to be easy to predict. Defaults to `False`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -126,6 +131,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         free_bits=None,
         seed: int | None = None,
         word_dropout: float = 0.0,
+        stop_backward_gradient: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -144,6 +150,9 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         self.free_bits = free_bits
         self.seed = check_seed(seed)
         self.word_dropout = check_proportion("word_dropout", word_dropout)
+        self.stop_backward_gradient = check_flag(
+            "stop_backward_gradient", stop_backward_gradient
+        )
         self._check()
 
         # Other args.
@@ -196,6 +205,15 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
                     f"posterior={self.stochastic_rnn.posterior!r}, "
                     f"{name}={getattr(self, name)}"
                 )
+        if self.stop_backward_gradient and schedules.is_zero(
+            self.backward_weight
+        ):
+            raise ValueError(
+                "With `stop_backward_gradient` the backward network learns "
+                "from its own likelihood alone. Expected a positive "
+                "`backward_weight`. Received: "
+                f"backward_weight={self.backward_weight}"
+            )
         free_bits = self.free_bits
         if free_bits is not None and not isinstance(
             free_bits, schedules.FreeBits
@@ -285,6 +303,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
             targets=frames,
             mask=sequences.mask,
             training=training,
+            stop_backward_gradient=self.stop_backward_gradient,
         )
         return outputs, self.head(outputs.hidden)
 
@@ -336,6 +355,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
             **super().get_config(),
             "seed": self.seed,
             "word_dropout": self.word_dropout,
+            "stop_backward_gradient": self.stop_backward_gradient,
         }
 
 

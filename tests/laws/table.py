@@ -216,7 +216,6 @@ ROWS = [
         masked=False,
         is_head=True,
     ),
-    Row("symlog", lambda dtype=None: layers.Symlog(dtype=dtype), masked=False),
     Row(
         "gaussian_mixture_head",
         _head(layers.GaussianMixtureHead, 2, num_components=3, symlog=True),
@@ -268,13 +267,15 @@ ROWS = [
 ]
 
 # Parts of the rows: base classes, a cell, layers of two inputs, one whose
-# output has no features. And models: their laws are in tests of their own.
+# output has no features, one whose features know nothing of each other. And
+# models: their laws are in tests of their own.
 INSIDE = {
     layers.AuxiliaryStateLoss,
     layers.BehaviorDiscriminator,
     layers.ConditionedLSTMCell,
     layers.DistributionHead,
     layers.StepNormalization,
+    layers.Symlog,
     layers.Transition,
     models.AutoregressiveRNN,
     models.ProfessorForcing,

@@ -25,6 +25,13 @@ FLAGS = (
     "stateful",
     "zero_output_for_mask",
 )
+# Arguments that are saved as they are.
+PLAIN = (
+    *FLAGS, "units", "latent_dim", "hidden_units", "posterior", "auxiliary",
+    "latent", "num_classes", "latent_to_cell", "k_trunc", "dropout",
+    "recurrent_dropout", "sample_from", "sample", "seed", "jit_compile",
+    "kl_balance", "unimix",
+)  # fmt: skip
 
 
 def check_arguments(layer) -> None:

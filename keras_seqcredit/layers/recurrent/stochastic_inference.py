@@ -62,11 +62,14 @@ def infer(
     training: bool,
     sample_from: str,
     sample: str,
+    stop_backward_gradient: bool = False,
 ) -> StochasticOutputs:
     """All that `StochasticRNN.infer` returns, of a call that is read."""
-    evidence = None
+    evidence = moves = None
     if sample_from == "posterior":
-        evidence = _evidence(layer, call)
+        evidence = moves = _evidence(layer, call)
+        if stop_backward_gradient and layer.posterior == "backward":
+            evidence = ops.stop_gradient(evidence)
     batch, time = ops.shape(call.sequences)[:2]
     if sample == "mean":
         noise = ops.zeros((batch, time, layer.latents.size))
@@ -89,7 +92,8 @@ def infer(
             ),
         )
     )
-    return _outputs(layer, outputs.states, first, evidence, call, training)
+    found = _outputs(layer, outputs.states, first, evidence, call, training)
+    return found._replace(evidence=moves)
 
 
 def cell_inputs(layer: Any, sequences: Tensor) -> Tensor:

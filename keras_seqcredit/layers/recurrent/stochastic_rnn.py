@@ -28,6 +28,7 @@ from keras_seqcredit.layers.recurrent.outputs import empty
 from keras_seqcredit.layers.recurrent.outputs import one_or_tuple
 from keras_seqcredit.layers.recurrent.outputs import shapes
 from keras_seqcredit.layers.recurrent.outputs import symbolic
+from keras_seqcredit.layers.recurrent.stochastic_arguments import PLAIN
 from keras_seqcredit.layers.recurrent.stochastic_arguments import SAMPLES
 from keras_seqcredit.layers.recurrent.stochastic_arguments import (
     check_arguments,
@@ -468,11 +469,14 @@ class StochasticRNN(
         training=False,
         sample_from="posterior",
         sample="random",
+        stop_backward_gradient=False,
     ) -> StochasticOutputs:
         """All that the layer computes, for a model with its own objective.
 
         Args: as `call`; `sample_from` is `"posterior"`, whatever the layer's
-            argument, or `"prior"`, and `sample` is `"random"` or `"mean"`.
+            argument, or `"prior"`, and `sample` is `"random"` or `"mean"`. With
+            `stop_backward_gradient` only the `evidence` that is returned moves
+            the backward network.
 
         Returns:
             `StochasticOutputs`. No loss is added and no schedule moves on.
@@ -481,7 +485,10 @@ class StochasticRNN(
         check_choice("sample_from", sample_from, ("posterior", "prior"))
         check_choice("sample", sample, SAMPLES)
         call = read_call(self, sequences, mask, targets)
-        return infer(self, call, initial_state, training, sample_from, sample)
+        return infer(
+            self, call, initial_state, training, sample_from, sample,
+            stop_backward_gradient,
+        )  # fmt: skip
 
     def _first_states(self, batch_size) -> list:
         return first_states(self._cell, batch_size, self.compute_dtype)
@@ -538,13 +545,4 @@ class StochasticRNN(
 
     def get_config(self):
         config = super().get_config()
-        names = (
-            "units", "latent_dim", "hidden_units", "posterior", "auxiliary",
-            "condition_auxiliary_on_state", "latent", "num_classes",
-            "latent_to_cell", "k_trunc", "dropout", "recurrent_dropout",
-            "return_sequences", "return_state",
-            "return_losses", "go_backwards", "stateful",
-            "zero_output_for_mask", "sample_from", "sample", "seed",
-            "jit_compile", "kl_balance", "unimix",
-        )  # fmt: skip
-        return {**{name: getattr(self, name) for name in names}, **config}
+        return {**{name: getattr(self, name) for name in PLAIN}, **config}
