@@ -30,7 +30,11 @@ FIGURES = ("nll", "kl", "elbo", "active_units", "auxiliary", "backward_nll")
 SHOWN = ("plain", "annealing", "auxiliary")
 
 
-def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
+def add_arguments(
+    parser: argparse.ArgumentParser,
+    choices: tuple[str, ...] = WAYS,
+    **defaults,
+) -> None:
     """Adds the flags; `defaults` are those of the example."""
     add = parser.add_argument
     add("--latent-dim", type=int, help="latents a step")
@@ -60,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
     add("--likelihood-samples", type=int, help="of the posterior, a sequence")
     ways.add_arguments(
         parser,
-        WAYS,
+        choices,
         **{
             "ways": SHOWN,
             "likelihood_samples": 20,
@@ -86,6 +90,12 @@ def make_model(way, head, steps, arguments, embedding=None):
         seed=arguments.seed,
         name=f"z_forcing_{way}",
     )
+    compile_model(model, steps, arguments)
+    return model
+
+
+def compile_model(model, steps, arguments) -> None:
+    """Compiles a model for `steps` updates."""
     schedule = keras.optimizers.schedules.CosineDecay(
         arguments.learning_rate, steps
     )
@@ -94,7 +104,6 @@ def make_model(way, head, steps, arguments, embedding=None):
         keras.optimizers.Adam(schedule, epsilon=1e-5, global_clipnorm=100.0),
         jit_compile=True,
     )
-    return model
 
 
 def weights_of(way, steps, arguments) -> dict:
