@@ -2,10 +2,13 @@
 
 The first words of IMDB's reviews. Without help a language model ignores its
 latents; it is trained in several ways, see `z_forcing.py`, and its perplexity
-is bounded by the evidence lower bound. Each gets its logs for TensorBoard,
-`texts.json` with generated reviews and with ones between the latents of two,
-and the trained model. The figures go to `result.json`. A run that was killed
-goes on where it was, by the same command.
+is bounded by the evidence lower bound. What its latents say of a review is
+measured by a linear probe: logistic regression of the sentiment on the mean
+over a review's steps of the posterior means, and of their distance from the
+prior's, which is what the latents add to the words that were read before.
+Each gets its logs for TensorBoard, `texts.json` with generated reviews and with
+ones between the latents of two, and the trained model. The figures go to
+`result.json`. A run that was killed goes on where it was, by the same command.
 
     python examples/imdb_z_forcing.py --data-dir data
 
@@ -26,6 +29,7 @@ import common
 common.select_backend()
 
 import keras  # noqa: E402
+import numpy as np  # noqa: E402
 import z_forcing  # noqa: E402
 
 from keras_seqcredit import datasets  # noqa: E402
@@ -42,6 +46,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--length", type=int, default=30, help="of a review")
     parser.add_argument("--train-reviews", type=int, default=25_000)
     parser.add_argument("--test-reviews", type=int, default=2_000)
+    parser.add_argument(
+        "--probe-reviews", type=int, default=5_000, help="to fit the probe on"
+    )
     z_forcing.add_arguments(
         parser,
         epochs=4,
@@ -55,12 +62,49 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def probe(features, labels, test_features, test_labels) -> float:
+    """Accuracy of logistic regression, on reviews that it has not seen."""
+    from sklearn import linear_model
+    from sklearn import pipeline
+    from sklearn import preprocessing
+
+    classifier = pipeline.make_pipeline(
+        preprocessing.StandardScaler(),
+        linear_model.LogisticRegression(max_iter=1000, C=0.1),
+    )
+    classifier.fit(features, labels)
+    return float(classifier.score(test_features, test_labels))
+
+
+def summaries(model, words, seed):
+    """Of each review, `(reviews, latent_dim)`, the mean over its steps.
+
+    Of the posterior means, and of their distance from the prior's in the
+    prior's standard deviations.
+    """
+    valid = (words > 0)[..., None]
+    steps = np.maximum(valid.sum(axis=1), 1)
+    shift = model.predict(words, batch_size=100, verbose=0)["shift"]
+    means = model.encode(words, batch_size=100, seed=seed)
+    return [np.where(valid, z, 0).sum(axis=1) / steps for z in (means, shift)]
+
+
+def counts(words, num_words):
+    """Which words occur, `(reviews, num_words)`."""
+    found = np.zeros((len(words), num_words), "float32")
+    found[np.arange(len(words))[:, None], words] = 1
+    return found
+
+
 def main() -> None:
     arguments = parse_arguments()
-    (x, _), (x_test, _) = datasets.imdb(
+    (x, y), (x_test, y_test) = datasets.imdb(
         arguments.num_words, arguments.length, arguments.data_dir
     )
     x, x_test = x[: arguments.train_reviews], x_test[: arguments.test_reviews]
+    y_test = y_test[: arguments.test_reviews]
+    x_probe = x[: arguments.probe_reviews]
+    y_probe = y[: len(x_probe)]
     vocabulary = datasets.imdb_vocabulary(
         arguments.num_words, arguments.data_dir
     )
@@ -68,10 +112,34 @@ def main() -> None:
     def texts(words):
         return [" ".join(vocabulary[word] for word in row) for row in words]
 
+    def probes(model, name):
+        given = summaries(model, x_probe, arguments.seed)
+        asked = summaries(model, x_test, arguments.seed)
+        return {
+            f"{name}{kind}": probe(features, y_probe, others, y_test)
+            for kind, features, others in zip(
+                ("means", "shift"), given, asked, strict=True
+            )
+        }
+
+    def references(model):
+        """What the words say, and what the latents of an untrained net do."""
+        features, others = (
+            counts(words, arguments.num_words) for words in (x_probe, x_test)
+        )
+        keras.utils.set_random_seed(arguments.seed)
+        untrained = type(model).from_config(model.get_config())
+        untrained(x_test[:1])
+        return {
+            "words": probe(features, y_probe, others, y_test),
+            **probes(untrained, "untrained_"),
+        }
+
     def read(model, figures, folder):
         words = float((x_test > 0).sum()) / len(x_test)
         figures["words"] = words
         figures["perplexity_bound"] = math.exp(-figures["elbo"] / words)
+        figures["probe"] = {**references(model), **probes(model, "")}
         a, b = x_test[(x_test > 0).all(axis=1)][:2]
         found = {
             "generated": texts(
@@ -82,6 +150,7 @@ def main() -> None:
         }
         common.write_json(folder / "texts.json", found)
         print(f"Perplexity: at most {figures['perplexity_bound']:.1f}")
+        print(f"Accuracy of the probe: {figures['probe']}")
         for name, lines in found.items():
             print(f"{name}:", *lines, sep="\n  ")
 

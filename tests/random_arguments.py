@@ -469,11 +469,13 @@ METHODS = {
         "stochastic", "step", inputs=X[:, 0], state=_STATES
     ),
 }
-# Bases of classes, an error, and what takes models or processes.
+# Bases of classes, an error, a layer without arguments, and what takes models
+# or processes.
 BASES = {
     "DistributionHead",
     "NonFiniteLossError",
     "Schedule",
+    "Symlog",
     "Transition",
     "export_generation",
     "parallel_search",

@@ -25,18 +25,22 @@ class Sequences(NamedTuple):
     conditions: Any = None
     mask: Any = None
 
-    def embedded(self, embedding: Any, dtype: Any) -> tuple[Tensor, Tensor]:
+    def embedded(
+        self, embedding: Any, dtype: Any, dropped: Any = None
+    ) -> tuple[Tensor, Tensor]:
         """Steps as vectors, and what a network reads that predicts them.
 
         Args:
             embedding: The layer that turns steps into vectors, or None for
                 steps that are vectors.
             dtype: String, that of vectors without an embedding.
+            dropped: Boolean `(batch, time)`, the steps that are not to see
+                their predecessor, or None. Defaults to `None`.
 
         Returns:
             Frames `(batch, time, features)`; and for each step the frame of
-            its valid predecessor, zeros before the first, with the conditions
-            of the step.
+            its valid predecessor, zeros before the first and where it is
+            dropped, with the conditions of the step.
         """
         if embedding is None:
             frames = ops.cast(self.values, dtype)
@@ -47,6 +51,8 @@ class Sequences(NamedTuple):
             past = previous_valid(frames, self.mask)
         first = ops.zeros_like(past[:, :1])
         past = ops.concatenate([first, past[:, :-1]], axis=1)
+        if dropped is not None:
+            past = ops.where(dropped[..., None], ops.zeros_like(past), past)
         if self.conditions is None:
             return frames, past
         conditions = ops.cast(self.conditions, past.dtype)

@@ -166,6 +166,8 @@ ROWS = [
             posterior="target",
             latent="categorical",
             num_classes=3,
+            unimix=0.01,
+            kl_balance=0.8,
             return_sequences=True,
             return_state=True,
             return_losses=True,
@@ -216,7 +218,7 @@ ROWS = [
     ),
     Row(
         "gaussian_mixture_head",
-        _head(layers.GaussianMixtureHead, 2, num_components=3),
+        _head(layers.GaussianMixtureHead, 2, num_components=3, symlog=True),
         masked=False,
         is_head=True,
     ),
@@ -265,13 +267,15 @@ ROWS = [
 ]
 
 # Parts of the rows: base classes, a cell, layers of two inputs, one whose
-# output has no features. And models: their laws are in tests of their own.
+# output has no features, one whose features know nothing of each other. And
+# models: their laws are in tests of their own.
 INSIDE = {
     layers.AuxiliaryStateLoss,
     layers.BehaviorDiscriminator,
     layers.ConditionedLSTMCell,
     layers.DistributionHead,
     layers.StepNormalization,
+    layers.Symlog,
     layers.Transition,
     models.AutoregressiveRNN,
     models.ProfessorForcing,

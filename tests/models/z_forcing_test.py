@@ -11,6 +11,7 @@ from keras_seqcredit.layers import StochasticRNN
 from keras_seqcredit.models import ZForcing
 from keras_seqcredit.schedules import FreeBits
 from keras_seqcredit.schedules import LinearSchedule
+from tests.gradients import FASTEST
 from tests.gradients import value_and_gradients
 from tests.gradients import with_weights
 from tests.laws.running import QUICKLY
@@ -150,6 +151,48 @@ def test_padding_changes_nothing():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_the_backward_network_learns_from_its_likelihood_alone():
+    """The others' values and gradients are as they were."""
+    weights = {"kl_weight": 0.5, "auxiliary_weight": 0.25}
+    data = {"sequences": make_sequences(), "mask": MASK}
+
+    def loss_of(model):
+        return model.compute_loss(y_pred=model(data), training=False)
+
+    def found(start, **arguments):
+        model = make_model(**arguments)
+        silence(model)
+        model(data)
+        start = start or [v.numpy() for v in model.trainable_variables]
+        value, gradients = value_and_gradients(
+            lambda arrays: with_weights(model, arrays, lambda: loss_of(model)),
+            start,
+            FASTEST,
+        )
+        return start, value, gradients, model.trainable_variables
+
+    start, value, whole, variables = found(None, **weights, backward_weight=2)
+    _, alone, own, _ = found(
+        start, **weights, backward_weight=2, stop_backward_gradient=True
+    )
+    _, _, likelihood, _ = found(
+        start, kl_weight=0.0, backward_weight=2, stop_backward_gradient=True
+    )
+    assert alone == pytest.approx(value, rel=1e-6)
+    moved = 0
+    for variable, a, b, c in zip(
+        variables, whole, own, likelihood, strict=True
+    ):
+        is_backward = "/backward/" in variable.path
+        expected = c if is_backward else a
+        np.testing.assert_allclose(b, expected, rtol=1e-4, atol=1e-5)
+        if is_backward:
+            moved += 1
+            assert np.abs(b).max() > 0
+            assert np.abs(a - b).max() > 1e-3
+    assert moved == 3
+
+
 class Batches(keras.utils.PyDataset):
     """Batches of two examples of nested arrays."""
 
@@ -258,6 +301,53 @@ def test_the_loss_has_the_weights_of_the_update(tmp_path):
             + 0.25 * update * found["backward_nll"]
         )
         assert found["loss"] == pytest.approx(expected, rel=1e-4), update
+
+
+def asked(model, **kwargs):
+    """Inputs and targets of the recurrence, as numpy; it does not answer."""
+    seen = []
+
+    def infer(inputs, targets, **_):
+        seen.extend(map(ops.convert_to_numpy, (inputs, targets)))
+        raise NotImplementedError
+
+    model.stochastic_rnn.infer = infer
+    with pytest.raises(NotImplementedError):
+        model(
+            {
+                "sequences": make_sequences(),
+                "conditions": np.eye(BATCH, 3, dtype="float32"),
+                "mask": MASK,
+            },
+            **kwargs,
+        )
+    return seen
+
+
+def test_word_dropout_blinds_the_decoder_in_training_only():
+    plain, blind = make_model(), make_model(word_dropout=0.4)
+    inputs, targets = asked(plain, training=True)
+    generator = keras.random.SeedGenerator(2)  # The seed of the model.
+    for _ in range(2):
+        dropped = ops.convert_to_numpy(
+            keras.random.uniform((BATCH, TIME), seed=generator) < 0.4
+        )
+        assert 0.1 < dropped.mean() < 0.9
+        found, frames = asked(blind, training=True)
+        # Whole are the targets, which the backward network reads, and the
+        # conditions.
+        np.testing.assert_array_equal(frames, targets)
+        expected = inputs.copy()
+        expected[dropped, :FEATURES] = 0
+        np.testing.assert_array_equal(found, expected)
+    state = ops.convert_to_numpy(blind.seed_generator.state)
+    np.testing.assert_array_equal(asked(blind)[0], inputs)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(blind.seed_generator.state), state
+    )
+    nothing, _ = asked(make_model(word_dropout=1), training=True)
+    assert (nothing[..., :FEATURES] == 0).all()
+    assert blind.get_config()["word_dropout"] == 0.4
 
 
 def test_free_bits_of_valid_steps():
@@ -610,6 +700,9 @@ def test_nan_is_reported_with_its_batch(in_list, tmp_path):
         ({"auxiliary_weight": -0.1}, "`auxiliary_weight` to be a non-neg"),
         ({"backward_weight": -2.0}, "`backward_weight` to be a non-negative"),
         ({"free_bits": 0.5}, "`free_bits` to be a `FreeBits`"),
+        ({"stop_backward_gradient": True}, "Expected a positive `backward_w"),
+        ({"stop_backward_gradient": 2}, "`stop_backward_gradient` to be True"),
+        ({"word_dropout": -0.1}, "`word_dropout` to be a number from 0 to 1"),
     ],
 )
 def test_bad_arguments(arguments, message):
