@@ -16,12 +16,16 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import check_seed
 from keras_seqcredit.checks import check_share
-from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.models.chain_model import ChainModel
 from keras_seqcredit.models.generative_model import example_weights
-from keras_seqcredit.models.grey_levels import is_grey_level
 from keras_seqcredit.models.markov_chain import step_size
+from keras_seqcredit.models.readable_points import CLASSES
+from keras_seqcredit.models.readable_points import DATA
+from keras_seqcredit.models.readable_points import data_and_classes
+from keras_seqcredit.models.readable_points import look_at
+from keras_seqcredit.models.readable_points import readable_points
+from keras_seqcredit.models.stationary_prior import StationaryPrior
 from keras_seqcredit.models.temperature_schedule import AUTO
 from keras_seqcredit.models.temperature_schedule import TemperatureSchedule
 from keras_seqcredit.models.walkback_steps import WalkbackSteps
@@ -88,10 +92,15 @@ class VariationalWalkback(SavedSeed, ChainModel):
             anything but layers of Keras that are the same in training, without
             regularizers. Defaults to `"auto"`.
         seed: Integer or None, of walks and samples. Defaults to `None`.
+        class_dropout: Float in `[0, 1)`, of an operator with `num_classes` the
+            share of walks in training that do not tell it the class: what
+            `guidance` of samples compares with. Defaults to `0.1`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
-        inputs: Data `(batch, ..., features)`.
+        inputs: Data `(batch, ..., features)`; for an operator with
+            `num_classes` a dictionary of such `"data"` and `"classes"`,
+            integers `(batch,)`.
         training: Boolean.
 
     Returns:
@@ -150,6 +159,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         momentum: float = 0.99,
         steps_per_call: int | str | None = AUTO,
         seed: int | None = None,
+        class_dropout: float = 0.1,
         **kwargs: Any,
     ) -> None:
         # Data are not rounded to half precision, see `Transition`.
@@ -169,6 +179,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         self.momentum = check_share("momentum", momentum)
         self.steps_per_call: Any = steps_per_call
         self.seed = check_seed(seed)
+        self.class_dropout = check_share("class_dropout", class_dropout)
         self._check()
 
         # Other args.
@@ -216,7 +227,19 @@ class VariationalWalkback(SavedSeed, ChainModel):
                 f"{total}, `extra_steps + num_steps` of the walk. "
                 f"Received: an operator with num_steps={known}"
             )
-        self._schedule(num_steps).check_range()
+        schedule = self._schedule(num_steps)
+        schedule.check_range()
+        levels = getattr(self.transition, "level_temperatures", None)
+        if levels is not None:
+            expected = schedule.away()[0]
+            found = np.float32(levels[:total])
+            if not np.allclose(found, expected, rtol=1e-4, atol=0):
+                raise ValueError(
+                    "Expected an operator whose `level_temperatures` begin "
+                    "with those of the walk, "
+                    f"{[float(f'{t:.5g}') for t in expected]}. Received: "
+                    f"level_temperatures={levels}"
+                )
 
     def _schedule(self, num_steps) -> TemperatureSchedule:
         return TemperatureSchedule(
@@ -282,11 +305,12 @@ class VariationalWalkback(SavedSeed, ChainModel):
         return self.schedule().away()[0]
 
     def build(self, inputs_shape) -> None:
-        event = tuple(inputs_shape[1:])
+        shape, *_ = data_and_classes(inputs_shape)
+        event = tuple(shape[1:])
         if not event or None in event:
             raise ValueError(
                 "Expected data of shape (batch, ..., features), all but the "
-                f"batch known. Received: shape={tuple(inputs_shape)}"
+                f"batch known. Received: shape={tuple(shape)}"
             )
         if not self.transition.built:
             self.transition.build((None, *event))
@@ -306,9 +330,14 @@ class VariationalWalkback(SavedSeed, ChainModel):
         self.built = True
 
     def call(self, inputs, training=False):
-        chain = self.chain
+        x, *given = (
+            self._classes_for_training(inputs)
+            if training
+            else data_and_classes(inputs)
+        )
+        chain = self.chain.given(*given)
         first, schedule = self._start_walk(
-            inputs, self._walk_keys(self.seed_generator)
+            x, self._walk_keys(self.seed_generator)
         )
 
         def step(state, given):
@@ -328,29 +357,47 @@ class VariationalWalkback(SavedSeed, ChainModel):
             before, states, schedule[1:], size, training
         )
         sizes = step_size(before, states, axis=2)
-        return self._walk_summary(first, states[-1], forward, reverse, sizes)
+        return self._walk_summary(
+            first, states[-1], forward, reverse, sizes, given
+        )
 
-    def _walk_summary(self, first, last, forward, reverse, sizes):
+    def _classes_for_training(self, inputs):
+        """`[data]` or `[data, classes]`, some of which are not known."""
+        x, *classes = data_and_classes(inputs)
+        if not classes or not self.class_dropout:
+            return [x, *classes]
+        known = ops.cast(classes[0], "int32")
+        chance = keras.random.uniform(
+            ops.shape(known), seed=self.seed_generator
+        )
+        unknown = ops.full_like(known, self.transition.num_classes)
+        return [x, ops.where(chance < self.class_dropout, unknown, known)]
+
+    def _walk_summary(self, first, last, forward, reverse, sizes, given=()):
         """What is known of a walk, steps of each point in a row."""
         prior = self.prior().score(last)
         bound = prior + ops.sum(reverse - forward, axis=0) + self._log_volume()
-        return {
+        walk = {
             "forward": ops.transpose(forward),
             "reverse": ops.transpose(reverse),
             "prior": prior,
             "bound": bound,
             "step_size": ops.transpose(sizes),
-            "acceptance": self._acceptance(first),
+            "acceptance": self._acceptance(first, given),
             "last": last,
         }
+        if self.transition.moments:
+            walk["first"] = first
+        return walk
 
-    def _acceptance(self, state):
+    def _acceptance(self, state, given=()):
         """Of a step at the last temperature, were p* the target."""
         key = FixedSeed.draw(self.seed_generator, 1, self.seed_generator)[0]
         temperature = self.temperatures[-1]
         step = self.total_steps - 1
-        after, forward = self.chain.advance(state, key, temperature, step)
-        _, reverse = self.chain.go_back(state, after, temperature, step)
+        chain = self.chain.given(*given)
+        after, forward = chain.advance(state, key, temperature, step)
+        _, reverse = chain.go_back(state, after, temperature, step)
         prior = self.prior()
         ratio = prior.score(after) + reverse
         ratio = ratio - prior.score(state) - forward
@@ -381,15 +428,17 @@ class VariationalWalkback(SavedSeed, ChainModel):
         for name, values in means.items():
             self._terms[name].update_state(values, sample_weight)
         if training:
-            counts = self.prior().update(
-                walk["last"], sample_weight, self.updates.value, self.momentum
-            )
+            rate = sample_weight, self.updates.value, self.momentum
+            counts = self.prior().update(walk["last"], *rate)
+            if self.transition.moments:
+                data = StationaryPrior(self.transition, *self.transition.moments)
+                data.update(walk["first"], *rate)
             self.updates.assign_add(counts)
 
     def train_step(self, *arguments):
         if not self.built:  # No `__call__` has done it.
             x, *_ = keras.utils.unpack_x_y_sample_weight(arguments[-1])
-            self.build(x.shape)
+            self.build(keras.tree.map_structure(lambda leaf: leaf.shape, x))
         scores_in_walk = self.steps_per_call == AUTO and can_score_in_walk(self)
         if self.online or scores_in_walk:
             steps = WalkbackSteps(self)
@@ -416,50 +465,34 @@ class VariationalWalkback(SavedSeed, ChainModel):
     def _checked(self, data, name="data"):
         """An array that is one of data; of a data set the first batch is."""
         _ = self.total_steps  # Raises if it is not known.
-        if hasattr(data, "shape"):
-            return self._as_data(data, name)
-        # No batch is drawn for an operator that takes any.
-        if self._is_choosy():
-            batch: Any = None
-            if isinstance(data, keras.utils.PyDataset):
-                batch = data[0]
-            elif hasattr(data, "element_spec") and hasattr(data, "take"):
-                batch = next(iter(data.take(1)), None)
-            inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
-            if inputs is not None:
-                self._as_data(inputs, f"{name}, the first batch,")
-        return data
+        return look_at(data, name, self._for_training, self._is_choosy())
 
     def _is_choosy(self) -> bool:
         """Whether there are finite numbers that data may not be."""
         possible = self.transition.is_possible(np.zeros(1))
-        return self.dequantize or possible is not None
+        has_classes = self.transition.num_classes is not None
+        return self.dequantize or possible is not None or has_classes
+
+    def _for_training(self, inputs, name):
+        """Data, with their classes if the operator knows classes."""
+        x, *classes = self._as_inputs(inputs, name)
+        if self.transition.num_classes is None:
+            return x
+        if not classes:
+            raise ValueError(
+                f"Expected {name} to be a dictionary of {DATA!r} and "
+                f"{CLASSES!r}, as the operator has "
+                f"num_classes={self.transition.num_classes}. Received: an "
+                "array"
+            )
+        return {DATA: x, CLASSES: classes[0]}
 
     def _as_data(self, x, name="data"):
         """An array, checked as far as the model knows what it must be."""
-        x = np.asarray(x)
-        if self.built and not fits(x.shape[1:], self.prior_mean.shape):
-            raise ValueError(
-                f"Expected {name} of shape "
-                f"{('batch', *self.prior_mean.shape)}. "
-                f"Received: shape={x.shape}"
-            )
-        if self.dequantize and not is_grey_level(x).all():
-            raise ValueError(
-                f"Expected {name} of integers from 0 to 255 for "
-                f"`dequantize=True`. Received: values from {x.min()} to "
-                f"{x.max()}, dtype={x.dtype}"
-            )
-        possible = self.transition.is_possible(x)
-        # NaN is for `FiniteLoss`, which knows its batch.
-        if possible is not None and not (possible | np.isnan(x)).all():
-            wrong = x[~(possible | np.isnan(x))]
-            raise ValueError(
-                f"Expected {name} that {type(self.transition).__name__} can "
-                f"make, such as 0 and 1. Received: {len(wrong)} other values, "
-                f"such as {wrong[0]}"
-            )
-        return x
+        shape = self.prior_mean.shape if self.built else None
+        return readable_points(
+            x, name, self.transition, shape, self.dequantize
+        )
 
     def get_config(self):
         numbers = {name: getattr(self, name) for name in _NUMBERS}
@@ -476,6 +509,7 @@ _NUMBERS = (
     "momentum",
     "steps_per_call",
     "seed",
+    "class_dropout",
 )
 
 
