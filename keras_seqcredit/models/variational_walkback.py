@@ -16,6 +16,9 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import check_seed
 from keras_seqcredit.checks import check_share
+from keras_seqcredit.layers.transitions.noise_level import (
+    check_levels_of_walk,
+)
 from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.models.chain_model import ChainModel
 from keras_seqcredit.models.generative_model import example_weights
@@ -30,6 +33,8 @@ from keras_seqcredit.models.temperature_schedule import AUTO
 from keras_seqcredit.models.temperature_schedule import TemperatureSchedule
 from keras_seqcredit.models.walkback_steps import WalkbackSteps
 from keras_seqcredit.models.walkback_steps import can_score_in_walk
+from keras_seqcredit.models.walkback_walkers import Walkers
+from keras_seqcredit.models.walkback_walkers import WalkerSteps
 from keras_seqcredit.saving import public
 from keras_seqcredit.seeds import FixedSeed
 from keras_seqcredit.seeds import ReplicaSeed
@@ -95,6 +100,13 @@ class VariationalWalkback(SavedSeed, ChainModel):
         class_dropout: Float in `[0, 1)`, of an operator with `num_classes` the
             share of walks in training that do not tell it the class: what
             `guidance` of samples compares with. Defaults to `0.1`.
+        num_walkers: Positive integer, walkers that stay from batch to batch:
+            an update takes and scores one step of each, all at steps and
+            temperatures of their own, in one pass. Those whose walk is over
+            begin anew at points of the batch: batches of
+            `num_walkers / (extra_steps + num_steps)` points are used up, of
+            larger ones the first points. `None` for whole walks from each
+            point. Defaults to `None`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -160,6 +172,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         steps_per_call: int | str | None = AUTO,
         seed: int | None = None,
         class_dropout: float = 0.1,
+        num_walkers: int | None = None,
         **kwargs: Any,
     ) -> None:
         # Data are not rounded to half precision, see `Transition`.
@@ -180,6 +193,9 @@ class VariationalWalkback(SavedSeed, ChainModel):
         self.steps_per_call: Any = steps_per_call
         self.seed = check_seed(seed)
         self.class_dropout = check_share("class_dropout", class_dropout)
+        self.num_walkers = check_integer(
+            "num_walkers", num_walkers, optional=True
+        )
         self._check()
 
         # Other args.
@@ -191,6 +207,8 @@ class VariationalWalkback(SavedSeed, ChainModel):
         self.prior_mean: Any = None
         self.prior_variance: Any = None
         self.updates: Any = None
+        self.batches: Any = None
+        self.walkers: Any = None
 
     def _check(self) -> None:
         if not isinstance(self.transition, Transition):
@@ -201,6 +219,11 @@ class VariationalWalkback(SavedSeed, ChainModel):
         check_integer("extra_steps", self.extra_steps, minimum=0)
         if not _is_auto(self.steps_per_call):
             check_integer("steps_per_call", self.steps_per_call, optional=True)
+        if self.online and self.num_walkers is not None:
+            raise ValueError(
+                "Expected `num_walkers=None` with `online=True`, which updates "
+                f"after each step. Received: num_walkers={self.num_walkers}"
+            )
         variance = self.transition.smallest_variance
         if self.dequantize and variance is None:
             raise ValueError(
@@ -229,17 +252,9 @@ class VariationalWalkback(SavedSeed, ChainModel):
             )
         schedule = self._schedule(num_steps)
         schedule.check_range()
-        levels = getattr(self.transition, "level_temperatures", None)
-        if levels is not None:
-            expected = schedule.away()[0]
-            found = np.float32(levels[:total])
-            if not np.allclose(found, expected, rtol=1e-4, atol=0):
-                raise ValueError(
-                    "Expected an operator whose `level_temperatures` begin "
-                    "with those of the walk, "
-                    f"{[float(f'{t:.5g}') for t in expected]}. Received: "
-                    f"level_temperatures={levels}"
-                )
+        check_levels_of_walk(
+            self.transition.level_temperatures, schedule.away()[0]
+        )
 
     def _schedule(self, num_steps) -> TemperatureSchedule:
         return TemperatureSchedule(
@@ -327,6 +342,10 @@ class VariationalWalkback(SavedSeed, ChainModel):
             )
             setattr(self, f"prior_{name}", variable)
         self.updates = schedules.add_counter(self)
+        if self.transition.moments:
+            self.batches = schedules.add_counter(self)
+        if self.num_walkers is not None:
+            self.walkers = Walkers(self.num_walkers, event, self.total_steps)
         self.built = True
 
     def call(self, inputs, training=False):
@@ -417,37 +436,50 @@ class VariationalWalkback(SavedSeed, ChainModel):
         """The part of a replica in the mean over points."""
         return self._scaled_for_replicas(self._mean_cost(cost, sample_weight))
 
-    def _update_state(self, walk, sample_weight, training) -> None:
-        """Updates the metrics and, in training, the moments of p*."""
+    def _update_state(
+        self, walk, sample_weight, training, of_steps=None, of_last=None
+    ) -> None:
+        """Updates the metrics and, in training, the moments of p*.
+
+        Walkers have other weights than the points of a batch, see there.
+        """
+        if of_steps is None:
+            of_steps = of_last = sample_weight
         means = {
-            "bound": walk["bound"],
-            "reverse_log_prob": ops.mean(walk["reverse"], axis=1),
-            "step_size": ops.mean(walk["step_size"], axis=1),
-            "acceptance": walk["acceptance"],
+            "bound": (walk["bound"], of_last),
+            "reverse_log_prob": (ops.mean(walk["reverse"], axis=1), of_steps),
+            "step_size": (ops.mean(walk["step_size"], axis=1), of_steps),
+            "acceptance": (walk["acceptance"], sample_weight),
         }
         for name, values in means.items():
-            self._terms[name].update_state(values, sample_weight)
+            self._terms[name].update_state(*values)
         if training:
-            rate = sample_weight, self.updates.value, self.momentum
-            counts = self.prior().update(walk["last"], *rate)
-            if self.transition.moments:
-                data = StationaryPrior(self.transition, *self.transition.moments)
-                data.update(walk["first"], *rate)
+            rate = self.updates.value, self.momentum
+            counts = self.prior().update(walk["last"], of_last, *rate)
             self.updates.assign_add(counts)
+            if self.transition.moments:
+                rate = self.batches.value, self.momentum
+                data = StationaryPrior(
+                    self.transition, *self.transition.moments
+                )
+                counts = data.update(walk["first"], sample_weight, *rate)
+                self.batches.assign_add(counts)
 
     def train_step(self, *arguments):
         if not self.built:  # No `__call__` has done it.
             x, *_ = keras.utils.unpack_x_y_sample_weight(arguments[-1])
             self.build(keras.tree.map_structure(lambda leaf: leaf.shape, x))
         scores_in_walk = self.steps_per_call == AUTO and can_score_in_walk(self)
+        if self.num_walkers is not None:
+            return backend.train_in_steps(self, WalkerSteps(self), *arguments)
         if self.online or scores_in_walk:
             steps = WalkbackSteps(self)
             return backend.train_in_steps(self, steps, *arguments)
         return super().train_step(*arguments)
 
-    def _report_walk(self, walk, sample_weight, loss):
+    def _report_walk(self, walk, sample_weight, loss, **weights):
         """The logs of a training step of which the loss is known."""
-        self._update_state(walk, sample_weight, training=True)
+        self._update_state(walk, sample_weight, training=True, **weights)
         keras_private.loss_tracker(self).update_state(
             backend.num_replicas() * loss,
             sample_weight=ops.shape(walk["last"])[0],
@@ -510,6 +542,7 @@ _NUMBERS = (
     "steps_per_call",
     "seed",
     "class_dropout",
+    "num_walkers",
 )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_seqcredit.checks import check_number
@@ -58,3 +59,20 @@ def check_levels(
     name = "level_temperatures"
     check_sequence(name, temperatures, num_steps, noun="positive numbers")
     return tuple(check_number(name, value) for value in temperatures)
+
+
+def check_levels_of_walk(levels: Any, temperatures: np.ndarray) -> None:
+    """Whether an operator's levels, if any, are those of a walk.
+
+    Raises:
+        ValueError: if they do not begin with its temperatures.
+    """
+    if levels is None:
+        return
+    found = np.float32(levels[: len(temperatures)])
+    if not np.allclose(found, temperatures, rtol=1e-4, atol=0):
+        raise ValueError(
+            "Expected an operator whose `level_temperatures` begin with those "
+            f"of the walk, {[float(f'{t:.5g}') for t in temperatures]}. "
+            f"Received: level_temperatures={levels}"
+        )

@@ -102,6 +102,8 @@ class Transition(SerializesArguments):
     """
 
     _objects = ("network",)
+    # See `GaussianTransition`.
+    level_temperatures: tuple[float, ...] | None = None
 
     def __init__(
         self,
