@@ -81,11 +81,13 @@ class ChainModel(GenerativeModel):
         denoise: bool = False,
         classes: Any = None,
         guidance: float | None = None,
+        start: Any = None,
     ) -> np.ndarray:
         """Draws from `p*`, then walks while the operator cools down.
 
         Args:
-            num_samples: Positive integer. Defaults to `1`.
+            num_samples: Positive integer; of `start` as many as it has.
+                Defaults to `1`.
             extra_steps: Non-negative integer, steps after those of the way
                 back, at its last temperature: the initial one, but for another
                 `schedule`. Defaults to `0`.
@@ -110,6 +112,10 @@ class ChainModel(GenerativeModel):
                 operator from what it does without one; 1 where None. Above 1
                 samples are more typical of their class, and less diverse.
                 Defaults to `None`.
+            start: Array `(n, ..., features)`, states to cool down from, such as
+                those that `walk` returns, or None for draws from `p*`. Whether
+                samples are better from the first tells whether `p*` is what
+                is wrong. Defaults to `None`.
 
         Returns:
             Numpy array `(num_samples, ..., features)`; with
@@ -121,9 +127,14 @@ class ChainModel(GenerativeModel):
         """
         check_integer("num_samples", num_samples)
         way = self._way_back(extra_steps, schedule, steps, repeats)
+        first = None
+        if start is not None:
+            first, _ = self._given(start)
+            num_samples = len(first)
         given = self._given_classes(classes, guidance, num_samples)
         generator = self._generator(seed)
-        first = self._from_prior(num_samples, generator)
+        if first is None:
+            first = self._from_prior(num_samples, generator)
         return self._chain(
             first, way, generator, return_trajectory, given, denoise=denoise
         )
@@ -390,9 +401,7 @@ class ChainModel(GenerativeModel):
                     f"guidance={guidance}, classes=None"
                 )
             return ()
-        classes = readable_classes(
-            classes, self.transition.num_classes, length
-        )
+        classes = readable_classes(classes, self.transition.num_classes, length)
         if guidance is None:
             return (ops.convert_to_tensor(classes),)
         guidance = check_non_negative("guidance", guidance)

@@ -223,9 +223,7 @@ def _walkback(
         )
     check_integer("num_samples", num_samples)
     check_flag("denoise", denoise)
-    temperatures, steps = model._way_back(
-        extra_steps, schedule, steps, repeats
-    )
+    temperatures, steps = model._way_back(extra_steps, schedule, steps, repeats)
     given = model._given_classes(classes, guidance, num_samples)
     shape = (num_samples, *model.prior_mean.shape)
 

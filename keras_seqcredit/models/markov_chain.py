@@ -30,9 +30,7 @@ class MarkovChain:
         self.classes: Any = None
         self.guidance: Any = None
 
-    def given(
-        self, classes: Any = None, guidance: Any = None
-    ) -> "MarkovChain":
+    def given(self, classes: Any = None, guidance: Any = None) -> "MarkovChain":
         """This chain for states of given classes, or for any if None."""
         if classes is None:
             return self
@@ -62,7 +60,8 @@ class MarkovChain:
             training=training,
             classes=ops.concatenate([self.classes, unknown]),
         )
-        return self.transition.guide(*ops.split(both, 2), self.guidance)
+        parameters, without = ops.split(both, 2)
+        return self.transition.guide(parameters, without, self.guidance)
 
     def advance(
         self, state: Tensor, key: Any, temperature: Any, step: Any

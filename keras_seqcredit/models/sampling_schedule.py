@@ -73,9 +73,7 @@ def _nearest(walk: TemperatureSchedule, heat: np.ndarray) -> np.ndarray:
     return steps[::-1][np.argmin(gaps[:, ::-1], axis=1)]
 
 
-def _of_walk(
-    walk: TemperatureSchedule, steps: Any, length: int
-) -> np.ndarray:
+def _of_walk(walk: TemperatureSchedule, steps: Any, length: int) -> np.ndarray:
     numbers = check_array("steps", steps, ndim=1)
     total = walk.total_steps
     fit = numbers.dtype.kind in "iu" and len(numbers) == length

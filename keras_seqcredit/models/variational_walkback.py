@@ -16,9 +16,7 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import check_seed
 from keras_seqcredit.checks import check_share
-from keras_seqcredit.layers.transitions.noise_level import (
-    check_levels_of_walk,
-)
+from keras_seqcredit.layers.transitions.noise_level import check_levels_of_walk
 from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.models.chain_model import ChainModel
 from keras_seqcredit.models.generative_model import example_weights
@@ -522,9 +520,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
     def _as_data(self, x, name="data"):
         """An array, checked as far as the model knows what it must be."""
         shape = self.prior_mean.shape if self.built else None
-        return readable_points(
-            x, name, self.transition, shape, self.dequantize
-        )
+        return readable_points(x, name, self.transition, shape, self.dequantize)
 
     def get_config(self):
         numbers = {name: getattr(self, name) for name in _NUMBERS}

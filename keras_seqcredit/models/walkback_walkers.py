@@ -92,9 +92,7 @@ class WalkerSteps(backend.TrainingSteps):
             )
 
         before = joined(first, walkers.states)
-        weights = joined(
-            ops.cast(weight, "float32"), walkers.weights_of_points
-        )
+        weights = joined(ops.cast(weight, "float32"), walkers.weights_of_points)
         given = tuple(joined(c, walkers.classes) for c in classes)
         carry = before, first, weight, weights, step, tuple(classes), given
         return carry, keys[:1], 1

@@ -204,7 +204,13 @@ ROWS = [
     ),
     Row(
         "bernoulli_transition",
-        _transition(layers.BernoulliTransition, FEATURES),
+        _transition(
+            layers.BernoulliTransition,
+            FEATURES,
+            alpha=0.2,
+            residual=0.1,
+            use_bias=True,
+        ),
         masked=False,
         is_head=True,
     ),

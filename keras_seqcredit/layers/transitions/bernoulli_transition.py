@@ -140,7 +140,7 @@ class BernoulliTransition(Transition):
                 "Expected data of 0 and 1, one row or more. Received: "
                 f"shape={data.shape}, other values or none"
             )
-        if not self.built:
+        if self.bias is None:
             self.build((None, *data.shape[1:]))
             self.built = True
         check_tensor("data", data, (None, *self.bias.shape))
