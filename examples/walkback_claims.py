@@ -66,11 +66,11 @@ def parse_arguments(argv=None):
     add("--experiment", choices=EXPERIMENTS, default="chains")
     add("--data", nargs="+", choices=tuple(LADDERS), default=list(LADDERS))
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    add("--seconds", type=float, default=40.0, help="of training, each")
+    add("--seconds", type=float, default=20.0, help="of a core, each")
     add("--units", type=int, default=128, help="of two layers, in the plane")
     add("--image-units", type=int, default=512, help="the same, of digits")
     add("--batch-size", type=int, default=128)
-    add("--learning-rate", type=float, default=1e-3, help="of Adam")
+    add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
     add("--average", type=float, default=0.999, help="of weights, momentum")
     add("--ways", nargs="+", default=["Walkback", "DDPM", "Langevin"])
     add("--data-dir", type=pathlib.Path, help="folder of MNIST")
@@ -155,6 +155,29 @@ def make_data(name, arguments):
     return (Digits if name == "digits" else Plane)(name, arguments)
 
 
+class StopAfter(diffusion.StopAfter):
+    """After so many seconds of the processor, which others may share.
+
+    The learning rate falls to 0 until then, as a cosine, epoch by epoch.
+    """
+
+    def on_train_begin(self, logs=None):
+        self.rate = float(self.model.optimizer.learning_rate)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.steps:
+            share = (time.process_time() - self.start) / self.seconds
+            rate = self.rate * (1 + np.cos(np.pi * min(share, 1))) / 2
+            self.model.optimizer.learning_rate = rate
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.steps == 0:  # The first one compiles.
+            self.start = time.process_time()
+        self.steps += 1
+        if time.process_time() - self.start > self.seconds:
+            self.model.stop_training = True
+
+
 def optimizer(arguments):
     return keras.optimizers.Adam(
         arguments.learning_rate,
@@ -167,7 +190,7 @@ def optimizer(arguments):
 def fit(model, x, arguments, folder, batch_size=None):
     """Trains for so many seconds; returns how many updates that were."""
     model.compile(optimizer(arguments), jit_compile=True)
-    stop = diffusion.StopAfter(arguments.seconds)
+    stop = StopAfter(arguments.seconds)
     model.fit(
         x,
         batch_size=batch_size or arguments.batch_size,

@@ -61,7 +61,7 @@ class MarkovChain:
             classes=ops.concatenate([self.classes, unknown]),
         )
         parameters, without = ops.split(both, 2)
-        return self.transition.guide(parameters, without, self.guidance)
+        return guided(parameters, without, self.guidance, state.shape[-1])
 
     def advance(
         self, state: Tensor, key: Any, temperature: Any, step: Any
@@ -182,6 +182,22 @@ class MarkovChain:
                 f"{self.transition.network.name!r} with `add_loss`, "
                 f"{number} times a call"
             )
+
+
+def guided(
+    parameters: Tensor, without: Tensor, guidance: Any, features: int
+) -> Tensor:
+    """Parameters that a class moves `guidance` times as far.
+
+    Means or logits, the first ones of each feature. Scales are those of the
+    class: moved on, they could be negative.
+    """
+    first = without + guidance * (parameters - without)
+    if parameters.shape[-1] == features:
+        return first
+    return ops.concatenate(
+        [first[..., :features], parameters[..., features:]], axis=-1
+    )
 
 
 def step_size(before: Tensor, after: Tensor, axis: int) -> Tensor:

@@ -98,7 +98,8 @@ def can_score_in_walk(model: Any) -> bool:
 
 def _are_moments(variables, transition) -> bool:
     """Whether they are but those that a walk leaves as they are."""
-    moments = {id(x) for x in transition.moments}
+    levels = transition.levels
+    moments = set() if levels is None else set(map(id, levels.moments))
     return all(id(x) in moments for x in variables)
 
 

@@ -209,7 +209,6 @@ ROWS = [
             FEATURES,
             alpha=0.2,
             residual=0.1,
-            use_bias=True,
         ),
         masked=False,
         is_head=True,

@@ -9,6 +9,7 @@ from keras_seqcredit.layers import BernoulliTransition
 from keras_seqcredit.layers import GaussianTransition
 from keras_seqcredit.models import VariationalWalkback
 from keras_seqcredit.models import transition_mlp
+from keras_seqcredit.models.markov_chain import guided
 from keras_seqcredit.seeds import FixedSeed
 from tests.gradients import FASTEST
 from tests.gradients import value_and_gradients
@@ -220,6 +221,8 @@ def test_bad_binary_operators():
     with pytest.raises(ValueError, match="with `use_bias=True`"):
         BernoulliTransition(Scaled()).adapt(np.ones((2, 2)))
     operator = BernoulliTransition(Scaled(), use_bias=True)
+    with pytest.raises(ValueError, match="states of a known shape"):
+        operator(keras.Input((None, 2)))
     with pytest.raises(ValueError, match="Expected data of 0 and 1"):
         operator.adapt(np.full((2, 2), 0.5))
 
@@ -503,6 +506,15 @@ def test_walkers_are_a_naive_loop(how, known_noise, tmp_path):
             for m in (model, loaded)
         ]
         assert values[0] == pytest.approx(values[1], rel=1e-5)
+        # Points of weight 0, once all walkers have begun at such.
+        for _ in range(total + 1):
+            updates = int(model.updates.value)
+            logs = model.train_on_batch(
+                data[0], sample_weight=np.zeros(2), return_dict=True
+            )
+            model.reset_metrics()
+        assert logs["loss"] == 0
+        assert int(model.updates.value) == updates
 
 
 def test_walkers_do_not_update_after_each_step():
@@ -555,12 +567,9 @@ def test_guidance_is_its_formula(guidance, known_noise):
 
 
 def test_guided_scales_are_those_of_the_class():
-    operator = GaussianTransition(
-        transition_mlp(2, (3,), num_classes=2), num_classes=2
-    )
     parameters = np.float32([[1.0, 2.0, 0.1, 0.2]])
     without = np.float32([[0.0, 1.0, 0.5, 0.5]])
-    found = operator.guide(parameters, without, 3.0)
+    found = guided(parameters, without, 3.0, 2)
     np.testing.assert_allclose(found, [[3.0, 4.0, 0.1, 0.2]], rtol=1e-6)
 
 
@@ -569,7 +578,7 @@ def test_guided_scales_are_those_of_the_class():
     [({}, None), ({}, 2), ({"steps_per_call": None}, None)]
     + [({"online": True}, None), ({"num_walkers": 8}, 2)],
 )
-def test_classes_are_learned(how, steps):
+def test_classes_are_learned(how, steps, tmp_path):
     network = transition_mlp(
         1, (8,), learned_scale=False, num_steps=steps, num_classes=3
     )
@@ -603,7 +612,12 @@ def test_classes_are_learned(how, steps):
     assert model.walk(data).shape == x.shape
     known = np.ones_like(x, bool)
     np.testing.assert_array_equal(model.inpaint(data, known), x)
-    assert model.denoise(data).shape == x.shape
+    found = model.denoise(data)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert (loaded.class_dropout, loaded.transition.num_classes) == (0.0, 3)
+    np.testing.assert_allclose(loaded.denoise(data), found, rtol=1e-5)
+    loaded.fit(data, batch_size=8, verbose=0)
 
 
 def test_classes_that_are_dropped(known_noise):

@@ -110,9 +110,14 @@ class BernoulliTransition(Transition):
     def build(self, inputs_shape, steps_shape=None, classes_shape=None):
         super().build(inputs_shape, steps_shape, classes_shape)
         if self.use_bias:
+            event = tuple(inputs_shape[1:])
+            if None in event:
+                raise ValueError(
+                    "Expected states of a known shape for `use_bias=True`. "
+                    f"Received: shape={tuple(inputs_shape)}"
+                )
             self.bias = self.add_weight(
-                shape=tuple(inputs_shape[1:]),
-                dtype=self.parameter_dtype,
+                shape=event,
                 initializer="zeros",
                 name="bias",
             )
@@ -149,7 +154,7 @@ class BernoulliTransition(Transition):
 
     def parameters(self, states: Tensor, outputs: Tensor) -> Tensor:
         if self.bias is not None:
-            outputs = outputs + self.bias
+            outputs = outputs + ops.cast(self.bias, outputs.dtype)
         if not self.alpha:
             return outputs
         if self.residual != "states":

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.distributions import tfd
-from keras_seqcredit.layers.transitions.noise_level import NoiseLevel
+from keras_seqcredit.layers.transitions.noise_level import NoiseLevels
 from keras_seqcredit.layers.transitions.noise_level import check_levels
 from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.saving import public
@@ -141,22 +141,24 @@ class GaussianTransition(Transition):
 
     def build(self, inputs_shape, steps_shape=None, classes_shape=None):
         super().build(inputs_shape, steps_shape, classes_shape)
-        if self.level_temperatures is not None:
-            for name, initial in (("mean", "zeros"), ("variance", "ones")):
-                variable = self.add_weight(
-                    shape=tuple(inputs_shape[1:]),
-                    dtype="float32",
-                    autocast=False,
-                    initializer=initial,
-                    trainable=False,
-                    name=f"data_{name}",
-                )
-                setattr(self, f"data_{name}", variable)
-
-    @property
-    def moments(self) -> list:
-        moments = self.data_mean, self.data_variance
-        return [x for x in moments if x is not None]
+        if self.level_temperatures is None:
+            return
+        self.data_mean, self.data_variance = (
+            self.add_weight(
+                shape=tuple(inputs_shape[1:]),
+                dtype="float32",
+                autocast=False,
+                initializer=initial,
+                trainable=False,
+                name=f"data_{name}",
+            )
+            for name, initial in (("mean", "zeros"), ("variance", "ones"))
+        )
+        self.levels = NoiseLevels(
+            [self.scale**2 * t for t in self.level_temperatures],
+            self.data_mean,
+            self.data_variance,
+        )
 
     @property
     def outputs_per_feature(self) -> int:
@@ -169,46 +171,6 @@ class GaussianTransition(Transition):
         lowest, highest = math.log(self.min_scale), math.log(self.max_scale)
         scale = ops.exp(lowest + (highest - lowest) * ops.sigmoid(scale))
         return ops.concatenate([self._mean(states, outputs), scale], axis=-1)
-
-    def network_states(self, states: Tensor, steps: Any) -> Tensor:
-        if self.level_temperatures is None:
-            return states
-        return self._level(states, steps).seen(states)
-
-    def step_parameters(
-        self, states: Tensor, outputs: Tensor, steps: Any
-    ) -> Tensor:
-        if self.level_temperatures is None:
-            return self.parameters(states, outputs)
-        return self._level(states, steps).mean_of(states, outputs)
-
-    def _level(self, states, steps):
-        """How noisy each state is, and the data."""
-        temperatures = ops.convert_to_tensor(
-            self.level_temperatures, self.parameter_dtype
-        )
-        temperature = temperatures[0]
-        if steps is not None:
-            temperature = ops.take(temperatures, ops.cast(steps, "int32"))
-        mean, variance = (
-            ops.cast(x, self.parameter_dtype) for x in self.moments
-        )
-        return NoiseLevel(
-            self.scale**2 * self.per_state(temperature, states),
-            mean,
-            ops.mean(variance),
-        )
-
-    def guide(
-        self, parameters: Tensor, without_class: Tensor, guidance: Any
-    ) -> Tensor:
-        if self.scale != "learned":
-            return super().guide(parameters, without_class, guidance)
-        # Scales are those of the class: moved on, they could be negative.
-        mean, scale = ops.split(parameters, 2, axis=-1)
-        other, _ = ops.split(without_class, 2, axis=-1)
-        mean = super().guide(mean, other, guidance)
-        return ops.concatenate([mean, scale], axis=-1)
 
     def _mean(self, states, outputs):
         return self.alpha * states + (1 - self.alpha) * outputs

@@ -44,6 +44,32 @@ class NoiseLevel:
         )
 
 
+class NoiseLevels:
+    """Of the steps of a walk, by the moments of the data so far.
+
+    Args:
+        noises: List of numbers, the variance of the noise of each step.
+        mean: Variable, of each feature of the data.
+        variance: The same.
+    """
+
+    def __init__(self, noises: list[float], mean: Any, variance: Any) -> None:
+        self.noises = noises
+        # What training moves, as the moments of `p*`.
+        self.moments = mean, variance
+
+    def at(self, states: Tensor, steps: Any) -> NoiseLevel:
+        """That of each state, at the first step where steps are None."""
+        noises = ops.convert_to_tensor(self.noises, states.dtype)
+        noise = noises[0]
+        if steps is not None:
+            axes = (1,) * (len(states.shape) - 1)
+            noise = ops.take(noises, ops.cast(steps, "int32"))
+            noise = ops.reshape(noise, (-1, *axes))
+        mean, variance = (ops.cast(x, states.dtype) for x in self.moments)
+        return NoiseLevel(noise, mean, ops.mean(variance))
+
+
 def check_levels(
     temperatures: Any, num_steps: int | None, scale: Any
 ) -> tuple[float, ...] | None:

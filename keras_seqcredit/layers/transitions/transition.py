@@ -102,8 +102,9 @@ class Transition(SerializesArguments):
     """
 
     _objects = ("network",)
-    # See `GaussianTransition`.
+    # See `GaussianTransition`; and `NoiseLevels` by these, once it is built.
     level_temperatures: tuple[float, ...] | None = None
+    levels: Any = None
 
     def __init__(
         self,
@@ -162,7 +163,11 @@ class Transition(SerializesArguments):
     def call(self, inputs, steps=None, training=False, classes=None):
         del training  # Keras hands it on to the layers of the network.
         states = self._as_states(inputs)
-        given: Any = self.network_states(states, steps)
+        level = None
+        given: Any = states
+        if self.levels is not None:
+            level = self.levels.at(states, steps)
+            given = level.seen(states)
         if self.num_steps is not None:
             if steps is None:
                 steps = ops.zeros((ops.shape(states)[0],), "int32")
@@ -175,7 +180,9 @@ class Transition(SerializesArguments):
             given = [given] if self.num_steps is None else given
             given = [*given, ops.cast(classes, "int32")]
         outputs = ops.cast(self.network(given), self.parameter_dtype)
-        return self.step_parameters(states, outputs, steps)
+        if level is not None:
+            return level.mean_of(states, outputs)
+        return self.parameters(states, outputs)
 
     @property
     def outputs_per_feature(self) -> int:
@@ -186,24 +193,6 @@ class Transition(SerializesArguments):
         """Parameters from states and what the network puts out for them."""
         del states
         return outputs
-
-    def network_states(self, states: Tensor, steps: Any) -> Tensor:
-        """States as the network is to see them at their steps."""
-        del steps
-        return states
-
-    def step_parameters(
-        self, states: Tensor, outputs: Tensor, steps: Any
-    ) -> Tensor:
-        """`parameters`, where they depend on the step, too."""
-        del steps
-        return self.parameters(states, outputs)
-
-    def guide(
-        self, parameters: Tensor, without_class: Tensor, guidance: Any
-    ) -> Tensor:
-        """Parameters that a class moves `guidance` times as far."""
-        return without_class + guidance * (parameters - without_class)
 
     def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
         """The density of the next state.
@@ -299,14 +288,6 @@ class Transition(SerializesArguments):
     def smallest_variance(self) -> float | None:
         """Bound of the variances at temperature 1; `None` if there is none."""
         return None
-
-    @property
-    def moments(self) -> list:
-        """Variables, mean and variance of each feature of the data, if any.
-
-        Training moves them as it does those of `p*`.
-        """
-        return []
 
     @property
     def parameter_dtype(self) -> str:
