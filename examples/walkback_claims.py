@@ -47,6 +47,7 @@ EXPERIMENTS = "chains", "steps", "balance", "training", "binary"
 LENGTHS = 1, 10, 100
 NUM_STEPS = 5, 10, 14, 20, 30
 MODES = 6
+WALKERS = 448
 ANGLE = 0.5  # By which the operator turns before it is trained.
 # Size as the chain sees the data, first noise, last noise, steps.
 LADDERS = {
@@ -178,6 +179,21 @@ class StopAfter(diffusion.StopAfter):
             self.model.stop_training = True
 
 
+class Draws(keras.utils.PyDataset):
+    """Batches of random rows, 100 an epoch: the rate falls after each."""
+
+    def __init__(self, x, size, seed):
+        super().__init__()
+        self.x, self.size = x, size
+        self.rng = np.random.default_rng(seed)
+
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, index):
+        return (self.x[self.rng.integers(0, len(self.x), self.size)],)
+
+
 def optimizer(arguments):
     return keras.optimizers.Adam(
         arguments.learning_rate,
@@ -191,9 +207,11 @@ def fit(model, x, arguments, folder, batch_size=None):
     """Trains for so many seconds; returns how many updates that were."""
     model.compile(optimizer(arguments), jit_compile=True)
     stop = StopAfter(arguments.seconds)
+    if not isinstance(x, Draws):
+        batch_size = batch_size or arguments.batch_size
     model.fit(
         x,
-        batch_size=batch_size or arguments.batch_size,
+        batch_size=batch_size,
         epochs=100_000,
         verbose=0,
         callbacks=[stop, *common.tensorboard(folder)],
@@ -211,7 +229,7 @@ def network(data, num_steps):
     )
 
 
-def walkback(data, arguments, seed, num_steps=None, **how):
+def walkback(data, seed, num_steps=None, **how):
     first, last, steps = data.ladder
     steps = num_steps or steps
     factor = (last / first) ** (2 / (steps - 1))
@@ -258,9 +276,9 @@ def chains(data, arguments, seed, folder):
             model = rival(way, data, seed)
             x, steps = data.scaled(), model.num_steps
         else:
-            model = walkback(data, arguments, seed)
+            model = walkback(data, seed, num_walkers=WALKERS)
             x, steps = data.states(), model.num_steps
-        updates = fit(model, x, arguments, folder / way)
+        updates = fit(model, x, arguments, folder / way, None if scaled else 32)
         result = {"updates": updates, "steps": steps}
         for length in LENGTHS:
             given = {} if scaled else {"denoise": True}
@@ -281,8 +299,10 @@ def steps_of_walk(data, arguments, seed, folder):
     """The same first and last noise, in more and more steps."""
     found = {}
     for num_steps in NUM_STEPS:
-        model = walkback(data, arguments, seed, num_steps)
-        updates = fit(model, data.states(), arguments, folder / str(num_steps))
+        model = walkback(data, seed, num_steps, num_walkers=WALKERS)
+        updates = fit(
+            model, data.states(), arguments, folder / str(num_steps), 32
+        )
         samples = model.sample(data.samples, seed=seed, denoise=True)
         found[f"{num_steps} steps"] = {
             "updates": updates,
@@ -294,16 +314,15 @@ def steps_of_walk(data, arguments, seed, folder):
 
 def training(data, arguments, seed, folder):
     """Ways to train, for the same time."""
-    steps = data.ladder[-1]
     ways = {
         "whole walks": ({}, arguments.batch_size),
         "online": ({"online": True}, arguments.batch_size),
-        "walkers": ({"num_walkers": 32 * steps}, 32),
-        "few walkers": ({"num_walkers": arguments.batch_size}, 16),
+        "walkers": ({"num_walkers": WALKERS}, 32),
+        "few walkers": ({"num_walkers": 128}, 16),
     }
     found = {}
     for way, (how, batch_size) in ways.items():
-        model = walkback(data, arguments, seed, **how)
+        model = walkback(data, seed, **how)
         updates = fit(model, data.states(), arguments, folder / way, batch_size)
         samples = model.sample(data.samples, seed=seed, denoise=True)
         test = data.test if data.dequantize else data.states()[:500]
@@ -341,12 +360,13 @@ def balance(arguments, seed, folder):
         layers.GaussianTransition(network, scale=0.2),
         8,
         temperature_factor=1.4,
+        num_walkers=WALKERS,
         seed=seed,
     )
     x = ring(25_600, seed)
     model.build(x.shape)
     before = currents(model, x, seed)
-    updates = fit(model, x, arguments, folder)
+    updates = fit(model, x, arguments, folder, 56)
     found = {
         "before": before,
         "after": currents(model, x, seed),
@@ -474,11 +494,16 @@ def binary(data, arguments, seed, folder):
             )
             operator.adapt(data.x)
             model = models.VariationalWalkback(
-                operator, steps, temperature_factor=factor, seed=seed
+                operator,
+                steps,
+                temperature_factor=factor,
+                num_walkers=WALKERS,
+                seed=seed,
             )
             x = data.x
-        whole = len(x) // arguments.batch_size * arguments.batch_size
-        result["updates"] = fit(model, x[:whole], arguments, folder / way)
+        size = arguments.batch_size if how is None else 45
+        x = Draws(x, size, seed)
+        result["updates"] = fit(model, x, arguments, folder / way)
         if how is None:
             samples = (model.sample(2048, seed=seed) + 1) / 2
             result["samples"] = data.measure(samples, folder / f"{way}.png")

@@ -340,7 +340,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
             )
             setattr(self, f"prior_{name}", variable)
         self.updates = schedules.add_counter(self)
-        if self.transition.levels is not None:
+        if self.transition.noise_levels is not None:
             self.batches = schedules.add_counter(self)
         if self.num_walkers is not None:
             self.walkers = Walkers(self.num_walkers, event, self.total_steps)
@@ -403,7 +403,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
             "acceptance": self._acceptance(first, given),
             "last": last,
         }
-        if self.transition.levels is not None:
+        if self.transition.noise_levels is not None:
             walk["first"] = first
         return walk
 
@@ -455,10 +455,10 @@ class VariationalWalkback(SavedSeed, ChainModel):
             rate = self.updates.value, self.momentum
             counts = self.prior().update(walk["last"], of_last, *rate)
             self.updates.assign_add(counts)
-            if self.transition.levels is not None:
+            if self.transition.noise_levels is not None:
                 rate = self.batches.value, self.momentum
                 data = StationaryPrior(
-                    self.transition, *self.transition.levels.moments
+                    self.transition, *self.transition.noise_levels.moments
                 )
                 counts = data.update(walk["first"], sample_weight, *rate)
                 self.batches.assign_add(counts)

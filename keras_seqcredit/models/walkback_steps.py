@@ -98,7 +98,7 @@ def can_score_in_walk(model: Any) -> bool:
 
 def _are_moments(variables, transition) -> bool:
     """Whether they are but those that a walk leaves as they are."""
-    levels = transition.levels
+    levels = transition.noise_levels
     moments = set() if levels is None else set(map(id, levels.moments))
     return all(id(x) in moments for x in variables)
 

@@ -154,7 +154,7 @@ class GaussianTransition(Transition):
             )
             for name, initial in (("mean", "zeros"), ("variance", "ones"))
         )
-        self.levels = NoiseLevels(
+        self.noise_levels = NoiseLevels(
             [self.scale**2 * t for t in self.level_temperatures],
             self.data_mean,
             self.data_variance,

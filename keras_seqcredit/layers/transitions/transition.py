@@ -104,7 +104,7 @@ class Transition(SerializesArguments):
     _objects = ("network",)
     # See `GaussianTransition`; and `NoiseLevels` by these, once it is built.
     level_temperatures: tuple[float, ...] | None = None
-    levels: Any = None
+    noise_levels: Any = None
 
     def __init__(
         self,
@@ -165,8 +165,8 @@ class Transition(SerializesArguments):
         states = self._as_states(inputs)
         level = None
         given: Any = states
-        if self.levels is not None:
-            level = self.levels.at(states, steps)
+        if self.noise_levels is not None:
+            level = self.noise_levels.at(states, steps)
             given = level.seen(states)
         if self.num_steps is not None:
             if steps is None:
