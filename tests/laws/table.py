@@ -206,7 +206,12 @@ ROWS = [
     ),
     Row(
         "bernoulli_transition",
-        _transition(layers.BernoulliTransition, FEATURES),
+        _transition(
+            layers.BernoulliTransition,
+            FEATURES,
+            alpha=0.2,
+            residual=0.1,
+        ),
         masked=False,
         is_head=True,
     ),
