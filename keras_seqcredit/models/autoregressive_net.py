@@ -199,7 +199,7 @@ class AutoregressiveNet:
             on_data = behavior.parameters[: ops.shape(values)[0]]
         else:
             cut = sequences.cut(steps)
-            own = None if sample_gradient else self.sample(cut)
+            own = cut if sample_gradient else self.sample(cut)
             forced = self.run(sequences, training)
             if sample_gradient:
                 free = self._run_with_gradient(cut, None)

@@ -57,7 +57,8 @@ class OwnValues(NamedTuple):
 
     def _windows(self, batch, time, seed):
         """As many steps of data, then as many of samples, and so on."""
-        period = 2 * self.rollout_steps
+        length: Any = self.rollout_steps
+        period = 2 * length
         first = keras.random.randint((batch,), 0, period, "int32", seed=seed)
         steps = ops.arange(time, dtype="int32")[:, None] + first
-        return steps % period >= self.rollout_steps
+        return steps % period >= length

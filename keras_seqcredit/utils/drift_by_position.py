@@ -120,12 +120,15 @@ def drift_by_position(
         valid = None if mask is None else mask[:, window]
         results[position] = {
             name: fresh_accuracy(
-                *(x[:, window] for x in pair), mask=valid, seed=seed, **settings
+                a[:, window], b[:, window], mask=valid, seed=seed, **settings
             )
-            for name, pair in pairs.items()
+            for name, (a, b) in pairs.items()
         }
-        states = [x[0][:, window] for x in (on_data, freely)]
-        gap = mean_discrepancy(*(ops.cast(x, "float32") for x in states), valid)
+        first, second = (
+            ops.cast(run.hidden[:, window], "float32")
+            for run in (on_data, freely)
+        )
+        gap = mean_discrepancy(first, second, valid)
         results[position]["gap"] = float(gap)
     return results
 
