@@ -14,13 +14,15 @@ digits. Each way to train gets the same time, by the cost of its step:
   own samples; both with gradients through samples;
 - `professor`: Professor Forcing; `penalty`: with a penalty for the
   discriminator and a relative weight; `samples`: with gradients through
-  samples, too.
+  samples, too. The first half of their time is teacher forcing, as in the
+  authors' code they go on from a trained net.
 
 By horizon the continuous ranked probability score (CRPS), and for windows at
 one, four and ten times the trained length how well a fresh discriminator tells
 samples and behaviors from data, the ratio of variances, and the distance of
-power spectra. Figures go to `result.json`. A run that was killed goes on where
-it was, by the same command.
+power spectra. Figures go to `result.json` and `drift.png`; `--figure` draws the
+means of several files of results. A run that was killed goes on where it was,
+by the same command.
 
     python examples/forecasting.py --system lorenz
     python examples/forecasting.py --system speech --data-dir data
@@ -39,6 +41,7 @@ References:
 """
 
 import argparse
+import json
 import pathlib
 import time
 
@@ -61,15 +64,17 @@ COSTS = {
     "teacher": 1.0,
     "dropout": 1.0,
     "weight_decay": 1.0,
-    "rising": 1.0,
-    "falling": 1.0,
-    "generalized": 1.0,
-    "rollout": 1.0,
-    "professor": 1.0,
-    "penalty": 1.0,
-    "samples": 1.0,
+    "rising": 1.1,
+    "falling": 1.1,
+    "generalized": 1.15,
+    "rollout": 1.15,
+    "professor": 6.0,
+    "penalty": 20.0,
+    "samples": 20.0,
 }
 WAYS = (*list(COSTS)[:3], "temperature", *list(COSTS)[3:])
+FORCING = ("professor", "penalty", "samples")
+EPOCH = 400  # Steps, or less for a short training.
 TEMPERATURES = (0.7, 0.85, 1.0, 1.15, 1.3)
 POSITIONS = (1, 4, 10)
 HORIZONS = (1, 10, 50, 200, 500)
@@ -88,10 +93,16 @@ def parse_arguments() -> argparse.Namespace:
     add("--test-series", type=int, default=192, help="to forecast")
     add("--num-samples", type=int, default=20, help="forecasts a series")
     add("--measure", action="store_true", help="print costs of a step, and end")
+    add(
+        "--figure",
+        nargs="+",
+        type=pathlib.Path,
+        help="draw result files of several seeds, and end",
+    )
     ways.add_arguments(
         parser,
         WAYS,
-        epochs=16,
+        epochs=12,
         units=32,
         batch_size=32,
         learning_rate=3e-3,
@@ -171,8 +182,15 @@ def load_data(arguments):
     return train, test[:number], test[number:]
 
 
-def make_model(way, arguments, steps):
-    """A compiled model, and the generator that it trains."""
+def make_model(way, arguments, steps, start=None):
+    """A compiled model, and the generator that it trains.
+
+    Args:
+        way: One of `COSTS`.
+        arguments: The flags.
+        steps: Integer, updates to come.
+        start: A generator to go on with, or None. Defaults to `None`.
+    """
     keras.utils.set_random_seed(arguments.seed)
     options = {
         "rising": {"sampling_probability": (0.0, 0.5)},
@@ -187,7 +205,7 @@ def make_model(way, arguments, steps):
         for name, value in options.items()
     }
     dropout = 0.1 if way == "dropout" else 0.0
-    generator = models.AutoregressiveRNN(
+    generator = start or models.AutoregressiveRNN(
         keras.layers.GRUCell(
             arguments.units, dropout=dropout, recurrent_dropout=dropout
         ),
@@ -205,7 +223,7 @@ def make_model(way, arguments, steps):
         return keras.optimizers.Adam(rate, clipnorm=1.0, **more)
 
     optimizers, model = [adam()], generator
-    if way in ("professor", "penalty", "samples"):
+    if way in FORCING:
         tamed = {"discriminator_penalty": 10.0, "relative_weight": True}
         model = models.ProfessorForcing(
             generator,
@@ -298,15 +316,73 @@ def evaluate(generator, test, arguments, temperature=None) -> dict:
     return found
 
 
+def draw(path, files) -> None:
+    """CRPS by horizon, and accuracy by position, means over files."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    systems: dict = {}
+    for file in files:
+        result = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
+        system = result["settings"]["system"]
+        systems.setdefault(system, []).append(result["results"])
+    figure, axes = plt.subplots(
+        len(systems),
+        2,
+        figsize=(9.5, 3.4 * len(systems)),
+        layout="constrained",
+        squeeze=False,
+    )
+    for line, (system, runs) in zip(axes, systems.items(), strict=True):
+        for number, way in enumerate(runs[0]):
+            style = ("-", "--", ":")[number // 10]
+            style = {"color": f"C{number % 10}", "linestyle": style}
+            crps = np.mean([run[way]["crps"] for run in runs], axis=0)
+            ahead = np.arange(1, 1 + len(crps))
+            # Means over neighboring horizons, which are noisy.
+            width = np.maximum(1, ahead // 5)
+            smooth = [
+                crps[max(0, i - w) : i + w].mean()
+                for i, w in zip(ahead, width, strict=True)
+            ]
+            line[0].plot(ahead, smooth, linewidth=1, label=way, **style)
+            accuracy = [
+                np.mean([_at(run[way], p)["samples"] for run in runs])
+                for p in POSITIONS
+            ]
+            line[1].plot(POSITIONS, accuracy, marker=".", label=way, **style)
+        line[0].set(xscale="log", xlabel="horizon (steps)", ylabel="CRPS")
+        line[0].set_title(system)
+        line[1].set(
+            xlabel="position (trained lengths)",
+            ylabel="told from data",
+            xticks=POSITIONS,
+        )
+        line[1].axhline(0.5, color="gray", linewidth=0.6)
+        line[1].legend(
+            frameon=False,
+            fontsize=7,
+            bbox_to_anchor=(1.01, 1),
+            loc="upper left",
+        )
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def main() -> None:
     arguments = parse_arguments()
+    if arguments.figure:
+        arguments.logdir.mkdir(parents=True, exist_ok=True)
+        draw(arguments.logdir / "drift.png", arguments.figure)
+        return
     x, validation, test = load_data(arguments)
     x, steps = ways.whole_batches(x, arguments.batch_size)
     if arguments.measure:
         measure_costs(x[: 200 * arguments.batch_size], arguments)
         return
     length = arguments.length
-    start = {}
 
     def train(way):
         if way == "temperature":
@@ -328,21 +404,37 @@ def main() -> None:
             figures = evaluate(generator, test, arguments, best)
             return {**figures, "temperature": best, "validation": scores,
                     "nll": None, "seconds_per_step": 0.0}  # fmt: skip
-        epochs = max(1, round(arguments.epochs / COSTS[way]))
-        model, generator = make_model(way, arguments, steps * epochs)
-        own = argparse.Namespace(**{**vars(arguments), "epochs": epochs})
-        start[way] = time.process_time()
-        trained = ways.fit(
-            model, way, x, validation[:, :length], own, lambda **_: []
-        )
-        seconds = time.process_time() - start[way]
-        generator.save(arguments.logdir / way / "generator.keras")
+        start, share = None, 1.0
+        if way in FORCING:
+            path = arguments.logdir / "half" / "generator.keras"
+            if not path.exists():
+                fitted("half", "teacher", 0.5)
+            start, share = keras.saving.load_model(path), 0.5
+        generator, trained = fitted(way, way, share, start)
         nll = -generator.log_likelihood(test[:, :length]).mean()
         return {
             **evaluate(generator, test, arguments),
             "nll": float(nll),
-            "updates": steps * epochs,
-            "processor_seconds": seconds,
+            **trained,
+        }
+
+    def fitted(name, way, share, start=None):
+        """A generator, trained for a share of the time, and its figures."""
+        updates = max(1, int(share * arguments.epochs * steps / COSTS[way]))
+        epochs = max(1, updates // EPOCH)
+        rows = arguments.batch_size * (updates // epochs)
+        updates = epochs * (updates // epochs)
+        model, generator = make_model(way, arguments, updates, start)
+        own = argparse.Namespace(**{**vars(arguments), "epochs": epochs})
+        before = time.process_time()
+        trained = ways.fit(
+            model, name, x[:rows], validation[:, :length], own, lambda **_: []
+        )
+        seconds = time.process_time() - before
+        generator.save(arguments.logdir / name / "generator.keras")
+        return generator, {
+            "updates": updates,
+            "processor_seconds_with_compilation": seconds,
             **trained,
         }
 
@@ -373,6 +465,8 @@ def main() -> None:
             },
         },
     )
+    result = arguments.logdir / "result.json"
+    draw(arguments.logdir / "drift.png", [result])
 
 
 def _at(found, position):

@@ -261,7 +261,7 @@ def test_bad_arguments():
         with pytest.raises(ValueError, match="have no gradient by its param"):
             vector_model(head, sample_gradient=True)
     for core, message in [
-        (layers.SABGRU(4), "neither attends .* SABGRU with k_top=10"),
+        (layers.SABGRU(4), "neither attends .* SABGRU with k_top=5"),
         (keras.layers.GRUCell(4, dropout=0.1), "dropout=0.1"),
         ([keras.layers.LSTMCell(4, recurrent_dropout=0.2)], "dropout=0.2"),
         (
