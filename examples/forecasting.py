@@ -1,42 +1,83 @@
-"""Forecasting a series that a net has only learned to follow.
+"""Forecasters that drift, and what keeps them on course.
 
-The Mackey-Glass equation, a chaotic model of blood cells that is a common test
-of forecasters, with noise in what is observed. A net that is trained to predict
-the next value drifts when it runs on its own; here it is trained in several
-ways, see `generators.py`. Each draws many continuations of the test series. The
-error of their mean and the continuous ranked probability score by horizon go to
-`result.json` and to `errors.png`, next to those of two naive forecasts: the
-last value, and values of the training series at large. A run that was killed
-goes on where it was, by the same command.
+A net that is trained to predict the next value is run ten times as long as the
+series it was trained on, on its own samples. Two systems: the Lorenz equations,
+of which one coordinate is observed with noise, and speech, recordings of spoken
+digits. Each way to train gets the same time, by the cost of its step:
 
-    python examples/forecasting.py
+- `teacher`: teacher forcing, it only ever reads data; `dropout` and
+  `weight_decay`, the same with these regularizers; `temperature`, the net of
+  `teacher` with the temperature that forecasts best on validation data;
+- `rising` and `falling`: scheduled sampling, with a probability that does so;
+- `generalized`: generalized teacher forcing, each step reads a mixture of its
+  own sample and the data; `rollout`: the likelihood of the next steps on its
+  own samples; both with gradients through samples;
+- `professor`: Professor Forcing; `penalty`: with a penalty for the
+  discriminator and a relative weight; `samples`: with gradients through
+  samples, too. The first half of their time is teacher forcing, as in the
+  authors' code they go on from a trained net.
+
+By horizon the continuous ranked probability score (CRPS), and for windows at
+one, four and ten times the trained length how well a fresh discriminator tells
+samples and behaviors from data, the ratio of variances, and the distance of
+power spectra. Figures go to `result.json` and `drift.png`; `--figure` draws the
+means of several files of results. A run that was killed goes on where it was,
+by the same command.
+
+    python examples/forecasting.py --system lorenz
+    python examples/forecasting.py --system speech --data-dir data
 
 References:
-    - Mackey and Glass, "Oscillation and Chaos in Physiological Control
-      Systems", Science 197, 1977.
+    - Lorenz, "Deterministic Nonperiodic Flow", Journal of the Atmospheric
+      Sciences 20, 1963.
     - Lamb et al., "Professor Forcing: A New Algorithm for Training Recurrent
       Networks", NeurIPS 2016, arXiv:1610.09038.
+    - Hess et al., "Generalized Teacher Forcing for Learning Chaotic Dynamics",
+      ICML 2023, arXiv:2306.04406.
+    - Teutsch and Mäder, "Flipped Classroom: Effective Teaching for Time Series
+      Forecasting", TMLR 2022, arXiv:2210.08959.
     - Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and
       Estimation", JASA 102, 2007: the score.
 """
 
 import argparse
+import json
 import pathlib
+import time
 
 import common
 
 common.select_backend()
 
-import generators  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+import ways  # noqa: E402
 
+from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 from keras_seqcredit import models  # noqa: E402
+from keras_seqcredit import schedules  # noqa: E402
+from keras_seqcredit import utils  # noqa: E402
 
-# Steps of Euler's method a unit of time, and the units before the first value.
-SUBSTEPS, WARM_UP = 10, 500
-SHOWN = 4
+# What a step of training costs, in steps of `teacher`; see `--measure`.
+COSTS = {
+    "teacher": 1.0,
+    "dropout": 1.0,
+    "weight_decay": 1.0,
+    "rising": 1.1,
+    "falling": 1.1,
+    "generalized": 1.15,
+    "rollout": 1.15,
+    "professor": 6.0,
+    "penalty": 20.0,
+    "samples": 20.0,
+}
+WAYS = (*list(COSTS)[:3], "temperature", *list(COSTS)[3:])
+FORCING = ("professor", "penalty", "samples")
+EPOCH = 400  # Steps, or less for a short training.
+TEMPERATURES = (0.7, 0.85, 1.0, 1.15, 1.3)
+POSITIONS = (1, 4, 10)
+HORIZONS = (1, 10, 50, 200, 500)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -45,182 +86,393 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--length", type=int, default=100, help="of training, and of a context")
-    add("--horizon", type=int, default=200, help="steps to forecast")
-    add("--train-series", type=int, default=2048, help="to train on")
-    add("--test-series", type=int, default=256, help="to forecast")
-    add("--num-samples", type=int, default=50, help="forecasts a series")
-    add("--noise", type=float, default=0.05, help="of what is observed")
-    generators.add_arguments(
+    add("--system", choices=("lorenz", "speech"), default="lorenz")
+    add("--data-dir", type=pathlib.Path, default=pathlib.Path("data"))
+    add("--length", type=int, default=50, help="of training, and of a context")
+    add("--train-series", type=int, default=12800, help="to train on")
+    add("--test-series", type=int, default=192, help="to forecast")
+    add("--num-samples", type=int, default=20, help="forecasts a series")
+    add("--measure", action="store_true", help="print costs of a step, and end")
+    add(
+        "--figure",
+        nargs="+",
+        type=pathlib.Path,
+        help="draw result files of several seeds, and end",
+    )
+    ways.add_arguments(
         parser,
-        epochs=40,
-        units=64,
-        batch_size=64,
+        WAYS,
+        epochs=12,
+        units=32,
+        batch_size=32,
         learning_rate=3e-3,
         logdir=pathlib.Path("runs/forecasting"),
     )
     return parser.parse_args()
 
 
-def mackey_glass(num_series, length, random):
-    """Solutions of the Mackey-Glass equation with a delay of 17.
+def lorenz(num_series, length, random):
+    """The first coordinate of the Lorenz equations, with noise.
 
     Returns:
-        `(num_series, length)`, a value each unit of time, from starts of their
-        own, of mean 0 and variance 1 on the whole.
+        `(num_series, length)`, a value each tenth of a unit of time.
     """
-    delay = 17 * SUBSTEPS
-    steps = (WARM_UP + length) * SUBSTEPS
-    x = np.empty((delay + steps, num_series))
-    x[:delay] = random.uniform(0.5, 1.5, num_series)
-    for i in range(delay, len(x)):
-        late = x[i - delay]
-        growth = 0.2 * late / (1 + late**10) - 0.1 * x[i - 1]
-        x[i] = x[i - 1] + growth / SUBSTEPS
-    x = x[delay + WARM_UP * SUBSTEPS :: SUBSTEPS].T
-    return (x - x.mean()) / x.std()
+    state = random.normal(size=(3, num_series)) + np.array([[0], [0], [25.0]])
+
+    def slope(state):
+        x, y, z = state
+        return np.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
+
+    step, substeps, warm_up = 0.01, 10, 1000
+    found = np.empty((length, num_series))
+    for i in range(-warm_up, length * substeps):
+        if i >= 0 and i % substeps == 0:
+            found[i // substeps] = state[0]
+        # Of Runge and Kutta, of fourth order.
+        first = slope(state)
+        second = slope(state + step / 2 * first)
+        third = slope(state + step / 2 * second)
+        fourth = slope(state + step * third)
+        state = state + step / 6 * (first + 2 * second + 2 * third + fourth)
+    # The standard deviation of its attractor.
+    found = found.T / 7.93
+    return found + 0.05 * random.normal(size=found.shape)
+
+
+def speech(num_series, length, random, recordings):
+    """Pieces of recordings at 4 kHz, each of variance 1."""
+    pieces = []
+    for values in recordings:
+        number = len(values) // length
+        pieces += list(values[: number * length].reshape(number, length))
+    pieces = np.stack(pieces)
+    # Without the silence.
+    loud = pieces.std(axis=1)
+    pieces = pieces[loud > np.quantile(loud, 0.5)]
+    chosen = random.choice(len(pieces), num_series, len(pieces) < num_series)
+    pieces = pieces[chosen]
+    return pieces / pieces.std(axis=1, keepdims=True)
 
 
 def load_data(arguments):
-    """Observed series `(series, steps, 1)`, to train on and to forecast."""
+    """Series `(series, steps, 1)`: to train on, to validate, and to test."""
     random = np.random.default_rng(arguments.seed)
-    total = arguments.train_series + arguments.test_series
-    x = mackey_glass(total, arguments.length + arguments.horizon, random)
-    x = x + arguments.noise * random.normal(size=x.shape)
-    x = x[..., None].astype("float32")
-    train, test = np.split(x, [arguments.train_series])
-    return train[:, : arguments.length], test
+    length, number = arguments.length, arguments.test_series
+    longest = length * (1 + max(POSITIONS))
+    if arguments.system == "lorenz":
+        train = lorenz(arguments.train_series // 10, 10 * length, random)
+        train = train.reshape(-1, length)
+        test = lorenz(2 * number, longest, random)
+    else:
+        (x, _), (x_test, _) = datasets.spoken_digits(arguments.data_dir)
+
+        def read(x):
+            for frames, mask in zip(x["sequences"], x["mask"], strict=True):
+                values = frames[mask].ravel()
+                # A mean of two, so that nothing above 2 kHz is folded down.
+                yield values.reshape(-1, 2).mean(axis=1)
+
+        whole = speech(
+            arguments.train_series // 10, 10 * length, random, read(x)
+        )
+        train = whole.reshape(-1, length)
+        test = speech(2 * number, longest, random, read(x_test))
+    train, test = (part[..., None].astype("float32") for part in (train, test))
+    random.shuffle(train)
+    return train, test[:number], test[number:]
 
 
-def errors_of(samples, truth) -> dict:
-    """Errors by horizon.
+def make_model(way, arguments, steps, start=None):
+    """A compiled model, and the generator that it trains.
 
     Args:
-        samples: `(series, num_samples, horizon)`.
-        truth: `(series, horizon)`.
-
-    Returns:
-        Dictionary of `rmse`, of the mean, and `crps`, lists over the horizon.
+        way: One of `COSTS`.
+        arguments: The flags.
+        steps: Integer, updates to come.
+        start: A generator to go on with, or None. Defaults to `None`.
     """
+    keras.utils.set_random_seed(arguments.seed)
+    options = {
+        "rising": {"sampling_probability": (0.0, 0.5)},
+        "falling": {"sampling_probability": (0.5, 0.0)},
+        "generalized": {"own_share": (0.0, 0.5), "sample_gradient": True},
+        "rollout": {"rollout_steps": 10, "sample_gradient": True},
+    }.get(way, {})
+    options = {
+        name: schedules.LinearSchedule(*value, steps)
+        if isinstance(value, tuple)
+        else value
+        for name, value in options.items()
+    }
+    dropout = 0.1 if way == "dropout" else 0.0
+    generator = start or models.AutoregressiveRNN(
+        keras.layers.GRUCell(
+            arguments.units, dropout=dropout, recurrent_dropout=dropout
+        ),
+        layers.GaussianHead(1),
+        seed=arguments.seed,
+        **options,
+    )
+
+    def adam(**more):
+        rate = keras.optimizers.schedules.CosineDecay(
+            arguments.learning_rate, steps
+        )
+        if way == "weight_decay":
+            return keras.optimizers.AdamW(rate, weight_decay=0.01, clipnorm=1.0)
+        return keras.optimizers.Adam(rate, clipnorm=1.0, **more)
+
+    optimizers, model = [adam()], generator
+    if way in FORCING:
+        tamed = {"discriminator_penalty": 10.0, "relative_weight": True}
+        model = models.ProfessorForcing(
+            generator,
+            layers.BehaviorDiscriminator(arguments.units, dtype="float32"),
+            adversarial_weight=1.0 if way == "professor" else 0.3,
+            sample_gradient=way == "samples",
+            ratio_every=100 if way == "professor" else None,
+            **({} if way == "professor" else tamed),
+        )
+        optimizers.append(adam(beta_1=0.9 if way == "professor" else 0.5))
+    model.compile(*optimizers, jit_compile=True)
+    return model, generator
+
+
+def measure_costs(x, arguments) -> None:
+    """Prints the time of the processor that a step of each way takes."""
+    first = None
+    for way in COSTS:
+        model, _ = make_model(way, arguments, 1000)
+        seconds = []
+        for _ in range(2):  # The first one compiles.
+            start = time.process_time()
+            model.fit(x, batch_size=arguments.batch_size, verbose=0)
+            seconds.append(time.process_time() - start)
+        first = first or seconds[1]
+        print(f"{way}: {seconds[1] / first:.2f}", flush=True)
+
+
+def crps_of(samples, truth) -> np.ndarray:
+    """CRPS by horizon, of samples `(series, num_samples, horizon)`."""
     number = samples.shape[1]
-    square = (samples.mean(axis=1) - truth) ** 2
     # The mean distance of all pairs, from the order of the samples.
     ranks = 2 * np.arange(1, number + 1) - number - 1
     ordered = np.sort(samples, axis=1)
-    spread = np.einsum("bnh,n->bh", ordered, ranks) / max(
-        number * (number - 1), 1
-    )
+    spread = np.einsum("bnh,n->bh", ordered, ranks) / (number * (number - 1))
     crps = np.abs(samples - truth[:, None]).mean(axis=1) - spread
-    return {
-        "rmse": np.sqrt(square.mean(axis=0)).tolist(),
-        "crps": crps.mean(axis=0).tolist(),
-    }
+    return crps.mean(axis=0)
 
 
-def draw(path, naive, results, context, truth, forecasts) -> None:
-    """Errors by horizon, and forecasts of some series."""
+def long_run(samples, truth, length) -> dict:
+    """Statistics of windows, against those of the data."""
+    found = {}
+    for position in POSITIONS:
+        window = slice((position - 1) * length, position * length)
+        own, data = samples[..., window], truth[:, window]
+        ratio = own.var() / data.var()
+        found[position] = {"variance_ratio": float(ratio)}
+    # The second half of the horizon, where all is its own.
+    half = truth.shape[-1] // 2
+
+    def spectrum(x):
+        x = x[..., -half:] * np.hanning(half)
+        power = np.abs(np.fft.rfft(x)) ** 2
+        # Means over bands of neighboring frequencies.
+        power = power.reshape(-1, power.shape[-1]).mean(axis=0)
+        return np.array([band.mean() for band in np.array_split(power, 25)])
+
+    distance = np.abs(np.log(spectrum(samples) / spectrum(truth))).mean()
+    return {"positions": found, "spectrum_distance": float(distance)}
+
+
+def evaluate(generator, test, arguments, temperature=None) -> dict:
+    """The figures of a trained generator on data that it has not seen."""
+    length = arguments.length
+    context, truth = test[:, :length], test[:, length:, 0]
+    samples = generator.forecast(
+        context,
+        truth.shape[1],
+        arguments.num_samples,
+        temperature=temperature or 1.0,
+        seed=arguments.seed,
+    )[..., 0]
+    judge = {"units": 16, "updates": 200, "batch_size": 32}
+    found = long_run(samples, truth, length)
+    crps = crps_of(samples, truth)
+    found["crps"] = crps.tolist()
+    found["mean_crps"] = float(crps.mean())
+    if temperature is None:
+        drift = utils.drift_by_position(
+            generator, test, length, POSITIONS, prompt_steps=length, **judge
+        )
+    else:
+        drift = {}
+        for position in POSITIONS:
+            window = slice((position - 1) * length, position * length)
+            pair = (x[:, window, None] for x in (truth, samples[:, 0]))
+            drift[position] = {"samples": utils.fresh_accuracy(*pair, **judge)}
+    for position, figures in drift.items():
+        found["positions"][position] |= figures
+    return found
+
+
+def draw(path, files) -> None:
+    """CRPS by horizon, and accuracy by position, means over files."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
+    systems: dict = {}
+    for file in files:
+        result = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
+        system = result["settings"]["system"]
+        systems.setdefault(system, []).append(result["results"])
     figure, axes = plt.subplots(
-        1, 2, figsize=(9, 3.4), layout="constrained", sharex=True
-    )
-    for axis, name in zip(axes, ("rmse", "crps"), strict=True):
-        for way, errors in naive.items():
-            axis.plot(errors[name], ":", color="gray")
-            axis.text(len(truth[0]), errors[name][-1], way, fontsize=7)
-        for way, figures in results.items():
-            axis.plot(figures[name], label=way)
-        axis.set_xlabel("horizon (steps)")
-        axis.set_ylabel(name.upper())
-    axes[0].legend(frameon=False)
-    figure.savefig(path / "errors.png", dpi=120)
-    plt.close(figure)
-
-    figure, axes = plt.subplots(
-        len(forecasts),
-        SHOWN,
-        figsize=(3 * SHOWN, 1.5 * len(forecasts)),
+        len(systems),
+        2,
+        figsize=(9.5, 3.4 * len(systems)),
         layout="constrained",
-        sharex=True,
-        sharey=True,
         squeeze=False,
     )
-    steps = np.arange(-context.shape[1], truth.shape[1])
-    for line, (way, samples) in zip(axes, forecasts.items(), strict=True):
-        line[0].set_ylabel(way)
-        for row, axis in enumerate(line):
-            low, high = np.quantile(samples[row], [0.05, 0.95], axis=0)
-            ahead = steps[context.shape[1] :]
-            axis.fill_between(ahead, low, high, alpha=0.25)
-            axis.plot(ahead, samples[row, 0], linewidth=0.8)
-            whole = np.concatenate([context[row], truth[row]])
-            axis.plot(steps, whole, color="black", linewidth=0.6)
-    figure.savefig(path / "forecasts.png", dpi=120)
+    for line, (system, runs) in zip(axes, systems.items(), strict=True):
+        for number, way in enumerate(runs[0]):
+            style = ("-", "--", ":")[number // 10]
+            style = {"color": f"C{number % 10}", "linestyle": style}
+            crps = np.mean([run[way]["crps"] for run in runs], axis=0)
+            ahead = np.arange(1, 1 + len(crps))
+            # Means over neighboring horizons, which are noisy.
+            width = np.maximum(1, ahead // 5)
+            smooth = [
+                crps[max(0, i - w) : i + w].mean()
+                for i, w in zip(ahead, width, strict=True)
+            ]
+            line[0].plot(ahead, smooth, linewidth=1, label=way, **style)
+            accuracy = [
+                np.mean([_at(run[way], p)["samples"] for run in runs])
+                for p in POSITIONS
+            ]
+            line[1].plot(POSITIONS, accuracy, marker=".", label=way, **style)
+        line[0].set(xscale="log", xlabel="horizon (steps)", ylabel="CRPS")
+        line[0].set_title(system)
+        line[1].set(
+            xlabel="position (trained lengths)",
+            ylabel="told from data",
+            xticks=POSITIONS,
+        )
+        line[1].axhline(0.5, color="gray", linewidth=0.6)
+        line[1].legend(
+            frameon=False,
+            fontsize=7,
+            bbox_to_anchor=(1.01, 1),
+            loc="upper left",
+        )
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
 def main() -> None:
     arguments = parse_arguments()
-    x, series = load_data(arguments)
+    if arguments.figure:
+        arguments.logdir.mkdir(parents=True, exist_ok=True)
+        draw(arguments.logdir / "drift.png", arguments.figure)
+        return
+    x, validation, test = load_data(arguments)
+    x, steps = ways.whole_batches(x, arguments.batch_size)
+    if arguments.measure:
+        measure_costs(x[: 200 * arguments.batch_size], arguments)
+        return
     length = arguments.length
-    context, truth = series[:, :length], series[:, length:, 0]
-    past = np.random.default_rng(0).choice(x.ravel(), arguments.num_samples)
-    shape = (len(truth), arguments.num_samples, arguments.horizon)
-    naive = {
-        "last value": errors_of(
-            np.broadcast_to(context[:, -1:], (len(truth), 1, shape[-1])), truth
-        ),
-        "any value": errors_of(np.broadcast_to(past[:, None], shape), truth),
-    }
 
-    def make_generator(sampling_probability):
-        return models.AutoregressiveRNN(
-            keras.layers.GRUCell(arguments.units),
-            layers.GaussianHead(1),
-            sampling_probability=sampling_probability,
-            seed=arguments.seed,
+    def train(way):
+        if way == "temperature":
+            path = arguments.logdir / "teacher" / "generator.keras"
+            generator = keras.saving.load_model(path)
+            scores = {}
+            for temperature in TEMPERATURES:
+                samples = generator.forecast(
+                    validation[:, :length],
+                    validation.shape[1] - length,
+                    arguments.num_samples,
+                    temperature=temperature,
+                    seed=arguments.seed,
+                )[..., 0]
+                scores[temperature] = float(
+                    crps_of(samples, validation[:, length:, 0]).mean()
+                )
+            best = min(scores, key=scores.get)
+            figures = evaluate(generator, test, arguments, best)
+            return {**figures, "temperature": best, "validation": scores,
+                    "nll": None, "seconds_per_step": 0.0}  # fmt: skip
+        start, share = None, 1.0
+        if way in FORCING:
+            path = arguments.logdir / "half" / "generator.keras"
+            if not path.exists():
+                fitted("half", "teacher", 0.5)
+            start, share = keras.saving.load_model(path), 0.5
+        generator, trained = fitted(way, way, share, start)
+        nll = -generator.log_likelihood(test[:, :length]).mean()
+        return {
+            **evaluate(generator, test, arguments),
+            "nll": float(nll),
+            **trained,
+        }
+
+    def fitted(name, way, share, start=None):
+        """A generator, trained for a share of the time, and its figures."""
+        updates = max(1, int(share * arguments.epochs * steps / COSTS[way]))
+        epochs = max(1, updates // EPOCH)
+        rows = arguments.batch_size * (updates // epochs)
+        updates = epochs * (updates // epochs)
+        model, generator = make_model(way, arguments, updates, start)
+        own = argparse.Namespace(**{**vars(arguments), "epochs": epochs})
+        before = time.process_time()
+        trained = ways.fit(
+            model, name, x[:rows], validation[:, :length], own, lambda **_: []
         )
+        seconds = time.process_time() - before
+        generator.save(arguments.logdir / name / "generator.keras")
+        return generator, {
+            "updates": updates,
+            "processor_seconds_with_compilation": seconds,
+            **trained,
+        }
 
-    def forecast(generator, figures, folder):
-        samples = generator.forecast(
-            context,
-            arguments.horizon,
-            arguments.num_samples,
-            seed=arguments.seed,
-        )[..., 0]
-        np.save(folder / "forecasts.npy", samples[:SHOWN])
-        figures |= {"naive": naive, **errors_of(samples, truth)}
-
-    results = generators.run(
-        "forecasting",
-        make_generator,
-        (x, context),
+    ways.run(
+        f"forecasting_{arguments.system}",
+        train,
         arguments,
-        more=forecast,
-        samples={
-            "length": length + arguments.horizon,
-            "prompt": context[:SHOWN],
-        },
-        columns={
-            f"CRPS at {step}": lambda found, step=step: (
-                f"{found['crps'][step - 1]:.3f}"
-            )
-            for step in _horizons(arguments.horizon)
+        {
+            "nats": lambda found: (
+                "" if found["nll"] is None else f"{found['nll']:.2f}"
+            ),
+            **{
+                f"CRPS at {h}": lambda found, h=h: f"{found['crps'][h - 1]:.3f}"
+                for h in HORIZONS
+                if h <= length * max(POSITIONS)
+            },
+            "spectrum": lambda found: f"{found['spectrum_distance']:.3f}",
+            **{
+                f"{name} at {position} x": lambda found, p=position, k=key: (
+                    f"{_at(found, p).get(k, float('nan')):.3f}"
+                )
+                for position in (1, 10)
+                for name, key in (
+                    ("variance", "variance_ratio"),
+                    ("samples", "samples"),
+                    ("behaviors", "behaviors"),
+                )
+            },
         },
     )
-    forecasts = {
-        way: np.load(arguments.logdir / way / "forecasts.npy")
-        for way in results
-    }
-    draw(arguments.logdir, naive, results, context[..., 0], truth, forecasts)
+    result = arguments.logdir / "result.json"
+    draw(arguments.logdir / "drift.png", [result])
 
 
-def _horizons(last) -> list[int]:
-    """Horizons of the table."""
-    return sorted({1, last // 10, last // 4, last // 2, last} - {0})
+def _at(found, position):
+    """Figures of a position, whose keys JSON has turned into strings."""
+    found = found["positions"]
+    return found[position] if position in found else found[str(position)]
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def add_arguments(
 def settings_of(arguments: argparse.Namespace) -> dict:
     """The flags as JSON has them, without those that change no figure."""
     settings = {**vars(arguments), "ways": list(arguments.ways)}
-    for name in ("logdir", "resume", "data_dir"):
+    for name in ("logdir", "resume", "data_dir", "figure", "measure"):
         settings.pop(name, None)
     return settings
 

@@ -24,6 +24,7 @@ from keras_seqcredit import utils
 
 X = np.ones((2, 3, 2), "float32")
 STEPS = np.zeros(2, "int32")
+_MANY = np.ones((4, 3, 2), "float32")
 NO_FILE = "no_such_file"
 
 
@@ -329,6 +330,21 @@ CASES = {
         },
         _nothing,
     ),
+    "fresh_accuracy": Case(
+        utils.fresh_accuracy,
+        lambda: {"data": _MANY, "free": _MANY + 1, "updates": 1, "units": 2},
+    ),
+    "drift_by_position": Case(
+        utils.drift_by_position,
+        lambda: {
+            "model": _model("autoregressive"),
+            "x": _MANY,
+            "length": 1,
+            "positions": (1, 2),
+        },
+        _nothing,
+        ("units", "updates", "batch_size", "holdout"),
+    ),
     "check_batches": Case(
         utils.check_batches,
         lambda: {"model": _generator(), "num_examples": 4, "batch_size": 2},
@@ -477,6 +493,9 @@ METHODS = {
     ),
     "DistributionHead.sample": _method(
         "head", "sample", parameters=_PARAMETERS
+    ),
+    "DistributionHead.sample_with_gradient": _method(
+        "head", "sample_with_gradient", parameters=_PARAMETERS
     ),
     "DistributionHead.log_prob": _method(
         "head", "log_prob", parameters=_PARAMETERS, targets=X

@@ -29,12 +29,14 @@ def scan(body, carry, xs, length, reverse=False):
     )
 
 
-def vjp(function, *args, has_aux=False):
+def vjp(function, *args, has_aux=False, often=False):
     """Returns `function(*args)` and its pullback to `args`.
 
     With `has_aux` the function returns a pair, and the second, which nothing
-    is pulled back from, is returned last.
+    is pulled back from, is returned last. `often` is unused: the pullback may
+    be called more than once.
     """
+    del often
     return jax.vjp(function, *args, has_aux=has_aux)
 
 

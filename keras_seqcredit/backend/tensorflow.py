@@ -66,13 +66,16 @@ def _unrolled_scan(body, carry, xs, length, reverse=False):
     )
 
 
-def vjp(function, *args, has_aux=False):
+def vjp(function, *args, has_aux=False, often=False):
     """Returns `function(*args)` and its pullback to `args`, to be called once.
 
     With `has_aux` the function returns a pair, and the second, which nothing
-    is pulled back from, is returned last.
+    is pulled back from, is returned last. With `often` the pullback may be
+    called more than once.
     """
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
+    with tf.GradientTape(
+        persistent=often, watch_accessed_variables=False
+    ) as tape:
         tape.watch(tf.nest.flatten(args))
         outputs = function(*args)
         outputs, aux = outputs if has_aux else (outputs, None)

@@ -23,7 +23,7 @@ from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
     SparseAttentiveRNN,
 )
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 from keras_seqcredit.utils.plot_attention import plot_attention
 
 

@@ -23,7 +23,7 @@ from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.callbacks.view import described
 from keras_seqcredit.callbacks.view import generator_of
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 
 
 class CreditAssignment(View):

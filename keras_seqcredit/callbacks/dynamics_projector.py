@@ -22,7 +22,7 @@ from keras_seqcredit.checks import check_sequence
 from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 
 RUNS = ("data", "free")
 

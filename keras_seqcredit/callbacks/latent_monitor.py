@@ -17,7 +17,7 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_non_negative
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.models.z_forcing import ZForcing
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 
 
 class LatentMonitor(View):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_seqcredit.checks import check_shape
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 
 
 def new_figure(view: str, width: float, height: float) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 
 # What TensorBoard looks for in the folder of a run.
 CONFIG = "projector_config.pbtxt"

@@ -24,7 +24,7 @@ from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.professor_forcing import ProfessorForcing
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.models.z_forcing import ZForcing
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 
 _SEQUENCE_MODELS = (AutoregressiveRNN, ProfessorForcing, ZForcing)
 

@@ -9,8 +9,8 @@ from keras_seqcredit.backend import keras_private
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.models.z_forcing import ZForcing
+from keras_seqcredit.optional_import import import_optional
 from keras_seqcredit.schedules import Schedule
-from keras_seqcredit.utils.optional_import import import_optional
 
 
 class ScheduleLogger(View):

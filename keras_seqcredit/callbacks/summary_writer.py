@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 
 USER = "Writing summaries"
 _PROTOS = "tensorboard.compat.proto."

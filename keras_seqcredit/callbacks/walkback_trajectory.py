@@ -13,7 +13,7 @@ from keras_seqcredit.callbacks.pictures import picture_of
 from keras_seqcredit.callbacks.view import View
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.variational_walkback import VariationalWalkback
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 
 
 class WalkbackTrajectory(View):

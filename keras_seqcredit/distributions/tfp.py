@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 
 _MODULES = {
     "tensorflow": "tensorflow_probability",

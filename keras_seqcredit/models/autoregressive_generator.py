@@ -41,6 +41,7 @@ class AutoregressiveGenerator(SequenceGenerator):
         top_k: int | None = None,
         stop: int | None = None,
         seed=None,
+        prompt_mask=None,
     ) -> np.ndarray:
         """Draws sequences.
 
@@ -61,6 +62,9 @@ class AutoregressiveGenerator(SequenceGenerator):
                 Defaults to `None`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
                 where None. Defaults to `None`.
+            prompt_mask: Boolean `(batch, steps)`, True at the steps of a prompt
+                and False at padding, which comes last: prompts of different
+                lengths, each one goes on where it ends. Defaults to `None`.
 
         Returns:
             Numpy array `(batch * num_samples, length, ...)`, the samples of one
@@ -80,6 +84,7 @@ class AutoregressiveGenerator(SequenceGenerator):
                 stop,
                 seed,
                 chunk_size=length if stop is None else _STOP_CHECK,
+                prompt_mask=prompt_mask,
             )
         )
         samples = np.concatenate(chunks, axis=1)
@@ -101,6 +106,7 @@ class AutoregressiveGenerator(SequenceGenerator):
         stop: int | None = None,
         seed=None,
         chunk_size: int = 64,
+        prompt_mask=None,
     ) -> Iterator[np.ndarray]:
         """Draws sequences, some steps at a time; what `generate` draws.
 
@@ -115,6 +121,7 @@ class AutoregressiveGenerator(SequenceGenerator):
                 which the last sequence ended.
             seed: See `generate`.
             chunk_size: Positive integer, steps at a time. Defaults to `64`.
+            prompt_mask: See `generate`.
 
         Returns:
             Iterator of numpy arrays `(batch * num_samples, chunk_size, ...)`,
@@ -129,7 +136,8 @@ class AutoregressiveGenerator(SequenceGenerator):
         check_number("temperature", temperature)
         self._check_classes(top_k, stop)
         self._check_built()
-        prompt = self._checked_prompt(prompt, length)
+        prompt_mask = _checked_prompt_mask(prompt, prompt_mask)
+        prompt = self._checked_prompt(prompt, length, prompt_mask)
         if conditions is not None:
             conditions = check_array("conditions", conditions)
             if not conditions.ndim:
@@ -143,9 +151,9 @@ class AutoregressiveGenerator(SequenceGenerator):
         self._check_conditions(
             None if conditions is None else conditions.shape, length
         )
-        prompt, conditions = (
+        prompt, prompt_mask, conditions = (
             None if x is None else np.repeat(x, num_samples, axis=0)
-            for x in (prompt, conditions)
+            for x in (prompt, prompt_mask, conditions)
         )
         total = (len(given[0]) if given else 1) * num_samples
         generator = self._generator(seed)
@@ -156,8 +164,8 @@ class AutoregressiveGenerator(SequenceGenerator):
         )
         keys = np.pad(keys, [(0, steps - length), (0, 0)])
         return self._chunks(
-            length, total, prompt, conditions, temperature, top_k, stop, keys,
-            chunk_size,
+            length, total, (prompt, prompt_mask), conditions, temperature,
+            top_k, stop, keys, chunk_size,
         )  # fmt: skip
 
     def _check_classes(self, top_k, stop):
@@ -181,7 +189,7 @@ class AutoregressiveGenerator(SequenceGenerator):
                 f"{self.head.num_parameters} parameters. Received: stop={stop}"
             )
 
-    def _checked_prompt(self, prompt, length):
+    def _checked_prompt(self, prompt, length, mask):
         if prompt is None:
             return None
         prompt = check_array("prompt", prompt)
@@ -199,7 +207,9 @@ class AutoregressiveGenerator(SequenceGenerator):
             ops.convert_to_tensor(prompt.astype(self.head.parameter_dtype))
         )
         if possible is not None:
-            possible = ops.convert_to_numpy(possible)
+            possible = np.array(ops.convert_to_numpy(possible))
+            if mask is not None:  # Padding may hold anything.
+                possible[~mask] = True
             if not possible.all():
                 raise ValueError(
                     f"Expected a prompt of what {self.head.name} can draw, a "
@@ -210,9 +220,10 @@ class AutoregressiveGenerator(SequenceGenerator):
         return prompt
 
     def _chunks(
-        self, length, total, prompt, conditions, temperature, top_k, stop, keys,
-        chunk_size,
+        self, length, total, prompts, conditions, temperature, top_k, stop,
+        keys, chunk_size,
     ):  # fmt: skip
+        prompt, prompt_mask = prompts
         start = self._compiled(
             ("start", total, length), lambda: self.net.start(total, length)
         )
@@ -238,6 +249,9 @@ class AutoregressiveGenerator(SequenceGenerator):
                 rest = np.moveaxis(prompt[:, part], 1, 0)
                 missing = chunk_size - len(rest)
                 xs["is_given"] = np.arange(chunk_size) < len(rest)
+                if prompt_mask is not None:
+                    given = prompt_mask[:, part].T
+                    xs["is_given"] = np.pad(given, [(0, missing), (0, 0)])
                 xs["given"] = np.pad(
                     rest, [(0, missing)] + [(0, 0)] * (rest.ndim - 1)
                 )
@@ -252,7 +266,11 @@ class AutoregressiveGenerator(SequenceGenerator):
             if stop is not None:
                 is_stop = samples == stop
                 if prompt is not None:  # What it holds ends nothing.
-                    is_stop[:, : max(0, prompt.shape[1] - first)] = False
+                    given = prompt_mask
+                    if given is None:
+                        given = np.ones(prompt.shape[:2], bool)
+                    given = given[:, part]
+                    is_stop[:, : given.shape[1]] &= ~given
                 at_end = np.cumsum(is_stop, axis=1) > 0
                 samples = np.where(at_end | ended[:, None], stop, samples)
                 ended |= at_end[:, -1]
@@ -268,6 +286,7 @@ class AutoregressiveGenerator(SequenceGenerator):
         conditions=None,
         temperature: float = 1.0,
         seed=None,
+        context_mask=None,
     ) -> np.ndarray:
         """Draws how sequences may go on.
 
@@ -276,9 +295,14 @@ class AutoregressiveGenerator(SequenceGenerator):
             horizon: Positive integer, steps to draw.
             num_samples: Positive integer, for each sequence. Defaults to `100`.
             conditions: As in training; those of each step for
-                `steps + horizon` of them.
+                `steps + horizon` of them: what is known of the future, such as
+                the weekday, is read there.
             temperature: See `generate`.
             seed: See `generate`.
+            context_mask: Boolean `(batch, steps)`, False at padding, which
+                comes last: contexts of different lengths. The horizon of each
+                starts where it ends, so conditions of each step are those of
+                the steps after its own end, too. Defaults to `None`.
 
         Returns:
             Numpy array `(batch, num_samples, horizon, ...)`.
@@ -301,9 +325,15 @@ class AutoregressiveGenerator(SequenceGenerator):
             conditions=conditions,
             temperature=temperature,
             seed=seed,
+            prompt_mask=context_mask,
         )
         shape = (len(context), num_samples, horizon, *samples.shape[2:])
-        return samples[:, steps:].reshape(shape)
+        if context_mask is None:
+            return samples[:, steps:].reshape(shape)
+        ends = np.sum(np.asarray(context_mask, bool), axis=1)
+        ends = np.repeat(ends, num_samples)[:, None]
+        ahead = ends + np.arange(horizon)
+        return samples[np.arange(len(samples))[:, None], ahead].reshape(shape)
 
     def log_likelihood(self, x, batch_size: int = 32) -> np.ndarray:
         """Log-likelihood of sequences.
@@ -325,3 +355,19 @@ class AutoregressiveGenerator(SequenceGenerator):
             return ops.sum(nats, axis=1)
 
         return self._in_batches("log_prob", log_prob, x, batch_size)
+
+
+def _checked_prompt_mask(prompt, mask):
+    """Boolean `(batch, steps)`, or None."""
+    if mask is None:
+        return None
+    mask = check_array("prompt_mask", mask).astype(bool)
+    shape = None if prompt is None else np.shape(prompt)[:2]
+    fits = mask.shape == shape and mask[:, 0].all()
+    if not fits or (mask[:, 1:] > mask[:, :-1]).any():
+        raise ValueError(
+            "Expected a mask (batch, steps) of the prompt, True at one step or "
+            "more of each and then False at padding. Received: mask.shape="
+            f"{mask.shape}, prompt.shape={shape}, mask={mask.tolist()}"
+        )
+    return mask

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_seqcredit import backend
 from keras_seqcredit.backend import keras_private
+from keras_seqcredit.layers.recurrent.replay import as_returned
 from keras_seqcredit.layers.recurrent.replay import can_replay
 from keras_seqcredit.layers.recurrent.replay import replay
 from keras_seqcredit.layers.recurrent.replay import step_for_replay
@@ -52,6 +53,15 @@ class Runs(NamedTuple):
         """`(2 * batch, steps, units + num_parameters)`, float32."""
         hidden = ops.cast(self.hidden, self.parameters.dtype)
         return ops.concatenate([hidden, self.parameters], axis=-1)
+
+    def squared_distance(self) -> Tensor:
+        """Of free states to those on data, which are constants; a sequence."""
+        on_data, free = ops.split(ops.cast(self.hidden, "float32"), 2)
+        square = (free - ops.stop_gradient(on_data)) ** 2
+        if self.mask is not None:
+            mask = self.mask[: ops.shape(square)[0], :, None]
+            square = ops.where(mask, square, 0.0)
+        return ops.mean(ops.sum(square, axis=(1, 2)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +122,7 @@ class AutoregressiveNet:
         training: bool = False,
         own: Any = None,
         with_data: bool = False,
+        sample_gradient: bool = False,
     ) -> Behavior:
         """Runs over its own samples, which are constants for the gradient.
 
@@ -119,16 +130,27 @@ class AutoregressiveNet:
             sequences: See `read`. Without `own`, only their shape counts.
             training: Boolean. Defaults to `False`.
             own: Boolean `(time, batch)`, where a step reads the sample that
-                was drawn before it, and the data elsewhere; None for samples
-                everywhere. Defaults to `None`.
+                was drawn before it, and the data elsewhere; floats for the
+                share of the sample in the frame that it reads; None for
+                samples everywhere. Defaults to `None`.
             with_data: Boolean, whether to run over the sequences too, in the
                 same loop. Defaults to `False`.
+            sample_gradient: Boolean, whether samples are no constants but have
+                the gradient of `DistributionHead.sample_with_gradient`. Not
+                for all cores, see `check_steps_have_gradient`. Defaults to
+                `False`.
 
         Returns:
             A `Behavior`; with `with_data`, of twice the batch, the run over
             the data first.
         """
         core = self.core
+        if sample_gradient:
+            free = self._run_with_gradient(sequences, own)
+            if not with_data:
+                return free
+            forced = self.run(sequences, training)
+            return Behavior(*map(_joined, forced, free))
         keeps_steps = can_replay(core, training) and (
             not training or _is_stateless(self.embedding)
         )
@@ -138,10 +160,15 @@ class AutoregressiveNet:
         drawn = sequences._replace(values=samples)
         if with_data:
             drawn = sequences.followed_by(samples)
-        if not keeps_steps:
-            return self.run(drawn, training)
-        _, inputs = drawn.embedded(self.embedding, self.dtype)
-        hidden = replay(core, inputs, drawn.mask, *steps)
+        frames = drawn.frames(self.embedding, self.dtype)
+        if _is_share(own):
+            data = sequences.frames(self.embedding, self.dtype)
+            frames = _mixed(ops.transpose(own), frames, data)
+        inputs = drawn.inputs(frames)
+        if keeps_steps:
+            hidden = replay(core, inputs, drawn.mask, *steps)
+        else:
+            hidden = core(inputs, mask=drawn.mask, training=training)
         return Behavior(hidden, self.head(hidden))
 
     def run_both(
@@ -149,6 +176,7 @@ class AutoregressiveNet:
         sequences: Sequences,
         training: bool = False,
         steps: int | None = None,
+        sample_gradient: bool = False,
     ) -> Runs:
         """Runs over sequences, and freely.
 
@@ -157,18 +185,26 @@ class AutoregressiveNet:
             training: Boolean. Defaults to `False`.
             steps: Integer, steps of the free run, or None for as many as the
                 sequences have. Defaults to `None`.
+            sample_gradient: See `run_freely`. Defaults to `False`.
         """
         values, _, mask = sequences
         if steps is None:
             # One scan for both runs: a free run is a run on its own samples.
-            behavior = self.run_freely(sequences, training, with_data=True)
+            behavior = self.run_freely(
+                sequences,
+                training,
+                with_data=True,
+                sample_gradient=sample_gradient,
+            )
             on_data = behavior.parameters[: ops.shape(values)[0]]
         else:
-            own = self.sample(sequences.cut(steps))
-            forced, free = (
-                self.run(sequences, training),
-                self.run(own, training),
-            )
+            cut = sequences.cut(steps)
+            own = cut if sample_gradient else self.sample(cut)
+            forced = self.run(sequences, training)
+            if sample_gradient:
+                free = self._run_with_gradient(cut, None)
+            else:
+                free = self.run(own, training)
             on_data = forced.parameters
             behavior = Behavior(
                 *(
@@ -202,6 +238,7 @@ class AutoregressiveNet:
         parts = [self.core, self.head, self.embedding]
         variables = [v for part in parts if part for v in part.variables]
         frozen = [(v, ops.stop_gradient(v.value)) for v in variables]
+        mixes = _is_share(own)
         take_step: Any = self.core.step
         if keeps_steps:
             take_step = functools.partial(step_for_replay, self.core)
@@ -224,9 +261,11 @@ class AutoregressiveNet:
             parameters = self.head(hidden, training=False)
             sample = self.head.sample(parameters, key)
             sample = ops.cast(sample, values.dtype)
-            if own is not None:
+            if own is not None and not mixes:
                 sample = _select(x["own"], sample, x["data"])
             after = self.frame(sample)
+            if mixes:
+                after = _mixed(x["own"], after, x["data"])
             if mask is not None:
                 after = _select(valid, after, frame)
             kept = (state, *gates) if keeps_steps else ()
@@ -242,7 +281,10 @@ class AutoregressiveNet:
             if mask is not None:
                 xs["mask"] = ops.transpose(mask)
             if own is not None:
-                xs |= {"own": own, "data": ops.swapaxes(values, 0, 1)}
+                data = values
+                if mixes:
+                    data = sequences.frames(self.embedding, self.dtype)
+                xs |= {"own": own, "data": ops.swapaxes(data, 0, 1)}
             if with_data:
                 data = Sequences(values, conditions, mask)
                 _, inputs = data.embedded(self.embedding, self.dtype)
@@ -253,6 +295,70 @@ class AutoregressiveNet:
                 step, (frame[:batch], state), xs, time
             )
         return ops.stop_gradient(ops.swapaxes(samples, 0, 1)), steps
+
+    def _run_with_gradient(self, sequences, own):
+        """A free run that is differentiated through what it draws."""
+        values, conditions, mask = sequences
+        batch, time = ops.shape(values)[:2]
+        keys = FixedSeed.draw(self.seed_generator, time, self.seed_generator)
+        xs: dict = {"key": keys, "conditions": ()}
+        if conditions is not None:
+            conditions = ops.cast(conditions, self.dtype)
+            xs["conditions"] = (of_each_step(conditions, time),)
+        if mask is not None:
+            xs["mask"] = ops.transpose(mask)
+        if own is not None:
+            data = sequences.frames(self.embedding, self.dtype)
+            xs |= {
+                "own": ops.cast(own, self.dtype),
+                "data": ops.swapaxes(data, 0, 1),
+            }
+        parts = [self.core, self.head, self.embedding]
+        read = [
+            (v, backend.read(v)) for part in parts if part
+            for v in part.variables
+        ]  # fmt: skip
+        # What layers add as losses inside of a loop is left there.
+        with keras.StatelessScope(state_mapping=read):
+            frame_of = self._frame_with_gradient()
+
+            def step(carry, x):
+                frame, before = carry
+                inputs = ops.concatenate([frame, *x["conditions"]], axis=-1)
+                if mask is not None:
+                    inputs = _select(x["mask"], inputs, ops.zeros_like(inputs))
+                hidden, state = self.core.step(inputs, before)
+                if mask is not None:
+                    state = _hold(x["mask"], state, before)
+                parameters = self.head(hidden, training=False)
+                after = frame_of(parameters, FixedSeed(x["key"]))
+                if own is not None:
+                    after = _mixed(x["own"], after, x["data"])
+                if mask is not None:
+                    after = _select(x["mask"], after, frame)
+                return (after, state), hidden
+
+            _, hidden = backend.scan(step, self.start(batch, time), xs, time)
+        hidden = ops.swapaxes(hidden, 0, 1)
+        hidden = as_returned(self.core, hidden, mask)
+        return Behavior(hidden, self.head(hidden))
+
+    def _frame_with_gradient(self):
+        """A function of parameters and a seed: a draw, as the core reads it."""
+        head, embedding = self.head, self.embedding
+        if head.event_size is not None:
+            return lambda parameters, seed: self.frame(
+                head.sample_with_gradient(parameters, seed)
+            )
+        # A class is a vertex among the vectors of all classes.
+        classes = ops.arange(head.num_parameters, dtype="int32")
+        table = embedding(classes[None], training=False)[0]
+
+        def of_class(parameters, seed):
+            sample = head.sample_with_gradient(parameters, seed)
+            return ops.matmul(ops.cast(sample, table.dtype), table)
+
+        return of_class
 
     def start(self, batch: int, time: int) -> tuple:
         """The frame before the first step, and the state of the core.
@@ -309,7 +415,11 @@ class AutoregressiveNet:
             )
             if "given" in x:
                 given = ops.cast(x["given"], sample.dtype)
-                sample = ops.where(x["is_given"], given, sample)
+                is_given = x["is_given"]  # Of all, or of each row.
+                if len(is_given.shape):
+                    sample = _select(is_given, given, sample)
+                else:
+                    sample = ops.where(is_given, given, sample)
             return (self.frame(sample), state), sample
 
         return backend.scan(step, carry, xs, xs["key"].shape[0])
@@ -322,6 +432,25 @@ class AutoregressiveNet:
         if self.embedding is None:
             return ops.cast(sample, self.dtype)
         return self.embedding(sample[:, None], training=False)[:, 0]
+
+
+def _joined(first, second):
+    return ops.concatenate([first, second])
+
+
+def _is_share(own) -> bool:
+    """Whether `own` is a share of samples, and no choice of them."""
+    return own is not None and "float" in keras.backend.standardize_dtype(
+        own.dtype
+    )
+
+
+def _mixed(share, own, data):
+    """Frames, a share of them each one's own, the rest the data's."""
+    share = ops.cast(share, own.dtype)[..., None]
+    # Exact where the share is 0 or 1, and data elsewhere may hold anything.
+    mixed = share * own + (1 - share) * data
+    return ops.where(share == 1, own, ops.where(share == 0, data, mixed))
 
 
 def _is_stateless(layer) -> bool:

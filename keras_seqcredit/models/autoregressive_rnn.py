@@ -6,11 +6,14 @@ import keras
 from keras import ops
 
 from keras_seqcredit import schedules
+from keras_seqcredit.checks import check_flag
+from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_layer
 from keras_seqcredit.checks import check_seed
 from keras_seqcredit.layers.heads.distribution_head import check_head
 from keras_seqcredit.layers.recurrent.copied_weights import CopiedWeights
 from keras_seqcredit.layers.recurrent.drop_in_arguments import check_cell_type
+from keras_seqcredit.layers.recurrent.replay import check_steps_have_gradient
 from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
     SparseAttentiveRNN,
 )
@@ -20,6 +23,7 @@ from keras_seqcredit.models.autoregressive_generator import (
 )
 from keras_seqcredit.models.autoregressive_net import AutoregressiveNet
 from keras_seqcredit.models.generative_model import example_weights
+from keras_seqcredit.models.own_values import OwnValues
 from keras_seqcredit.models.sequences import read_sequences
 from keras_seqcredit.saving import public
 from keras_seqcredit.seeds import ReplicaSeed
@@ -33,9 +37,22 @@ class AutoregressiveRNN(
     """A recurrent net that gives the density of each step after those before.
 
     Fit it on sequences: it reads each one a step late, a step of zeros first,
-    and its head gives the density of the step that comes. With a sampling
-    probability above 0 it is trained by scheduled sampling: at each step a coin
-    decides whether it reads the data or its own sample of the step before.
+    and its head gives the density of the step that comes. That is teacher
+    forcing. Against drift in use, where it reads its own samples, a step of
+    training may read them, too:
+
+    - `sampling_probability`: scheduled sampling, a coin decides at each step
+      whether it reads the data or the sample of the step before. A
+      `LinearSchedule` may rise or fall.
+    - `own_share`: generalized teacher forcing, each step reads a mixture of
+      the two, `own_share * own + (1 - own_share) * data`, as vectors.
+    - `rollout_steps`: after as many steps on data, so many on samples, and so
+      on, from a random phase for each sequence: the likelihood of the next
+      steps on its own values.
+
+    Where several are given, a coin or a rollout goes before the share. With
+    `sample_gradient=True` the loss of a step reaches back through the samples
+    before it; without, they are constants. `evaluate` always reads data.
 
     Args:
         core: What carries the state: a Keras RNN cell, a list of cells, a Keras
@@ -53,9 +70,17 @@ class AutoregressiveRNN(
             embedding of classes or a recurrent net over a text, or None.
             Defaults to `None`.
         sampling_probability: Float in `[0, 1]` or a schedule of it, how often a
-            step of training reads the model's own sample. No gradient flows
-            through a sample. Defaults to `0.0`.
+            step of training reads the model's own sample. Defaults to `0.0`.
         seed: Integer or None, of samples. Defaults to `None`.
+        own_share: Float in `[0, 1]` or a schedule of it, how much of its own
+            sample a step of training reads. Defaults to `0.0`.
+        rollout_steps: Positive integer, or None for no rollouts. Defaults to
+            `None`.
+        sample_gradient: Boolean, whether the steps of training that read
+            samples are differentiated through them, by
+            `DistributionHead.sample_with_gradient`. The head must be able to;
+            the core is a cell or a stack of cells without dropout. Memory
+            is linear in time. Defaults to `False`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -101,6 +126,11 @@ class AutoregressiveRNN(
           teacher forcing.
         - Bengio et al., "Scheduled Sampling for Sequence Prediction with
           Recurrent Neural Networks", NeurIPS 2015, arXiv:1506.03099.
+        - Hess et al., "Generalized Teacher Forcing for Learning Chaotic
+          Dynamics", ICML 2023, arXiv:2306.04406, which mixes states.
+        - Teutsch and Mäder, "Flipped Classroom: Effective Teaching for Time
+          Series Forecasting", TMLR 2022, arXiv:2210.08959: probabilities that
+          rise and that fall.
     """
 
     _objects = (
@@ -109,6 +139,7 @@ class AutoregressiveRNN(
         "embedding",
         "condition_network",
         "sampling_probability",
+        "own_share",
     )
 
     def __init__(
@@ -119,6 +150,9 @@ class AutoregressiveRNN(
         condition_network=None,
         sampling_probability=0.0,
         seed: int | None = None,
+        own_share=0.0,
+        rollout_steps: int | None = None,
+        sample_gradient: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -134,6 +168,13 @@ class AutoregressiveRNN(
             "sampling_probability", sampling_probability, largest=1
         )
         self.seed = check_seed(seed)
+        self.own_share = schedules.get_weight("own_share", own_share, largest=1)
+        self.rollout_steps = check_integer(
+            "rollout_steps", rollout_steps, optional=True
+        )
+        self.sample_gradient = check_flag("sample_gradient", sample_gradient)
+        if self.sample_gradient:
+            self.check_sample_gradient()
 
         # Other args.
         self.seed_generator = ReplicaSeed(self.seed)
@@ -197,16 +238,34 @@ class AutoregressiveRNN(
     def call(self, inputs, mask=None, training=False):
         net = self.net
         sequences = net.read(inputs, mask)
-        if not training or schedules.is_zero(self.sampling_probability):
+        own_values = self._own_values
+        if not training or not own_values.are_read:
             return net.run(sequences, training).parameters
-        coins = self._coins(sequences.values)
-        return net.run_freely(sequences, training, coins).parameters
+        behavior = net.run_freely(
+            sequences,
+            training,
+            self._coins(sequences.values),
+            sample_gradient=self.sample_gradient,
+        )
+        return behavior.parameters
+
+    @property
+    def _own_values(self):
+        return OwnValues(
+            self.sampling_probability, self.own_share, self.rollout_steps
+        )
 
     def _coins(self, values):
         """Where a step of training reads the model's own sample."""
         batch, time = ops.shape(values)[:2]
-        coins = keras.random.uniform((time, batch), seed=self.seed_generator)
-        return coins < self.sampling_probability(self.updates.value)
+        return self._own_values.draw(
+            batch, time, self.updates.value, self.seed_generator
+        )
+
+    def check_sample_gradient(self) -> None:
+        """Raises an error where samples cannot be differentiated."""
+        self.head.check_sample_gradient()
+        check_steps_have_gradient(self.core)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -236,7 +295,12 @@ class AutoregressiveRNN(
         return (*inputs_shape[:2], self.head.num_parameters)
 
     def get_config(self):
-        return {**super().get_config(), "seed": self.seed}
+        return {
+            **super().get_config(),
+            "seed": self.seed,
+            "rollout_steps": self.rollout_steps,
+            "sample_gradient": self.sample_gradient,
+        }
 
 
 def _check_parts(core, head, embedding, condition_network) -> None:

@@ -9,6 +9,8 @@ import keras
 from keras import ops
 
 from keras_seqcredit import backend
+from keras_seqcredit.checks import check_number
+from keras_seqcredit.checks import check_sequence
 from keras_seqcredit.layers.recurrent.behavior_discriminator import (
     BehaviorDiscriminator,
 )
@@ -46,6 +48,9 @@ class Turn(NamedTuple):
             trainable weights.
         listens: Float, 1 while the generator listens to the discriminator.
         learns: Boolean, whether the discriminator is to learn.
+        pull: `by_behaviors` at a weight of 1 and with an open gate.
+        penalty: Mean squared slope of the discriminator, see
+            `ProfessorForcing`; 0 without a weight of it.
     """
 
     score: Score
@@ -53,6 +58,8 @@ class Turn(NamedTuple):
     by_weights: list
     listens: Tensor
     learns: Any
+    pull: Tensor
+    penalty: Any
 
 
 class DiscriminatorGame(NamedTuple):
@@ -62,11 +69,13 @@ class DiscriminatorGame(NamedTuple):
         discriminator: See `ProfessorForcing`.
         match_teacher: See `ProfessorForcing`.
         accuracy_range: See `discriminator_accuracy_range` there.
+        penalty: See `discriminator_penalty` there. Defaults to `None`.
     """
 
     discriminator: Any
     match_teacher: bool
     accuracy_range: tuple
+    penalty: float | None = None
 
     def evaluate(self, behaviors: Tensor, mask: Any) -> Score:
         """The score of runs, those on data first."""
@@ -92,6 +101,7 @@ class DiscriminatorGame(NamedTuple):
         """
         judge = self.discriminator
         given = self._arguments(mask)
+        slope, by_slope = self._slope(behaviors, given)
         adds_losses = False
 
         def discriminate(behaviors, *weights):
@@ -150,8 +160,44 @@ class DiscriminatorGame(NamedTuple):
             ]
         )
         passes = (weight * listens * rows)[:, None, None]
+        pull = ops.where(rows[:, None, None] > 0, by_behaviors, 0.0)
         by_behaviors = ops.where(passes > 0, passes * by_behaviors, 0.0)
-        return Turn(score, by_behaviors, by_weights, listens, learns)
+        if by_slope:
+            by_weights = list(map(ops.add, by_weights, by_slope))
+        return Turn(
+            score, by_behaviors, by_weights, listens, learns, pull, slope
+        )
+
+    def _slope(self, behaviors, given):
+        """Mean squared gradient of the logit by a run on data.
+
+        With the gradient of the penalty by the discriminator's weights. Both
+        loops of our discriminator can be differentiated twice.
+        """
+        if self.penalty is None:
+            return 0.0, []
+        judge = self.discriminator
+        on_data, _ = ops.split(behaviors, 2)
+        if "mask" in given:
+            given = {**given, "mask": ops.split(given["mask"], 2)[0]}
+
+        def slope(*weights):
+            def logits(on_data):
+                others = [
+                    backend.read(v) for v in judge.non_trainable_variables
+                ]
+                logits, _ = judge.stateless_call(
+                    list(weights), others, on_data, **given
+                )
+                return logits
+
+            logits, pull_back = backend.vjp(logits, on_data)
+            (gradient,) = pull_back(ops.ones_like(logits))
+            return ops.mean(ops.sum(ops.square(gradient), axis=(1, 2)))
+
+        weights = [backend.read(v) for v in judge.trainable_variables]
+        value, pull_back = backend.vjp(slope, *weights)
+        return value, list(pull_back(self.penalty * ops.ones_like(value)))
 
     def _arguments(self, mask):
         """How to call the discriminator in training."""
@@ -184,3 +230,19 @@ class DiscriminatorGame(NamedTuple):
             if id(variable) in weights:
                 value = ops.where(learns, value, backend.read(variable))
             variable.assign(value)
+
+
+def check_accuracy_range(limits: Any) -> tuple[float, float]:
+    """Returns the pair of `discriminator_accuracy_range`."""
+    expected = "two numbers in [0, 1], the lower one first"
+    name = "discriminator_accuracy_range"
+    check_sequence(name, limits, 2)
+    low, high = (
+        check_number(name, limit, expected, lambda x: 0 <= x <= 1)
+        for limit in limits
+    )
+    if low > high:
+        raise ValueError(
+            f"Expected `{name}` to be {expected}. Received: {name}={limits}"
+        )
+    return low, high

@@ -14,17 +14,19 @@ from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_layer
 from keras_seqcredit.checks import check_number
-from keras_seqcredit.checks import check_sequence
 from keras_seqcredit.layers.recurrent.behavior_discriminator import (
     BehaviorDiscriminator,
 )
 from keras_seqcredit.metrics import mean_discrepancy
+from keras_seqcredit.models import gradient_norms
 from keras_seqcredit.models.autoregressive_net import Runs
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.discriminator_game import DiscriminatorGame
+from keras_seqcredit.models.discriminator_game import check_accuracy_range
 from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.models.generative_model import example_weights
 from keras_seqcredit.models.readable_sequences import readable_sequences
+from keras_seqcredit.models.sequences import check_two_steps
 from keras_seqcredit.models.two_optimizers import apply_gated
 from keras_seqcredit.models.two_optimizers import combined
 from keras_seqcredit.models.two_optimizers import optimizer_pair
@@ -32,6 +34,7 @@ from keras_seqcredit.saving import public
 
 # Metrics of training alone.
 _GATES = ("discriminator_open", "generator_open")
+_OF_TRAINING = (*_GATES, "discriminator_slope", "adversarial_ratio")
 
 
 @public
@@ -49,7 +52,8 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
     ```
 
     Samples are constants: the gradient reaches the generator through the states
-    and the parameters of every step. The discriminator learns only while its
+    and the parameters of every step, and with `sample_gradient`, which is not
+    in the paper, through what it drew. The discriminator learns only while its
     accuracy on the batch is below the upper end of
     `discriminator_accuracy_range`, the generator listens to it only while it is
     above the lower end.
@@ -61,6 +65,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
             features)` into logits `(batch,)`, with a `mask` argument if there
             are masks. Defaults to `BehaviorDiscriminator()` in float32.
         adversarial_weight: Non-negative float or a schedule. Defaults to `1.0`.
+            What 1 means differs a lot among data, see `relative_weight`.
         match_teacher: Boolean, whether behaviors on data are to be mistaken for
             free ones, too. Defaults to `False`.
         discriminator_accuracy_range: Pair of floats in `[0, 1]`, see above.
@@ -70,6 +75,21 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
             `"adversarial"`.
         free_running_steps: Integer of at least 2, steps of the free run, or
             None for as many as the data have. Defaults to `None`.
+        discriminator_penalty: Positive float, or None for none, how much of the
+            squared gradient norm of the logit by a run on data is added to the
+            discriminator's loss (R1). Without it the discriminator tends to win
+            more, the more the generator is pulled; 10 keeps it from that at
+            `adversarial_weight=1`. Give the discriminator an
+            `Adam(..., beta_1=0.5)` with it. Defaults to `None`.
+        relative_weight: Boolean, whether `adversarial_weight` is the norm of
+            the adversarial gradient as a share of that of the likelihood, in
+            each step. It takes a second way back. Defaults to `False`.
+        ratio_every: Positive integer, steps of training between those that
+            measure `adversarial_ratio`, or None for never. Such a step takes
+            more than twice the time. Defaults to `None`.
+        sample_gradient: Boolean, whether the free run is differentiated through
+            its samples; see `AutoregressiveRNN` for which heads and cores.
+            Defaults to `False`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -88,9 +108,12 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
     states on data and free ones, 0 where they are distributed alike; and with a
     discriminator `discriminator_loss`, `discriminator_accuracy`,
     `adversarial_loss` and, for `fit`, the shares of steps in which the
-    `discriminator_open` and the `generator_open` gate let a gradient pass. A
-    loss that is not finite, of either net, ends `fit` with the batch it came
-    from.
+    `discriminator_open` and the `generator_open` gate let a gradient pass. With
+    `discriminator_penalty` `fit` reports `discriminator_slope`, the squared
+    gradient norm; with `relative_weight` or `ratio_every` `adversarial_ratio`,
+    the norm of the adversarial gradient by the generator's weights over that of
+    the likelihood, at a weight of 1. A loss that is not finite, of either net,
+    ends `fit` with the batch it came from.
 
     `loss` is `nll` and what layers of the generator add, such as regularizers.
     The adversarial term is left out: it rises and falls with the discriminator,
@@ -123,6 +146,8 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
     References:
         - Lamb et al., "Professor Forcing: A New Algorithm for Training
           Recurrent Networks", NeurIPS 2016, arXiv:1610.09038.
+        - Mescheder et al., "Which Training Methods for GANs do actually
+          Converge?", ICML 2018, arXiv:1801.04406: the penalty.
     """
 
     _objects = ("generator", "discriminator", "adversarial_weight")
@@ -136,6 +161,10 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         discriminator_accuracy_range: tuple[float, float] = (0.75, 0.99),
         matching: str = "adversarial",
         free_running_steps: int | None = None,
+        discriminator_penalty: float | None = None,
+        relative_weight: bool = False,
+        ratio_every: int | None = None,
+        sample_gradient: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -146,11 +175,19 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
             "adversarial_weight", adversarial_weight
         )
         self.match_teacher = check_flag("match_teacher", match_teacher)
-        self.discriminator_accuracy_range = _check_range(
+        self.discriminator_accuracy_range = check_accuracy_range(
             discriminator_accuracy_range
         )
         self.matching = matching
         self.free_running_steps = free_running_steps
+        self.discriminator_penalty = check_number(
+            "discriminator_penalty", discriminator_penalty, optional=True
+        )
+        self.relative_weight = check_flag("relative_weight", relative_weight)
+        self.ratio_every = check_integer(
+            "ratio_every", ratio_every, optional=True
+        )
+        self.sample_gradient = check_flag("sample_gradient", sample_gradient)
         self._check()
 
         # Other args.
@@ -160,6 +197,10 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         names = ["nll", "free_running_gap", "adversarial_loss"]
         if matching == "adversarial":
             names += ["discriminator_loss", "discriminator_accuracy", *_GATES]
+        if self.discriminator_penalty is not None:
+            names.append("discriminator_slope")
+        if self.relative_weight or self.ratio_every:
+            names.append("adversarial_ratio")
         self._terms = {name: keras.metrics.Mean(name=name) for name in names}
         self._evaluates = False
         self.updates: Any = None
@@ -183,6 +224,19 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
                 f"discriminator={self.discriminator}, "
                 f"match_teacher={self.match_teacher}"
             )
+        settings = (
+            self.discriminator_penalty, self.relative_weight, self.ratio_every
+        )  # fmt: skip
+        if self.matching == "mse" and any(settings):
+            raise ValueError(
+                "With `matching='mse'` there is no discriminator. Expected "
+                "`discriminator_penalty=None`, `relative_weight=False` and "
+                "`ratio_every=None`. Received: "
+                f"discriminator_penalty={settings[0]}, "
+                f"relative_weight={settings[1]}, ratio_every={settings[2]}"
+            )
+        if self.sample_gradient:
+            self.generator.check_sample_gradient()
         check_layer("discriminator", self.discriminator, optional=True)
         dtype = getattr(self.discriminator, "compute_dtype", None)
         if dtype == "float16":
@@ -199,7 +253,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         shape = inputs_shape
         if isinstance(shape, dict):
             shape = shape["sequences"]
-        _check_steps(shape)
+        check_two_steps(shape)
         features = self.generator.units + self.generator.head.num_parameters
         if self.discriminator is not None:
             # Called as a user would, so that it checks its input.
@@ -266,14 +320,20 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
     def call(self, inputs, mask=None, training=False) -> Runs:
         net = self.generator.net
         sequences = net.read(inputs, mask)
-        _check_steps(sequences.values.shape)
-        return net.run_both(sequences, training, self.free_running_steps)
+        check_two_steps(sequences.values.shape)
+        return net.run_both(
+            sequences,
+            training,
+            self.free_running_steps,
+            self.sample_gradient and training,
+        )
 
     def _game(self) -> DiscriminatorGame:
         return DiscriminatorGame(
             self.discriminator,
             self.match_teacher,
             self.discriminator_accuracy_range,
+            self.discriminator_penalty,
         )
 
     def train_step(self, *args):
@@ -283,25 +343,28 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         return backend.train(self, self._train, *args)
 
     def _train(self, data):
-        """One update of both nets; each is run forward and back once."""
+        """One update of both nets; each is run forward and back once.
+
+        With a relative weight the generator is run back twice.
+        """
         inputs, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         variables = self.generator.trainable_variables
         weight = self.adversarial_weight(backend.read(self.updates))
+        before = [(v, backend.read(v)) for v in self.variables]
 
         def run(*weights):
-            mapping = [(v, backend.read(v)) for v in self.variables]
-            mapping += zip(variables, weights, strict=True)
+            mapping = [*before, *zip(variables, weights, strict=True)]
             with keras.StatelessScope(mapping, collect_losses=True) as scope:
                 runs = self(inputs, training=True)
                 cost = self._mean_cost(_nats(runs), sample_weight)
             others = self.non_trainable_variables
             after = [scope.get_current_value(v) for v in others]
-            match = self._distance(runs) if self.matching == "mse" else 0.0
+            match = runs.squared_distance() if self.matching == "mse" else 0.0
             return (cost + weight * match, runs.behaviors), (runs, after, match)
 
         weights = [backend.read(v) for v in variables]
         (loss, behaviors), pull_back, (runs, after, match) = backend.vjp(
-            run, *weights, has_aux=True
+            run, *weights, has_aux=True, often=self.relative_weight
         )
         for variable, value in zip(
             self.non_trainable_variables, after, strict=True
@@ -314,18 +377,29 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
             self._report({"adversarial_loss": match}, runs)
         else:
             turn = self._game().play(behaviors, runs.mask, weight)
-            _, by_behaviors, of_discriminator, listens, learns = turn
+            by_behaviors, of_discriminator = turn.by_behaviors, turn.by_weights
+            learns = turn.learns
             self._report(turn.score._asdict(), runs)
-            self._report_gates(listens, learns)
+            self._report_gates(turn.listens, learns)
+            if self.discriminator_penalty is not None:
+                self._report({"discriminator_slope": turn.penalty}, runs)
+            if self.ratio_every and not self.relative_weight:
+                self._report_ratio(run, weights, turn.pull)
         scale = self.optimizer.scale_loss(ops.ones_like(loss))
         scale = self._scaled_for_replicas(scale)
-        gradients = {
-            id(v): g
-            for v, g in zip(
-                variables,
-                pull_back((scale, scale * by_behaviors)),
-                strict=True,
+        if self.relative_weight:
+            nothing = ops.zeros_like(scale)
+            of_generator, ratio = gradient_norms.pulled_by(
+                pull_back((scale, ops.zeros_like(behaviors))),
+                pull_back((nothing, scale * turn.pull)),
+                weight,
+                turn.listens,
             )
+            self._report({"adversarial_ratio": ratio}, runs)
+        else:
+            of_generator = pull_back((scale, scale * by_behaviors))
+        gradients = {
+            id(v): g for v, g in zip(variables, of_generator, strict=True)
         }
         if self.discriminator is not None:
             for variable, gradient in zip(
@@ -356,15 +430,6 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
             self.optimizer, gradients, self.trainable_variables, gated, learns
         )
 
-    def _distance(self, runs):
-        """Squared distance of free states to those on data, a sequence."""
-        on_data, free = ops.split(ops.cast(runs.hidden, "float32"), 2)
-        square = (free - ops.stop_gradient(on_data)) ** 2
-        if runs.mask is not None:
-            mask = runs.mask[: ops.shape(square)[0], :, None]
-            square = ops.where(mask, square, 0.0)
-        return ops.mean(ops.sum(square, axis=(1, 2)))
-
     def _report(self, figures, runs) -> None:
         """Updates metrics by the means of a batch."""
         for name, value in figures.items():
@@ -374,6 +439,19 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         self._terms["generator_open"].update_state(listens)
         self._terms["discriminator_open"].update_state(
             ops.cast(learns, "float32")
+        )
+
+    def _report_ratio(self, run, weights, pull) -> None:
+        """Measures how hard both terms pull, every so many steps."""
+        updates = backend.read(self.updates)
+        is_due = ops.equal(updates % self.ratio_every, 0)
+        ratio = ops.cond(
+            is_due,
+            lambda: gradient_norms.measured_ratio(run, weights, pull),
+            lambda: ops.zeros(()),
+        )
+        self._terms["adversarial_ratio"].update_state(
+            ratio, ops.cast(is_due, "float32")
         )
 
     def _report_runs(self, runs, sample_weight) -> None:
@@ -404,7 +482,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         runs = y_pred
         loss = self._mean_cost(_nats(runs), sample_weight)
         if self.matching == "mse":
-            match = self._distance(runs)
+            match = runs.squared_distance()
             self._report({"adversarial_loss": match}, runs)
             loss = loss + self.adversarial_weight(self.updates.value) * match
         else:
@@ -432,7 +510,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
     def get_metrics_result(self):
         results = super().get_metrics_result()
         if self._evaluates:
-            return {k: x for k, x in results.items() if k not in _GATES}
+            return {k: x for k, x in results.items() if k not in _OF_TRAINING}
         return results
 
     def generate(self, *args, **kwargs):
@@ -450,6 +528,10 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
             "discriminator_accuracy_range": self.discriminator_accuracy_range,
             "matching": self.matching,
             "free_running_steps": self.free_running_steps,
+            "discriminator_penalty": self.discriminator_penalty,
+            "relative_weight": self.relative_weight,
+            "ratio_every": self.ratio_every,
+            "sample_gradient": self.sample_gradient,
         }
 
 
@@ -460,26 +542,3 @@ def _nats(runs):
 
 def _num_rows(x):
     return ops.cast(ops.shape(x)[0], "float32")
-
-
-def _check_range(limits) -> tuple[float, float]:
-    expected = "two numbers in [0, 1], the lower one first"
-    name = "discriminator_accuracy_range"
-    check_sequence(name, limits, 2)
-    low, high = (
-        check_number(name, limit, expected, lambda x: 0 <= x <= 1)
-        for limit in limits
-    )
-    if low > high:
-        raise ValueError(
-            f"Expected `{name}` to be {expected}. Received: {name}={limits}"
-        )
-    return low, high
-
-
-def _check_steps(shape) -> None:
-    if shape[1] is not None and shape[1] < 2:
-        raise ValueError(
-            "A run differs from a free one from its second step on. Expected "
-            f"sequences of at least 2 steps. Received: shape={tuple(shape)}"
-        )

@@ -42,10 +42,17 @@ class Sequences(NamedTuple):
             its valid predecessor, zeros before the first and where it is
             dropped, with the conditions of the step.
         """
+        frames = self.frames(embedding, dtype)
+        return frames, self.inputs(frames)
+
+    def frames(self, embedding: Any, dtype: Any) -> Tensor:
+        """Steps as vectors `(batch, time, features)`, see `embedded`."""
         if embedding is None:
-            frames = ops.cast(self.values, dtype)
-        else:
-            frames = embedding(self.values)
+            return ops.cast(self.values, dtype)
+        return embedding(self.values)
+
+    def inputs(self, frames: Tensor) -> Tensor:
+        """What a network reads that predicts steps of these frames."""
         past = frames
         if self.mask is not None:
             past = previous_valid(frames, self.mask)
@@ -54,13 +61,13 @@ class Sequences(NamedTuple):
         if dropped is not None:
             past = ops.where(dropped[..., None], ops.zeros_like(past), past)
         if self.conditions is None:
-            return frames, past
+            return past
         conditions = ops.cast(self.conditions, past.dtype)
         if len(conditions.shape) == 2:
             conditions = ops.repeat(
                 conditions[:, None], ops.shape(past)[1], axis=1
             )
-        return frames, ops.concatenate([past, conditions], axis=-1)
+        return ops.concatenate([past, conditions], axis=-1)
 
     def cut(self, steps: int | None) -> "Sequences":
         """The first steps, all of them for None."""
@@ -126,3 +133,12 @@ def of_each_step(conditions: Tensor, length: Any) -> Tensor:
     if len(conditions.shape) == 2:
         return ops.repeat(conditions[None], length, axis=0)
     return ops.transpose(conditions, (1, 0, 2))
+
+
+def check_two_steps(shape: tuple) -> None:
+    """A shape `(batch, time, ...)` of two steps or more, if it is known."""
+    if shape[1] is not None and shape[1] < 2:
+        raise ValueError(
+            "A run differs from a free one from its second step on. Expected "
+            f"sequences of at least 2 steps. Received: shape={tuple(shape)}"
+        )

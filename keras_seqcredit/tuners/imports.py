@@ -4,7 +4,7 @@ import contextlib
 import importlib
 from typing import Any
 
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 
 keras_tuner: Any = import_optional(
     "keras_tuner", "tuner", "`keras_seqcredit.tuners`"

@@ -10,7 +10,7 @@ from keras_seqcredit.checks import check_array
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_path
 from keras_seqcredit.checks import check_sequence
-from keras_seqcredit.utils.optional_import import import_optional
+from keras_seqcredit.optional_import import import_optional
 
 INK = "#333333"
 PALE = "#dddddd"

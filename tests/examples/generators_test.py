@@ -184,44 +184,62 @@ def test_a_drawing_ends_where_the_pen_stays(run_example):
 def test_forecasting(run_example):
     result, logdir = run_example(
         "forecasting",
-        *FLAGS,
-        "--ways=mse",
-        "--length=8",
-        "--horizon=6",
-        "--train-series=8",
+        "--epochs=1",
+        "--units=3",
+        "--batch-size=4",
+        "--ways",
+        "teacher",
+        "temperature",
+        "--length=4",
+        "--train-series=20",
         "--test-series=8",
         "--num-samples=3",
     )
-    figures = result["results"]["mse"]
-    check(figures)
-    for errors in (figures, *figures["naive"].values()):
-        assert len(errors["rmse"]) == len(errors["crps"]) == 6
-        assert min(errors["rmse"]) > 0
-    for name in ("errors.png", "forecasts.png"):
-        assert (logdir / name).stat().st_size > 1000
+    for figures in result["results"].values():
+        assert len(figures["crps"]) == 40 and min(figures["crps"]) > 0
+        assert list(figures["positions"]) == ["1", "4", "10"]
+        for found in figures["positions"].values():
+            assert found["variance_ratio"] > 0
+            assert 0 <= found["samples"] <= 1
+    assert result["results"]["temperature"]["temperature"] > 0
+    assert (logdir / "drift.png").stat().st_size > 1000
+
+
+def test_every_way_to_forecast_is_made(run_example):
+    forecasting = importlib.import_module("forecasting")
+    arguments = argparse.Namespace(seed=0, units=3, learning_rate=1e-3)
+    for way in forecasting.COSTS:
+        model, generator = forecasting.make_model(way, arguments, 10)
+        assert model.generating_model() is generator
+    assert generator.rollout_steps is None
+    assert model.sample_gradient and model.relative_weight
 
 
 def test_errors_of_forecasts(run_example):
     forecasting = importlib.import_module("forecasting")
     random = np.random.default_rng(0)
     samples, truth = random.normal(size=(5, 7, 3)), random.normal(size=(5, 3))
-    found = forecasting.errors_of(samples, truth)
     # By its definition, E|X - y| - E|X - X'| / 2, over distinct pairs.
     first, second = np.triu_indices(7, 1)
     apart = np.abs(samples[:, first] - samples[:, second]).mean(axis=1)
     crps = np.abs(samples - truth[:, None]).mean(axis=1) - apart / 2
-    assert found["crps"] == pytest.approx(crps.mean(axis=0))
-    # One forecast that is right has no error.
-    found = forecasting.errors_of(truth[:, None], truth)
-    assert found == {"rmse": [0] * 3, "crps": [0] * 3}
+    found = forecasting.crps_of(samples, truth)
+    assert found == pytest.approx(crps.mean(axis=0))
+    # Series that are alike have alike statistics.
+    truth = random.normal(size=(500, 200))
+    found = forecasting.long_run(
+        random.normal(size=(500, 2, 200)), truth, length=20
+    )
+    assert found["spectrum_distance"] < 0.1
+    assert found["positions"][10]["variance_ratio"] == pytest.approx(1, abs=0.1)
+    found = forecasting.long_run(0.5 * truth[:, None], truth, length=20)
+    assert found["spectrum_distance"] == pytest.approx(np.log(4))
 
 
-def test_mackey_glass_oscillates(run_example):
+def test_the_lorenz_equations_oscillate(run_example):
     forecasting = importlib.import_module("forecasting")
-    x = forecasting.mackey_glass(4, 300, np.random.default_rng(0))
-    assert x.shape == (4, 300)
-    assert (x.mean(), x.std()) == (pytest.approx(0, abs=1e-9), pytest.approx(1))
-    # Its main period is about 50 units of time.
-    power = np.abs(np.fft.rfft(x - x.mean(axis=1, keepdims=True))) ** 2
-    period = 300 / power.mean(axis=0).argmax()
-    assert 40 < period < 60
+    x = forecasting.lorenz(64, 300, np.random.default_rng(0))
+    assert x.shape == (64, 300)
+    assert x.std() == pytest.approx(1, abs=0.05)
+    # Both wings of the attractor.
+    assert 0.4 < (x > 0).mean() < 0.6

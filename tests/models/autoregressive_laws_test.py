@@ -36,6 +36,15 @@ def scheduled(dtype=None):
     return generator(dtype, sampling_probability=LinearSchedule(0.5, 0.9, 10))
 
 
+def rolling(dtype=None):
+    return generator(
+        dtype,
+        own_share=LinearSchedule(0.5, 0.0, 10),
+        rollout_steps=2,
+        sample_gradient=True,
+    )
+
+
 def forcing(dtype=None):
     return ProfessorForcing(
         generator(dtype),
@@ -53,11 +62,23 @@ def matching(dtype=None):
     )
 
 
+def tamed(dtype=None):
+    return ProfessorForcing(
+        generator(dtype),
+        BehaviorDiscriminator(4, dtype="float32"),
+        discriminator_accuracy_range=(0.0, 1.0),
+        discriminator_penalty=2.0,
+        relative_weight=True,
+        sample_gradient=True,
+        dtype=dtype,
+    )
+
+
 def discriminator(dtype=None):
     return BehaviorDiscriminator(4, hidden_units=3, num_hidden=1, dtype=dtype)
 
 
-MODELS = [generator, scheduled, forcing, matching]
+MODELS = [generator, scheduled, rolling, forcing, tamed, matching]
 every_model = pytest.mark.parametrize("make", MODELS)
 
 
@@ -116,6 +137,7 @@ def test_eager_graph_and_jit_are_the_same(make):
         net = getattr(model, "generator", model)
         # XLA on TensorFlow draws other numbers: samples are means here.
         net.head.sample = lambda parameters, *unused: parameters[..., :FEATURES]
+        net.head.sample_with_gradient = net.head.sample
         net._coins = lambda x: np.arange(15).reshape(5, 3) % 2 == 0
         history = trained(model, **mode)
         weights = [v.value for v in model.trainable_variables]

@@ -267,6 +267,58 @@ def test_each_step_is_drawn_by_its_own_conditions():
     np.testing.assert_allclose(found, expected, **close)
 
 
+def test_prompts_of_different_lengths():
+    model = follower()
+    conditions = make_sequences(3, 9)
+    prompt = make_sequences(3, 4) + 5
+    mask = np.arange(4) < np.array([[4], [1], [3]])
+    padded = np.where(mask[..., None], prompt, np.nan)
+    given = {"conditions": conditions, "temperature": 1e-6, "seed": 0}
+    expected = conditions.copy()
+    expected[:, :4][mask] = prompt[mask]
+    found = model.generate(9, prompt=padded, prompt_mask=mask, **given)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    chunks = model.stream(
+        9, prompt=padded, prompt_mask=mask, chunk_size=2, **given
+    )
+    np.testing.assert_allclose(
+        np.concatenate(list(chunks), axis=1), expected, atol=1e-3
+    )
+    # The horizon begins where the context ends.
+    found = model.forecast(padded, 5, 2, context_mask=mask, **given)
+    for row, end in enumerate((4, 1, 3)):
+        ahead = np.repeat(conditions[row, None, end : end + 5], 2, axis=0)
+        np.testing.assert_allclose(found[row], ahead, atol=1e-3)
+
+
+def test_a_mask_of_all_is_none():
+    model = word_model()
+    words = make_words()
+    model(words)
+    whole = np.ones((BATCH, 3), bool)
+    for stop in (None, 2):
+        found, expected = (
+            model.generate(
+                9, 2, prompt=words[:, :3], stop=stop, seed=0, prompt_mask=mask
+            )
+            for mask in (whole, None)
+        )
+        np.testing.assert_array_equal(found, expected)
+    # What the padding holds ends nothing, and need not be a class.
+    cut = whole.copy()
+    cut[1:, 1:] = False
+    padded = np.where(cut, words[:, :3], 99)
+    found = model.generate(
+        9, prompt=padded, prompt_mask=cut, stop=CLASSES - 1, seed=0
+    )
+    assert found.max() < CLASSES
+    for mask in (~whole, whole[:, :2], np.eye(4, 3, dtype=bool)):
+        with pytest.raises(ValueError, match="True at one step or more"):
+            model.generate(9, prompt=words[:, :3], prompt_mask=mask)
+    with pytest.raises(ValueError, match=r"prompt.shape=None"):
+        model.generate(9, prompt_mask=whole)
+
+
 @pytest.mark.parametrize("core", ["gru", "sab"])
 def test_own_samples_are_read_as_a_loop_would(core):
     model = vector_model(core)

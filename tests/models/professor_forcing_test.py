@@ -99,8 +99,19 @@ def adam(rate):
 
 
 def test_each_net_moves_by_its_own_optimizer():
-    for rates in [(0.0, 0.1), (0.1, 0.0)]:
-        model = make_model()
+    more = {
+        "discriminator_penalty": 3.0,
+        "relative_weight": True,
+        "sample_gradient": True,
+    }
+    for rates, arguments in [
+        ((0.0, 0.1), {}),
+        ((0.1, 0.0), {}),
+        ((0.0, 0.1), more),
+        ((0.1, 0.0), more),
+    ]:
+        judge = MeanLogit() if arguments else None
+        model = make_model(judge, **arguments)
         model.build((BATCH, TIME, FEATURES))
         nets = model.generator, model.discriminator
         before = [values(net.trainable_variables) for net in nets]

@@ -68,5 +68,14 @@ class BernoulliHead(DistributionHead):
         bernoulli = tfd().Bernoulli(logits, dtype=logits.dtype)
         return tfd().Independent(bernoulli, 1)
 
+    @property
+    def has_sample_gradient(self) -> bool:
+        return True
+
+    def sample_with_gradient(self, parameters: Tensor, seed: Any = None) -> Any:
+        sample = self.sample(parameters, seed)
+        soft = ops.sigmoid(self._as_parameters(parameters))
+        return sample + (soft - ops.stop_gradient(soft))
+
     def is_possible(self, targets: Tensor) -> Tensor | None:
         return (targets >= 0) & (targets <= 1)

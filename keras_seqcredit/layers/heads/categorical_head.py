@@ -98,6 +98,16 @@ class CategoricalHead(DistributionHead):
         classes = ops.where(reached, ops.arange(last + 1, dtype="int32"), last)
         return ops.min(classes, axis=-1)
 
+    @property
+    def has_sample_gradient(self) -> bool:
+        return True
+
+    def sample_with_gradient(self, parameters: Tensor, seed: Any = None) -> Any:
+        sample = self.sample(parameters, seed)
+        soft = ops.softmax(self._as_parameters(parameters), axis=-1)
+        hard = ops.one_hot(sample, self.num_classes, dtype=soft.dtype)
+        return hard + (soft - ops.stop_gradient(soft))
+
     def mean(self, parameters: Tensor) -> Tensor:
         """Probabilities `(batch, ..., num_classes)`: the mean of one-hots."""
         return ops.softmax(self._as_parameters(parameters), axis=-1)

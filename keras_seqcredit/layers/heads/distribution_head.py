@@ -226,6 +226,50 @@ class DistributionHead(keras.layers.Layer):
         sample = self._draw(self.distribution(parameters, temperature), seed)
         return ops.cast(sample, self._target_dtype())
 
+    @property
+    def has_sample_gradient(self) -> bool:
+        """Whether `sample_with_gradient` is for this head."""
+        parameters = ops.zeros((1, self.num_parameters), self.parameter_dtype)
+        kind = self._reparameterized(parameters).reparameterization_type
+        return kind == tfd().FULLY_REPARAMETERIZED
+
+    def sample_with_gradient(self, parameters: Tensor, seed: Any = None) -> Any:
+        """Draws what `sample` draws, differentiable by the parameters.
+
+        By reparameterization for a distribution over numbers. Binary variables
+        and classes have the gradient of their probabilities: straight through.
+
+        Args:
+            parameters: `(batch, ..., num_parameters)`.
+            seed: See `sample`. Defaults to `None`.
+
+        Returns:
+            As `sample`, but of a `CategoricalHead` one-hot vectors
+            `(batch, ..., num_classes)`.
+
+        Raises:
+            ValueError: if samples of the head have no gradient.
+        """
+        self.check_sample_gradient()
+        seed = check_generator_or_seed(seed)
+        parameters = self._as_parameters(parameters)
+        return self._draw(self._reparameterized(parameters), seed)
+
+    def check_sample_gradient(self) -> None:
+        """Raises an error where `sample_with_gradient` is not for this head."""
+        if not self.has_sample_gradient:
+            raise ValueError(
+                "Samples of this head have no gradient by its parameters. "
+                "Expected a `GaussianHead`, a `GaussianMixtureHead`, a "
+                "`BernoulliHead`, a `CategoricalHead`, or a head of your own "
+                "whose distribution is reparameterized. Received: "
+                f"head={self.name}, a {type(self).__name__}"
+            )
+
+    def _reparameterized(self, parameters):
+        """The distribution, whose samples have a gradient if it can."""
+        return self.distribution(parameters)
+
     def _draw(self, distribution, seed):
         # The raw key of a random generator, on either backend.
         key = keras.random.randint((2,), 0, 2**31 - 1, "int32", seed=seed)

@@ -106,12 +106,19 @@ class GaussianMixtureHead(DistributionHead):
         return self.num_components * (1 + 2 * self.event_size)
 
     def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
+        return self._mixture(parameters, temperature)
+
+    def _reparameterized(self, parameters):
+        return self._mixture(parameters, 1.0, reparameterize=True)
+
+    def _mixture(self, parameters, temperature, **arguments):
         logits, means, log_variances = self._split(parameters)
         temperature = ops.cast(temperature, parameters.dtype)
         scales = ops.exp(log_variances / 2) * ops.sqrt(temperature)
         mixture = tfd().MixtureSameFamily(
             tfd().Categorical(logits / temperature),
             tfd().Independent(tfd().Normal(means, scales), 1),
+            **arguments,
         )
         return symexp_of(mixture) if self.symlog else mixture
 

@@ -128,6 +128,10 @@ class PenStrokeHead(GaussianMixtureHead):
         bernoulli = tfd().Bernoulli(pen / temperature, dtype=pen.dtype)
         return tfd().Blockwise([offset, tfd().Independent(bernoulli, 1)])
 
+    def _reparameterized(self, parameters):
+        # TFP has no gradient for components whose numbers depend on another.
+        return self.distribution(parameters)
+
     def mode(self, parameters: Tensor) -> Tensor:
         logits, means, log_variances, correlations, pen = self._split(
             self._as_parameters(parameters)

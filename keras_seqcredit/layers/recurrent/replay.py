@@ -71,3 +71,34 @@ def replay(
     recurrence = layer._of_call(call)
     outputs = run.replay(recurrence, Outputs(states[:-1]), gates)
     return layer._output(recurrence, outputs, call.mask)
+
+
+def check_steps_have_gradient(layer: SparseAttentiveRNN) -> None:
+    """Raises an error where `step` in a loop is not to be differentiated.
+
+    Of a memory a loop would keep a copy for each step, and `step` knows
+    neither cuts of the gradient nor dropout.
+    """
+    cell = layer.cell
+    cells = cell.cells if hasattr(cell, "cells") else [cell]
+    dropout = max(
+        getattr(one, name, 0) or 0
+        for one in cells
+        for name in ("dropout", "recurrent_dropout")
+    )
+    if layer.k_top != 0 or layer.k_trunc is not None or dropout:
+        kind = layer if layer.k_top != 0 else cell
+        raise ValueError(
+            "A run with gradients through samples takes one step after the "
+            "other. Expected a core that neither attends to its past nor cuts "
+            "its gradient nor has dropout, such as `keras.layers.GRUCell`. "
+            f"Received: {type(kind).__name__} with k_top={layer.k_top}, "
+            f"k_trunc={layer.k_trunc}, dropout={dropout}"
+        )
+
+
+def as_returned(
+    layer: SparseAttentiveRNN, states: Tensor, mask: Tensor | None
+) -> Tensor:
+    """Hidden states `(batch, time, units)` of steps, as a call returns them."""
+    return layer._finished(states, mask)
