@@ -43,7 +43,7 @@ class Sequences(NamedTuple):
             dropped, with the conditions of the step.
         """
         frames = self.frames(embedding, dtype)
-        return frames, self.inputs(frames)
+        return frames, self.inputs(frames, dropped)
 
     def frames(self, embedding: Any, dtype: Any) -> Tensor:
         """Steps as vectors `(batch, time, features)`, see `embedded`."""
@@ -51,8 +51,8 @@ class Sequences(NamedTuple):
             return ops.cast(self.values, dtype)
         return embedding(self.values)
 
-    def inputs(self, frames: Tensor) -> Tensor:
-        """What a network reads that predicts steps of these frames."""
+    def inputs(self, frames: Tensor, dropped: Any = None) -> Tensor:
+        """What a network reads that predicts these frames, see `embedded`."""
         past = frames
         if self.mask is not None:
             past = previous_valid(frames, self.mask)
