@@ -29,8 +29,8 @@ if keras.backend.backend() == "tensorflow":
     )
 
 
-# Workers take whole files: what one has compiled or prepared for a file, another
-# would do again. The longest come first, so that none ends alone.
+# A worker takes whole files: what it has compiled or prepared for one, another
+# would do again. The longest come first, so that no worker ends alone.
 LONGEST = (
     "two_processes_test.py",
     "docstring_examples_test.py",
