@@ -143,10 +143,12 @@ def main() -> None:
         a, b = x_test[(x_test > 0).all(axis=1)][:2]
         found = {
             "generated": texts(
-                model.generate(arguments.length, 8, seed=arguments.seed)
+                model.generate(
+                    length=arguments.length, num_samples=8, seed=arguments.seed
+                )
             ),
             "reviews": texts([a, b]),
-            "between": texts(model.interpolate(a, b, 6)),
+            "between": texts(model.interpolate(a, b, steps=6)),
         }
         common.write_json(folder / "texts.json", found)
         print(f"Perplexity: at most {figures['perplexity_bound']:.1f}")

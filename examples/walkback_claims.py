@@ -380,13 +380,16 @@ def currents(model, x, seed):
     """How a chain that goes on turns: its law, and what breaks balance."""
     # Independent chains, each long: the errors are those over chains.
     num, burn, length, parts = 4000, 100, 250, 5
-    state = model.walk(x[:num], burn, seed=seed)
+    state = model.walk(x[:num], num_steps=burn, seed=seed)
     moves, counts, radii = 0, np.zeros(MODES), []
     # Of each chain: net steps around, and the turn of a step, x y' - y x'.
     net, turn = np.zeros(num), np.zeros(num)
     for part in range(parts):
         path = model.walk(
-            state, length, return_trajectory=True, seed=1000 * seed + part
+            state,
+            num_steps=length,
+            return_trajectory=True,
+            seed=1000 * seed + part,
         )
         modes = mode_of(path)
         around = (np.diff(modes, axis=0) + MODES // 2) % MODES - MODES // 2

@@ -72,6 +72,7 @@ class ChainModel(GenerativeModel):
     def sample(
         self,
         num_samples: int = 1,
+        *,
         extra_steps: int = 0,
         return_trajectory: bool = False,
         seed: Any = None,
@@ -142,6 +143,7 @@ class ChainModel(GenerativeModel):
     def walk(
         self,
         x: Any,
+        *,
         num_steps: int | None = None,
         temperature: float | None = None,
         return_trajectory: bool = False,
@@ -190,6 +192,7 @@ class ChainModel(GenerativeModel):
         self,
         x: Any,
         mask: Any,
+        *,
         extra_steps: int = 0,
         return_trajectory: bool = False,
         seed: Any = None,

@@ -202,7 +202,7 @@ def test_a_model_of_series_of_any_scale(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.head.symlog
-    samples = [m.generate(3, seed=3) for m in (model, loaded)]
+    samples = [m.generate(length=3, seed=3) for m in (model, loaded)]
     assert np.isfinite(samples[0]).all()
     np.testing.assert_allclose(*samples, rtol=1e-4)
 

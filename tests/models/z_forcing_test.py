@@ -401,16 +401,16 @@ def test_training_is_the_same_without_compilation():
 def test_generation():
     model = make_model()
     with pytest.raises(ValueError, match="has not seen data"):
-        model.generate(3)
+        model.generate(length=3)
     model(make_sequences())
-    samples = model.generate(TIME, num_samples=3, seed=1)
+    samples = model.generate(length=TIME, num_samples=3, seed=1)
     assert samples.shape == (3, TIME, FEATURES)
     np.testing.assert_array_equal(
-        samples, model.generate(TIME, num_samples=3, seed=1)
+        samples, model.generate(length=TIME, num_samples=3, seed=1)
     )
-    assert (samples != model.generate(TIME, num_samples=3)).any()
+    assert (samples != model.generate(length=TIME, num_samples=3)).any()
     prompt = make_sequences(2, 3)
-    found = model.generate(TIME, num_samples=2, prompt=prompt)
+    found = model.generate(length=TIME, num_samples=2, prompt=prompt)
     assert found.shape == (4, TIME, FEATURES)
     np.testing.assert_array_equal(found[:, :3], np.repeat(prompt, 2, axis=0))
     assert (found[0, 3:] != found[1, 3:]).any()
@@ -435,7 +435,7 @@ def test_words_and_masks():
     mask = ops.convert_to_numpy(terms["mask"])
     np.testing.assert_array_equal(mask, words > 0)
     assert (ops.convert_to_numpy(terms["nll"])[words == 0] == 0).all()
-    samples = model.generate(4, num_samples=2, prompt=words[:, :2])
+    samples = model.generate(length=4, num_samples=2, prompt=words[:, :2])
     assert samples.shape == (4, 4)
     assert samples.dtype == "int32"
     between = model.interpolate(words[0], words[0][::-1], steps=3)
@@ -447,7 +447,11 @@ def test_conditions():
     model.compile("sgd", **QUICKLY)
     data = {"sequences": make_sequences(), "conditions": np.eye(BATCH, 3)}
     model.fit(data, verbose=0)
-    assert model.generate(4, conditions=np.eye(2, 3)).shape == (2, 4, FEATURES)
+    assert model.generate(length=4, conditions=np.eye(2, 3)).shape == (
+        2,
+        4,
+        FEATURES,
+    )
     assert model.encode(data).shape == (BATCH, TIME, LATENT)
     with pytest.raises(ValueError, match=r"Received: \['condition'"):
         model({"sequences": make_sequences(), "condition": np.eye(BATCH, 3)})
@@ -478,7 +482,9 @@ def test_conditions_count_in_all_that_is_made_of_latents(time):
     assert steps.shape == (BATCH, TIME, FEATURES)
     assert np.abs(steps - model.decode(latents, -data["conditions"])).min() > 0
     drawn = [
-        model.generate(TIME, conditions=sign * data["conditions"], seed=3)
+        model.generate(
+            length=TIME, conditions=sign * data["conditions"], seed=3
+        )
         for sign in (1, 1, -1)
     ]
     np.testing.assert_array_equal(drawn[0], drawn[1])
@@ -506,13 +512,16 @@ def test_conditions_and_prompts_of_the_wrong_shape():
     given = {"length": TIME, "conditions": np.zeros((2, 3))}
     a, b = data["sequences"][:2]
     for run, message in [
-        (lambda: model.generate(TIME), "conditions of 3 features.*shape=None"),
         (
-            lambda: model.generate(TIME, conditions=np.eye(2)),
+            lambda: model.generate(length=TIME),
+            "conditions of 3 features.*shape=None",
+        ),
+        (
+            lambda: model.generate(length=TIME, conditions=np.eye(2)),
             r"3 features.*of 5 steps.* shape=\(2, 2\)",
         ),
         (
-            lambda: model.generate(TIME, conditions=np.zeros((2, 4, 3))),
+            lambda: model.generate(length=TIME, conditions=np.zeros((2, 4, 3))),
             r"each of 5 steps.*shape=\(2, 4, 3\)",
         ),
         (
@@ -543,7 +552,7 @@ def test_conditions_and_prompts_of_the_wrong_shape():
     model = make_model()
     model(make_sequences())
     with pytest.raises(ValueError, match=r"no conditions.*\(2, 3\)"):
-        model.generate(TIME, conditions=np.zeros((2, 3)))
+        model.generate(length=TIME, conditions=np.zeros((2, 3)))
 
 
 def test_prompts_and_samples_are_the_steps_of_the_recurrence():
@@ -557,7 +566,7 @@ def test_prompts_and_samples_are_the_steps_of_the_recurrence():
     prompt = prompt[:, :start]
     # What the head draws is its mean: here, too, the noise is known.
     model.head.sample = lambda parameters, *unused: model.head.mean(parameters)
-    found = model.generate(TIME, prompt=prompt, conditions=conditions)
+    found = model.generate(length=TIME, prompt=prompt, conditions=conditions)
     np.testing.assert_array_equal(found[:, :start], prompt)
     # The latents of a prompt are those of its posterior.
     past = np.concatenate([np.zeros((rows, 1, FEATURES)), prompt[:, :-1]], 1)
@@ -634,7 +643,7 @@ def test_categorical_latents(condition):
     sums = latents.reshape(BATCH, TIME, LATENT, 4).sum(-1)
     np.testing.assert_allclose(sums, 1, rtol=1e-5)
     for samples in (
-        model.generate(TIME, num_samples=3),
+        model.generate(length=TIME, num_samples=3),
         model.interpolate(sequences[0], sequences[1], steps=3),
     ):
         assert samples.shape == (3, TIME, FEATURES)
