@@ -44,7 +44,7 @@ _FINITE = sys.float_info.max
 
 @public
 class VariationalWalkback(SavedSeed, ChainModel):
-    """A generative Markov chain, trained to undo its own walk away from data.
+    """Generative Markov chain, trained to undo its own walk away from data.
 
     Fit it on data. From a point `s_0` the chain walks away, hotter with each
     step, and learns to walk back: the density of the state before, under the

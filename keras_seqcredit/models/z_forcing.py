@@ -23,7 +23,7 @@ from keras_seqcredit.sequence_ops import has_later_valid
 
 @public
 class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
-    """A recurrent generative model with a latent variable at each step.
+    """Recurrent generative model with a latent variable at each time step.
 
     Fit it on sequences: each step is predicted from those before it and from
     a latent that, in training, knows the future. With `x` a sequence and `b`,

@@ -14,7 +14,7 @@ from keras_seqcredit.tuners.tuned_model import made
 
 
 class ZForcingHyperModel(TunedModel):
-    """Generative models of sequences, `ZForcing`, whose latents hold something.
+    """Search space of `ZForcing` models whose latents are used.
 
     Tuned are `units`, `latent_dim`, `auxiliary_weight`, `learning_rate`,
     `batch_size` and `epochs`, and with `train_size` also `kl_start`, from where

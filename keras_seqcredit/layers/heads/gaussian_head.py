@@ -19,7 +19,7 @@ from keras_seqcredit.types import Tensor
 
 @public
 class GaussianHead(DistributionHead):
-    """Hidden states to a normal distribution with a diagonal covariance.
+    """Maps hidden states to a normal distribution with diagonal covariance.
 
     The parameters of a step are `event_size` means, then as many logarithms of
     variances. Samples are differentiable. A temperature multiplies the

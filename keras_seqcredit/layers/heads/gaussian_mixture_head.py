@@ -20,7 +20,7 @@ from keras_seqcredit.types import Tensor
 
 @public
 class GaussianMixtureHead(DistributionHead):
-    """Hidden states to a mixture of diagonal normal distributions.
+    """Maps hidden states to a mixture of diagonal normal distributions.
 
     A component is a distribution over the whole event. The parameters of a step
     are `num_components` logits, then the means of all components,

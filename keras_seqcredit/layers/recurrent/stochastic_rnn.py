@@ -62,7 +62,7 @@ class StochasticRNN(
     SavedSeed,
     SerializesArguments,
 ):
-    """A recurrent layer with a latent variable at each step.
+    """Recurrent layer with a latent variable at each time step.
 
     In training the latent is drawn from a posterior that knows the future
     through a network that runs backward over the targets; a prior learns to

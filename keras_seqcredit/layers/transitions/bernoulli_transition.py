@@ -22,7 +22,7 @@ _MEANS = 1e-3, 1 - 1e-3
 
 @public
 class BernoulliTransition(Transition):
-    """A step of a Markov chain of independent binary variables.
+    """Markov transition over independent binary variables.
 
     ```
     p_T(s' = 1 | s) = sigmoid((alpha r(s) + (1 - alpha) (f(s) + b)) / T)

@@ -17,7 +17,7 @@ from keras_seqcredit.types import Tensor
 
 @public
 class GaussianTransition(Transition):
-    """A normal step of a Markov chain, `p_T(s' | s)`.
+    """Gaussian Markov transition, `p_T(s' | s)`.
 
     ```
     p_T(s' | s) = N(alpha s + (1 - alpha) f(s), T scale(s)^2)
