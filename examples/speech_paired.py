@@ -209,18 +209,18 @@ def train(way, seed, data, arguments) -> dict:
     }
 
 
-def paired(results, chosen, arguments) -> dict:
+def paired(results, chosen, names, seeds) -> dict:
     """Differences from `plain`, with standard errors over seeds."""
     found = {}
-    for way in arguments.ways:
-        if way == "plain" or "plain" not in arguments.ways:
+    for way in names:
+        if way == "plain" or "plain" not in names:
             continue
         found[way] = {"weight": chosen.get(way)}
         for figure in ("elbo", "log_likelihood_bound"):
             differences = [
                 results[case(way, seed, chosen.get(way))][figure]
                 - results[case("plain", seed)][figure]
-                for seed in arguments.seeds
+                for seed in seeds
             ]
             found[way][figure] = {
                 "differences": differences,
@@ -243,10 +243,12 @@ def case(way, seed, weight=None) -> str:
 
 def main() -> None:
     arguments = parse_arguments()
+    # Not among the settings: a run may go on with more seeds.
+    first, *others = seeds = arguments.seeds
+    del arguments.seeds, arguments.seed
     data = load_data(arguments)
     settings = ways.settings_of(arguments)
     unfinished = arguments.logdir / "unfinished.json"
-    first, *others = arguments.seeds
     cases = {}
     for way in arguments.ways:
         for weight in arguments.weights if way in WEIGHTED else [None]:
@@ -276,13 +278,14 @@ def main() -> None:
             weight = chosen.get(way)
             cases[case(way, seed, weight)] = way, seed, weight
     results = results_of()
-    pairs = paired(results, chosen, arguments)
+    pairs = paired(results, chosen, arguments.ways, seeds)
     path = arguments.logdir / "result.json"
     common.write_json(
         path,
         {
             "example": "speech_paired",
             "settings": settings,
+            "seeds": seeds,
             "steps": len(data[0]["mask"])
             // arguments.batch_size
             * arguments.epochs,
@@ -295,7 +298,7 @@ def main() -> None:
     print("\n| training | weight | ELBO | log-likelihood | KL | ELBO - plain |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for way in arguments.ways:
-        rows = [results[case(way, s, chosen.get(way))] for s in arguments.seeds]
+        rows = [results[case(way, s, chosen.get(way))] for s in seeds]
         cells = [
             f"{np.mean([row[figure] for row in rows]):.1f}"
             for figure in ("elbo", "log_likelihood_bound", "kl")
