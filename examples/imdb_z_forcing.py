@@ -109,7 +109,7 @@ def summaries(model, words) -> dict[str, np.ndarray]:
             for name, values in steps.items()
         }
 
-    run = backend.jit(of_batch, model)
+    run = backend.jit(of_batch, model, optimize=False)
     size = min(PROBE_BATCH, len(words))
     parts = []
     for start in range(0, len(words), size):
