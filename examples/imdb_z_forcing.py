@@ -3,9 +3,9 @@
 The first words of IMDB's reviews. Without help a language model ignores its
 latents; it is trained in several ways, see `z_forcing.py`, and its perplexity
 is bounded by the evidence lower bound. What its latents say of a review is
-measured by a linear probe: logistic regression of the sentiment on the mean
-over a review's steps of the posterior means, and of their distance from the
-prior's, which is what the latents add to the words that were read before.
+measured by a linear probe, logistic regression of the sentiment, see
+`summaries`. A posterior that has collapsed has means that tell something, too,
+much smaller than its noise: it is the samples that matter.
 Each gets its logs for TensorBoard, `texts.json` with generated reviews and with
 ones between the latents of two, and the trained model. The figures go to
 `result.json`. A run that was killed goes on where it was, by the same command.
@@ -31,9 +31,13 @@ common.select_backend()
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import z_forcing  # noqa: E402
+from keras import ops  # noqa: E402
 
+from keras_seqcredit import backend  # noqa: E402
 from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
+
+PROBE_BATCH = 400
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -76,17 +80,47 @@ def probe(features, labels, test_features, test_labels) -> float:
     return float(classifier.score(test_features, test_labels))
 
 
-def summaries(model, words, seed):
-    """Of each review, `(reviews, latent_dim)`, the mean over its steps.
+def summaries(model, words) -> dict[str, np.ndarray]:
+    """Of each review, the mean over its steps, `(reviews, features)`.
 
-    Of the posterior means, and of their distance from the prior's in the
-    prior's standard deviations.
+    - `means`: of the posterior;
+    - `shift`: its distance from the prior's, in the prior's standard
+      deviations;
+    - `samples`: the same of latents that are drawn, which is all that the
+      decoder knows of the future;
+    - `states`: of the backward net, which the latents are drawn from.
     """
-    valid = (words > 0)[..., None]
-    steps = np.maximum(valid.sum(axis=1), 1)
-    shift = model.predict(words, batch_size=100, verbose=0)["shift"]
-    means = model.encode(words, batch_size=100, seed=seed)
-    return [np.where(valid, z, 0).sum(axis=1) / steps for z in (means, shift)]
+
+    def of_batch(words):
+        found, _ = model.infer(model.read(words))
+        mean, log_variance = ops.split(found.prior, 2, axis=-1)
+        posterior, _ = ops.split(found.posterior, 2, axis=-1)
+        scale = ops.exp(log_variance / 2)
+        steps = {
+            "means": posterior,
+            "shift": (posterior - mean) / scale,
+            "samples": (found.latents - mean) / scale,
+            "states": found.evidence,
+        }
+        valid = ops.cast(words > 0, mean.dtype)
+        weights = valid / ops.maximum(ops.sum(valid, 1, keepdims=True), 1.0)
+        return {
+            name: ops.sum(values * weights[..., None], axis=1)
+            for name, values in steps.items()
+        }
+
+    run = backend.jit(of_batch, model, optimize=False)
+    size = min(PROBE_BATCH, len(words))
+    parts = []
+    for start in range(0, len(words), size):
+        batch = words[start : start + size]
+        # One shape, one program.
+        batch = np.pad(batch, [(0, size - len(batch)), (0, 0)])
+        parts.append(run(ops.convert_to_tensor(batch)))
+    return {
+        name: np.concatenate([part[name] for part in parts])[: len(words)]
+        for name in parts[0]
+    }
 
 
 def counts(words, num_words):
@@ -113,13 +147,10 @@ def main() -> None:
         return [" ".join(vocabulary[word] for word in row) for row in words]
 
     def probes(model, name):
-        given = summaries(model, x_probe, arguments.seed)
-        asked = summaries(model, x_test, arguments.seed)
+        given, asked = (summaries(model, x) for x in (x_probe, x_test))
         return {
-            f"{name}{kind}": probe(features, y_probe, others, y_test)
-            for kind, features, others in zip(
-                ("means", "shift"), given, asked, strict=True
-            )
+            f"{name}{kind}": probe(features, y_probe, asked[kind], y_test)
+            for kind, features in given.items()
         }
 
     def references(model):

@@ -13,12 +13,12 @@ than their figures. The ways are
 - `lstm`: no latents, the same head.
 
 The weight of the auxiliary cost, and of the backward net's likelihood with it,
-is chosen for each way on the first seed, by the bound of recordings that are
-held back from training; so is, for each net, the epoch that it is measured
-after. Tests are of other recordings. `result.json` has the figures of each net,
-the weights that were chosen, and the differences from `plain` with their
-standard errors over seeds. A run that was killed goes on where it was, by the
-same command.
+is chosen for `auxiliary` on the first seed, by the bound of recordings that are
+held back from training, and `both` and `backward` have it, too. So is chosen,
+for each net, the epoch that it is measured after. Tests are of other
+recordings. `result.json` has the figures of each net, the weights that were
+chosen, and the differences from `plain` with their standard errors over seeds.
+A run that was killed goes on where it was, by the same command.
 
     python examples/speech_paired.py --data-dir data --backend jax
 
@@ -49,7 +49,7 @@ from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 from keras_seqcredit import models  # noqa: E402
 
-WEIGHTED = ("backward", "auxiliary", "both")
+WEIGHTED = ("auxiliary", "both", "backward")  # By the first it is chosen.
 WAYS = ("plain", "annealing", *WEIGHTED, "vrnn", "storn", "lstm")
 EVALUATIONS = 5  # Of the bound, each with other latents.
 
@@ -209,18 +209,18 @@ def train(way, seed, data, arguments) -> dict:
     }
 
 
-def paired(results, chosen, arguments) -> dict:
+def paired(results, chosen, names, seeds) -> dict:
     """Differences from `plain`, with standard errors over seeds."""
     found = {}
-    for way in arguments.ways:
-        if way == "plain" or "plain" not in arguments.ways:
+    for way in names:
+        if way == "plain" or "plain" not in names:
             continue
         found[way] = {"weight": chosen.get(way)}
         for figure in ("elbo", "log_likelihood_bound"):
             differences = [
                 results[case(way, seed, chosen.get(way))][figure]
                 - results[case("plain", seed)][figure]
-                for seed in arguments.seeds
+                for seed in seeds
             ]
             found[way][figure] = {
                 "differences": differences,
@@ -243,14 +243,17 @@ def case(way, seed, weight=None) -> str:
 
 def main() -> None:
     arguments = parse_arguments()
+    # Not among the settings: a run may go on with more of them.
+    seeds, names = arguments.seeds, arguments.ways
+    del arguments.seeds, arguments.seed
     data = load_data(arguments)
     settings = ways.settings_of(arguments)
+    del settings["ways"]
     unfinished = arguments.logdir / "unfinished.json"
-    first, *others = arguments.seeds
-    cases = {}
-    for way in arguments.ways:
-        for weight in arguments.weights if way in WEIGHTED else [None]:
-            cases[case(way, first, weight)] = way, first, weight
+    cases: dict = {}
+
+    def add(way, seed, weight=None):
+        cases[case(way, seed, weight)] = way, seed, weight
 
     def compute(name):
         way, seed, arguments.auxiliary_weight = cases[name]
@@ -261,28 +264,32 @@ def main() -> None:
             cases, compute, unfinished, settings, arguments.resume
         )
 
-    results = results_of()
-    arguments.resume = True
-    chosen = {
-        way: max(
+    chosen = {}
+    weighted = [way for way in WEIGHTED if way in names]
+    if weighted:
+        tuned = weighted[0]
+        for weight in arguments.weights:
+            add(tuned, seeds[0], weight)
+        results = results_of()
+        arguments.resume = True
+        best = max(
             arguments.weights,
-            key=lambda w, way=way: results[case(way, first, w)]["validation"],
+            key=lambda w: results[case(tuned, seeds[0], w)]["validation"],
         )
-        for way in WEIGHTED
-        if way in arguments.ways
-    }
-    for seed in others:
-        for way in arguments.ways:
-            weight = chosen.get(way)
-            cases[case(way, seed, weight)] = way, seed, weight
+        chosen = dict.fromkeys(weighted, best)
+    for seed in seeds:
+        for way in names:
+            add(way, seed, chosen.get(way))
     results = results_of()
-    pairs = paired(results, chosen, arguments)
+    pairs = paired(results, chosen, names, seeds)
     path = arguments.logdir / "result.json"
     common.write_json(
         path,
         {
             "example": "speech_paired",
             "settings": settings,
+            "seeds": seeds,
+            "ways": names,
             "steps": len(data[0]["mask"])
             // arguments.batch_size
             * arguments.epochs,
@@ -294,8 +301,8 @@ def main() -> None:
     )
     print("\n| training | weight | ELBO | log-likelihood | KL | ELBO - plain |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for way in arguments.ways:
-        rows = [results[case(way, s, chosen.get(way))] for s in arguments.seeds]
+    for way in names:
+        rows = [results[case(way, s, chosen.get(way))] for s in seeds]
         cells = [
             f"{np.mean([row[figure] for row in rows]):.1f}"
             for figure in ("elbo", "log_likelihood_bound", "kl")

@@ -38,9 +38,10 @@ class GaussianMixtureHead(DistributionHead):
             `None` for none. Defaults to `None`.
         clip_log_variance: The same for logarithms of variances, in nats.
             Defaults to `8.0`, standard deviations of 0.018 to 55.
-        symlog: Boolean, whether the distribution is of `symlog` of targets, for
-            series of unknown scale, see `Symlog`. Log-probabilities stay those
-            of the targets themselves. Defaults to `False`.
+        symlog: Boolean, whether means and variances are of `symlog` of targets,
+            for series of unknown scale, see `Symlog`. Log-probabilities stay
+            those of the targets themselves; `mean` and `mode` are theirs, too.
+            Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
