@@ -74,6 +74,7 @@ def parse_arguments(argv=None):
     add("--batch-size", type=int, default=128)
     add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
     add("--average", type=float, default=0.999, help="of weights, momentum")
+    add("--extra-steps", type=int, default=0, help="of chains in the plane")
     add("--ways", nargs="+", default=["Walkback", "DDPM", "Langevin"])
     add("--data-dir", type=pathlib.Path, help="folder of MNIST")
     add("--validate", action="store_true", help="measure on validation data")
@@ -277,7 +278,12 @@ def chains(data, arguments, seed, folder):
             model = rival(way, data, seed)
             x, steps = data.scaled(), model.num_steps
         else:
-            model = walkback(data, seed, num_walkers=WALKERS)
+            model = walkback(
+                data,
+                seed,
+                num_walkers=WALKERS,
+                extra_steps=0 if data.dequantize else arguments.extra_steps,
+            )
             x, steps = data.states(), model.num_steps
         updates = fit(model, x, arguments, folder / way, None if scaled else 32)
         result = {"updates": updates, "steps": steps}
