@@ -441,7 +441,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
     ) -> None:
         """Updates the metrics and, in training, the moments of p*.
 
-        Walkers have other weights than the points of a batch, see there.
+        Walkers have other weights than points, see `WalkerSteps`.
         """
         if of_steps is None:
             of_steps = of_last = sample_weight
