@@ -48,6 +48,7 @@ LENGTHS = 1, 10, 100
 NUM_STEPS = 5, 10, 14, 20, 30
 MODES = 6
 WALKERS = 448
+SAMPLES = 1024
 ANGLE = 0.5  # By which the operator turns before it is trained.
 # Size as the chain sees the data, first noise, last noise, steps.
 LADDERS = {
@@ -73,6 +74,7 @@ def parse_arguments(argv=None):
     add("--batch-size", type=int, default=128)
     add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
     add("--average", type=float, default=0.999, help="of weights, momentum")
+    add("--extra-steps", type=int, default=0, help="of chains in the plane")
     add("--ways", nargs="+", default=["Walkback", "DDPM", "Langevin"])
     add("--data-dir", type=pathlib.Path, help="folder of MNIST")
     add("--validate", action="store_true", help="measure on validation data")
@@ -114,7 +116,7 @@ class Digits:
         del name
         self.units = arguments.image_units
         self.size, *self.ladder = LADDERS["digits"]
-        self.shape, self.dequantize, self.samples = (8, 8, 1), True, 1024
+        self.shape, self.dequantize, self.samples = (8, 8, 1), True, SAMPLES
         (x, y), (test, test_y) = datasets.sequential_digits()
         x, test = (
             np.round(15 * 16 * a).reshape(-1, 8, 8, 1).astype("uint8")
@@ -276,7 +278,12 @@ def chains(data, arguments, seed, folder):
             model = rival(way, data, seed)
             x, steps = data.scaled(), model.num_steps
         else:
-            model = walkback(data, seed, num_walkers=WALKERS)
+            model = walkback(
+                data,
+                seed,
+                num_walkers=WALKERS,
+                extra_steps=0 if data.dequantize else arguments.extra_steps,
+            )
             x, steps = data.states(), model.num_steps
         updates = fit(model, x, arguments, folder / way, None if scaled else 32)
         result = {"updates": updates, "steps": steps}
@@ -447,7 +454,7 @@ class Binary:
             a.reshape(-1, 14, 2, 14, 2).mean((2, 4)) > 0.4 for a in (x, test)
         )
         x, test = (a[..., None].astype("float32") for a in (x, test))
-        self.features = frechet.Features(255 * x, y, epochs=4)
+        self.features = frechet.Features(255 * x, y, epochs=2)
         if arguments.validate:
             x, y, test, test_y = x[:-5000], y[:-5000], x[-5000:], y[-5000:]
         self.x, self.test = x, test
@@ -466,70 +473,60 @@ class Binary:
         }
 
 
-def binary(data, arguments, seed, folder):
-    """Binary operators, and diffusion models of 100 and of 10 steps."""
-    shape, found = data.x.shape[1:], {}
-    units, steps = (arguments.image_units, arguments.image_units), 10
-    for way, factor, how in [
-        ("Walkback, factor 2", 2.0, {"alpha": 0.5, "residual": 0.01}),
-        ("Walkback, factor 1.4", 1.4, {"alpha": 0.5, "residual": 0.01}),
-        ("Walkback, states", 2.0, {"alpha": 0.5, "residual": "states"}),
-        ("DDPM, 100 steps", 100, None),
-        ("DDPM, 10 steps", 10, None),
+# The factor of the temperature, and what of a state stays; or steps of a DDPM.
+BINARY = {
+    "Walkback, factor 2": (2.0, {"alpha": 0.5, "residual": 0.01}),
+    "Walkback, factor 1.4": (1.4, {"alpha": 0.5, "residual": 0.01}),
+    "Walkback, factor 2, states": (2.0, {"alpha": 0.5}),
+    "DDPM, 100 steps": (100, None),
+    "DDPM, 10 steps": (10, None),
+}
+
+
+def binary(data, arguments, way, seed, folder):
+    """A binary operator, or a diffusion model."""
+    factor, how = BINARY[way]
+    shape, steps = data.x.shape[1:], 10
+    units = (arguments.image_units, arguments.image_units)
+    given = {"learned_scale": False, "residual": False}
+    keras.utils.set_random_seed(seed)
+    if how is None:
+        network = models.transition_mlp(shape, units, num_steps=factor, **given)
+        model = diffusion.DDPM(network, factor, seed)
+        draws = Draws(2 * data.x - 1, arguments.batch_size, seed)
+        result = {"updates": fit(model, draws, arguments, folder)}
+        samples = (model.sample(SAMPLES, seed=seed) + 1) / 2
+        result["samples"] = data.measure(samples, folder / "samples.png")
+        return result
+    network = models.transition_mlp(shape, units, num_steps=steps, **given)
+    operator = layers.BernoulliTransition(
+        network, num_steps=steps, use_bias=True, **how
+    )
+    operator.adapt(data.x)
+    model = models.VariationalWalkback(
+        operator,
+        steps,
+        temperature_factor=factor,
+        num_walkers=WALKERS,
+        seed=seed,
+    )
+    draws = Draws(data.x, WALKERS // steps, seed)
+    result = {"updates": fit(model, draws, arguments, folder)}
+    bound = model.log_likelihood_bound(data.test[:500], 4, 100, seed)
+    result["bound"] = float(bound.mean())
+    for label, more in [
+        ("samples", {}),
+        ("3 repeats", {"repeats": 3}),
+        ("30 extra steps", {"extra_steps": 30}),
     ]:
-        if not any(way.startswith(name) for name in arguments.ways):
-            continue
-        keras.utils.set_random_seed(seed)
-        given = {"learned_scale": False, "residual": False}
-        result = {}
-        if how is None:
-            network = models.transition_mlp(
-                shape, units, num_steps=factor, **given
-            )
-            model = diffusion.DDPM(network, factor, seed)
-            x = 2 * data.x - 1
-        else:
-            network = models.transition_mlp(
-                shape, units, num_steps=steps, **given
-            )
-            operator = layers.BernoulliTransition(
-                network, num_steps=steps, use_bias=True, **how
-            )
-            operator.adapt(data.x)
-            model = models.VariationalWalkback(
-                operator,
-                steps,
-                temperature_factor=factor,
-                num_walkers=WALKERS,
-                seed=seed,
-            )
-            x = data.x
-        size = arguments.batch_size if how is None else 45
-        x = Draws(x, size, seed)
-        result["updates"] = fit(model, x, arguments, folder / way)
-        if how is None:
-            samples = (model.sample(2048, seed=seed) + 1) / 2
-            result["samples"] = data.measure(samples, folder / f"{way}.png")
-        else:
-            bound = model.log_likelihood_bound(data.test[:500], 4, 100, seed)
-            result["bound"] = float(bound.mean())
-            for label, more in [
-                ("samples", {}),
-                ("3 repeats", {"repeats": 3}),
-                ("30 extra steps", {"extra_steps": 30}),
-            ]:
-                samples = model.sample(2048, denoise=True, seed=seed, **more)
-                result[label] = data.measure(
-                    samples, folder / f"{way}, {label}.png"
-                )
-            # Is it the start, or the ladder?
-            walked = model.walk(data.test[:2048], seed=seed)
-            samples = model.sample(start=walked, denoise=True, seed=seed)
-            result["from walked test images"] = data.measure(
-                samples, folder / f"{way}, from walked.png"
-            )
-        found[way] = result
-    return found
+        samples = model.sample(SAMPLES, denoise=True, seed=seed, **more)
+        result[label] = data.measure(samples, folder / f"{label}.png")
+    # Is it the start, or the ladder?
+    walked = model.walk(data.test[:SAMPLES], seed=seed)
+    samples = model.sample(start=walked, denoise=True, seed=seed)
+    label = "from walked test images"
+    result[label] = data.measure(samples, folder / f"{label}.png")
+    return result
 
 
 def main():
@@ -537,7 +534,7 @@ def main():
     settings = {
         key: value
         for key, value in vars(arguments).items()
-        if key not in ("logdir", "resume", "seeds", "data", "data_dir")
+        if key not in ("logdir", "resume", "seeds", "data", "data_dir", "ways")
     }
     name = arguments.experiment
     folder = arguments.logdir / name
@@ -546,7 +543,8 @@ def main():
     if name == "balance":
         cases = [f"ring, seed {s}" for s in seeds]
     if name == "binary":
-        cases = [f"mnist, seed {s}" for s in seeds]
+        ways = [w for w in BINARY if w.startswith(tuple(arguments.ways))]
+        cases = [f"{way}, seed {s}" for way in ways for s in seeds]
     loaded = {}
 
     def compute(case):
@@ -559,7 +557,7 @@ def main():
         elif name == "binary":
             if not loaded:
                 loaded["mnist"] = Binary(arguments)
-            result = binary(loaded["mnist"], arguments, int(seed), place)
+            result = binary(loaded["mnist"], arguments, data, int(seed), place)
         else:
             if data not in loaded:
                 loaded[data] = make_data(data, arguments)
@@ -586,7 +584,7 @@ def main():
         data = loaded["mnist"]
         results["real mnist"] = {
             "classifier_accuracy": data.accuracy,
-            **data.measure(data.x[:2048], folder / "data.png"),
+            **data.measure(data.x[:SAMPLES], folder / "data.png"),
         }
     for data in set(loaded) - {"digits", "mnist"}:
         points = walkback_toy.draw_points(data, 2000, seed=54321)

@@ -114,9 +114,10 @@ class ChainModel(GenerativeModel):
                 samples are more typical of their class, and less diverse.
                 Defaults to `None`.
             start: Array `(n, ..., features)`, states to cool down from, such as
-                those that `walk` returns, or None for draws from `p*`. Whether
-                samples are better from the first tells whether `p*` is what
-                is wrong. Defaults to `None`.
+                those that `walk` returns, or None for draws from `p*`. If
+                samples from the former are better, it is `p*` that is wrong.
+                A model that dequantizes cuts states off at 0 and 255. Defaults
+                to `None`.
 
         Returns:
             Numpy array `(num_samples, ..., features)`; with

@@ -97,7 +97,8 @@ class VariationalWalkback(SavedSeed, ChainModel):
         seed: Integer or None, of walks and samples. Defaults to `None`.
         class_dropout: Float in `[0, 1)`, of an operator with `num_classes` the
             share of walks in training that do not tell it the class: what
-            `guidance` of samples compares with. Defaults to `0.1`.
+            `guidance` of samples compares with; 0.1 where None. Defaults to
+            `None`.
         num_walkers: Positive integer, walkers that stay from batch to batch:
             an update takes and scores one step of each, all at steps and
             temperatures of their own, in one pass. Those whose walk is over
@@ -169,7 +170,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         momentum: float = 0.99,
         steps_per_call: int | str | None = AUTO,
         seed: int | None = None,
-        class_dropout: float = 0.1,
+        class_dropout: float | None = None,
         num_walkers: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -190,7 +191,9 @@ class VariationalWalkback(SavedSeed, ChainModel):
         self.momentum = check_share("momentum", momentum)
         self.steps_per_call: Any = steps_per_call
         self.seed = check_seed(seed)
-        self.class_dropout = check_share("class_dropout", class_dropout)
+        self.class_dropout = class_dropout
+        if class_dropout is not None:
+            self.class_dropout = check_share("class_dropout", class_dropout)
         self.num_walkers = check_integer(
             "num_walkers", num_walkers, optional=True
         )
@@ -347,11 +350,8 @@ class VariationalWalkback(SavedSeed, ChainModel):
         self.built = True
 
     def call(self, inputs, training=False):
-        x, *given = (
-            self._classes_for_training(inputs)
-            if training
-            else data_and_classes(inputs)
-        )
+        split = self._classes_for_training if training else data_and_classes
+        x, *given = split(inputs)
         chain = self.chain.given(*given)
         first, schedule = self._start_walk(
             x, self._walk_keys(self.seed_generator)
@@ -381,14 +381,16 @@ class VariationalWalkback(SavedSeed, ChainModel):
     def _classes_for_training(self, inputs):
         """`[data]` or `[data, classes]`, some of which are not known."""
         x, *classes = data_and_classes(inputs)
-        if not classes or not self.class_dropout:
+        dropout = self.class_dropout
+        dropout = 0.1 if dropout is None else dropout
+        if not classes or not dropout:
             return [x, *classes]
         known = ops.cast(classes[0], "int32")
         chance = keras.random.uniform(
             ops.shape(known), seed=self.seed_generator
         )
         unknown = ops.full_like(known, self.transition.num_classes)
-        return [x, ops.where(chance < self.class_dropout, unknown, known)]
+        return [x, ops.where(chance < dropout, unknown, known)]
 
     def _walk_summary(self, first, last, forward, reverse, sizes, given=()):
         """What is known of a walk, steps of each point in a row."""
@@ -439,7 +441,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
     ) -> None:
         """Updates the metrics and, in training, the moments of p*.
 
-        Walkers have other weights than the points of a batch, see there.
+        Walkers have other weights than points, see `WalkerSteps`.
         """
         if of_steps is None:
             of_steps = of_last = sample_weight

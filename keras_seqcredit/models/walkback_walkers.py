@@ -99,8 +99,7 @@ class WalkerSteps(backend.TrainingSteps):
 
     def step(self, carry: tuple, key: Any) -> tuple:
         before, _, _, weights, step, _, given = carry
-        model, chain = self.model, self.model.chain.given(*carry[-1])
-        del given
+        model, chain = self.model, self.model.chain.given(*given)
         step = ops.maximum(step, 0)
         temperature = ops.take(ops.convert_to_tensor(model.temperatures), step)
         after, forward = chain.advance(before, key, temperature, step)
@@ -119,8 +118,8 @@ class WalkerSteps(backend.TrainingSteps):
         waits = step < 0
         taken = ops.maximum(step, 0)
         gained = ops.cast(reverse - forward, "float32")
-        before = backend.read(walkers.ratios)
-        ratio = gained + ops.where(taken > 0, before, 0.0)
+        so_far = backend.read(walkers.ratios)
+        ratio = gained + ops.where(taken > 0, so_far, 0.0)
         arrived = ops.logical_and(
             ops.logical_not(waits), taken + 1 == model.total_steps
         )
