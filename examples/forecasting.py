@@ -15,7 +15,7 @@ digits. Each way to train gets the same time, by the cost of its step:
 - `professor`: Professor Forcing; `penalty`: with a penalty for the
   discriminator and a relative weight; `samples`: with gradients through
   samples, too. The first half of their time is teacher forcing, as in the
-  authors' code they go on from a trained net.
+  authors' code they go on from a trained net; `half` is where they start.
 
 By horizon the continuous ranked probability score (CRPS), and for windows at
 one, four and ten times the trained length how well a fresh discriminator tells
@@ -72,7 +72,8 @@ COSTS = {
     "penalty": 20.0,
     "samples": 20.0,
 }
-WAYS = (*list(COSTS)[:3], "temperature", *list(COSTS)[3:])
+WAYS = (*list(COSTS)[:3], "temperature", *list(COSTS)[3:7], "half",
+        *list(COSTS)[7:])  # fmt: skip
 FORCING = ("professor", "penalty", "samples")
 EPOCH = 400  # Steps, or less for a short training.
 TEMPERATURES = (0.7, 0.85, 1.0, 1.15, 1.3)
@@ -411,13 +412,16 @@ def main() -> None:
             figures = evaluate(generator, test, arguments, best)
             return {**figures, "temperature": best, "validation": scores,
                     "nll": None, "seconds_per_step": 0.0}  # fmt: skip
-        start, share = None, 1.0
-        if way in FORCING:
-            path = arguments.logdir / "half" / "generator.keras"
-            if not path.exists():
+        half = arguments.logdir / "half" / "generator.keras"
+        if way == "half":
+            generator, trained = fitted("half", "teacher", 0.5)
+        elif way in FORCING:
+            if not half.exists():
                 fitted("half", "teacher", 0.5)
-            start, share = keras.saving.load_model(path), 0.5
-        generator, trained = fitted(way, way, share, start)
+            start = keras.saving.load_model(half)
+            generator, trained = fitted(way, way, 0.5, start)
+        else:
+            generator, trained = fitted(way, way, 1.0)
         nll = -generator.log_likelihood(test[:, :length]).mean()
         return {
             **evaluate(generator, test, arguments),
