@@ -38,11 +38,11 @@ def value_gradients_and_more(function, arrays, mode):
             with tf.GradientTape() as tape:
                 tape.watch(arrays)
                 value, more = function(arrays)
-            return (
-                value,
-                more,
-                tape.gradient(value, arrays, unconnected_gradients="zero"),
+            gradients = tape.gradient(
+                value, arrays, unconnected_gradients="zero"
             )
+            # Of a gather it is a tf.IndexedSlices.
+            return value, more, [*map(tf.convert_to_tensor, gradients)]
 
         if mode != "eager":
             run = tf.function(run, jit_compile=mode == "jit", autograph=False)

@@ -77,10 +77,10 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
             None for as many as the data have. Defaults to `None`.
         discriminator_penalty: Positive float, or None for none, how much of the
             squared gradient norm of the logit by a run on data is added to the
-            discriminator's loss (R1). Without it the discriminator tends to win
-            more, the more the generator is pulled; 10 keeps it from that at
-            `adversarial_weight=1`. Give the discriminator an
-            `Adam(..., beta_1=0.5)` with it. Defaults to `None`.
+            discriminator's loss (R1), against a discriminator that wins the
+            more, the more it pulls. Start with 10, and give the discriminator
+            an `Adam(..., beta_1=0.5)`. A step takes several times as long, and
+            longer to compile. Defaults to `None`.
         relative_weight: Boolean, whether `adversarial_weight` is the norm of
             the adversarial gradient as a share of that of the likelihood, in
             each step. It takes a second way back. Defaults to `False`.

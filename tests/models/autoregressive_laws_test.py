@@ -52,6 +52,7 @@ def forcing(dtype=None):
         adversarial_weight=LinearSchedule(0.5, 1.0, 10),
         discriminator_accuracy_range=(0.0, 1.0),
         match_teacher=True,
+        ratio_every=2,
         dtype=dtype,
     )
 
