@@ -1,7 +1,7 @@
 """Runs the tutorials when the site is built, and shows them as pages.
 
 A tutorial is a file of `docs/tutorials`, Python with cells as jupytext reads
-them (`py:percent`). Its pages has code, output and pictures; as it is Markdown
+them (`py:percent`). Its page has code, output and pictures; as it is Markdown
 for MkDocs, links, formulas and search are those of all other pages. A cell that
 fails ends the build. The notebook lies beside the page, to be downloaded.
 
@@ -26,9 +26,12 @@ FOLDER = "tutorials/"
 TIMEOUT = 600
 DOWNLOAD = "[Download this page as a notebook]({}){{ .md-button }}"
 RUN = (
-    "This page is a notebook. It ran in {:.0f} seconds when the site was built, "
-    "on the {} backend."
+    "This page is a notebook. It ran in {:.0f} seconds on the {} backend when "
+    "the site was built."
 )
+
+FOLDED = """<details markdown="1">
+<summary>The code of this picture</summary>"""
 
 log = logging.getLogger("mkdocs.hooks.tutorials")
 
@@ -42,7 +45,11 @@ def run(notebook: nbformat.NotebookNode, name: str) -> float:
     """Runs all cells in place; returns the seconds that it took."""
     start = time.perf_counter()
     # What a tutorial writes is of no use after it.
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        # Backends chatter; it is shown when the kernel does not come up.
+        tempfile.TemporaryFile("w+") as chatter,
+    ):
         client = nbclient.NotebookClient(
             notebook,
             timeout=TIMEOUT,
@@ -50,9 +57,14 @@ def run(notebook: nbformat.NotebookNode, name: str) -> float:
             resources={"metadata": {"path": folder}},
         )
         try:
-            client.execute()
+            client.execute(stderr=chatter)
         except nbclient.exceptions.CellExecutionError as error:
             raise PluginError(f"{name}: a cell failed.\n{error}") from error
+        except (nbclient.exceptions.DeadKernelError, RuntimeError) as error:
+            chatter.seek(0)
+            raise PluginError(
+                f"{name}: the kernel died.\n{chatter.read()}"
+            ) from error
     return time.perf_counter() - start
 
 
@@ -100,9 +112,16 @@ def as_markdown(
             continue
         if cell.cell_type != "code":
             continue
-        parts.append(fenced(cell.source, "python"))
-        for output in cell.get("outputs", []):
-            parts.append(output_as_markdown(output, page, heading, pictures))
+        code = [fenced(cell.source, "python")]
+        outputs = [
+            output_as_markdown(output, page, heading, pictures)
+            for output in cell.get("outputs", [])
+        ]
+        if "picture" in cell.metadata.get("tags", ()):
+            # The picture matters, not how it is drawn.
+            parts += [*outputs, FOLDED, *code, "</details>"]
+        else:
+            parts += code + outputs
     return "\n\n".join(part for part in parts if part), pictures
 
 

@@ -10,7 +10,7 @@
 # A callback looks at the model after an epoch and writes what it sees into a folder.
 # TensorBoard shows all folders side by side.
 
-# %%
+# %% tags=["picture"]
 import matplotlib.pyplot as plt
 
 figure, axis = plt.subplots(figsize=(8, 2.2), layout="constrained")

@@ -10,7 +10,7 @@
 # Each step may attend to a few past states. The gradient follows the attention and
 # skips what lies between.
 
-# %%
+# %% tags=["picture"]
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyArrowPatch

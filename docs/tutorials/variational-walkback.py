@@ -10,7 +10,7 @@
 # hotter. The last steps are far from the data. Then train the network to undo every
 # step of the walk. A network that can undo each step can walk home from anywhere.
 
-# %%
+# %% tags=["picture"]
 import matplotlib.pyplot as plt
 import numpy as np
 
