@@ -41,7 +41,7 @@ lint: $(TEST)/.installed ## Check style, types and spelling
 	$(TEST)/bin/python -m mypy
 	$(TEST)/bin/python -m codespell_lib
 
-docs: $(TEST)/.installed ## Build the site into site/ and check its links
+docs: $(TEST)/.installed ## Run the tutorials, build the site into site/, check its links
 	NO_MKDOCS_2_WARNING=1 $(TEST)/bin/python -m mkdocs build --strict --quiet
 
 dist: $(TEST)/.installed ## Build the sdist and the wheel into dist/ and check them
