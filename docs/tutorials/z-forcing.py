@@ -206,8 +206,8 @@ plt.show()
 
 # %% [markdown]
 # Latents that are ignored tell nothing. Those trained with the auxiliary cost tell which
-# way the walk goes, though not reliably: each has less than the $\log 2 \approx 0.69$ nats
-# that a sure answer takes, and spends some of them on the steps that follow.
+# way the walk goes, though not reliably: the cost asks for the backward state, which
+# sums up all steps to come, not this one alone.
 #
 # ## Use it on your data
 #
