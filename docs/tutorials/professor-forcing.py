@@ -187,8 +187,8 @@ plt.show()
 # Read the figures above with care: this is one seed of a short training, and small
 # differences mean nothing. When we ran it, the two ways came out close. The waves of both
 # generators keep their shape for four times the length of training, so there is little
-# drift to train against; and the discriminator seldom reaches the accuracy from which the
-# generator listens.
+# drift to train against; and in most updates the discriminator is below the accuracy from
+# which the generator listens.
 #
 # That is what [the results](../results.md#professor-forcing) say of other data, too:
 # teacher forcing was mostly as good, or better. Measure the drift first. If there is
