@@ -52,6 +52,7 @@ def run(notebook: nbformat.NotebookNode, name: str) -> float:
     ):
         client = nbclient.NotebookClient(
             notebook,
+            coalesce_streams=True,
             timeout=TIMEOUT,
             kernel_name="python3",
             resources={"metadata": {"path": folder}},
