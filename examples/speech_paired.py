@@ -307,12 +307,10 @@ def main() -> None:
             f"{np.mean([row[figure] for row in rows]):.1f}"
             for figure in ("elbo", "log_likelihood_bound", "kl")
         ]
-        pair = pairs.get(way, {}).get("elbo")
-        if pair:
-            error = pair["standard_error"] or float("nan")
-            cells.append(f"{pair['mean']:+.1f} ± {error:.1f}")
-        else:
-            cells.append("")
+        pair = pairs.get(way, {}).get("elbo", {"mean": 0.0})
+        cells.append(f"{pair['mean']:+.1f}")
+        if pair.get("standard_error") is not None:
+            cells[-1] += f" ± {pair['standard_error']:.1f}"
         print(f"| {way} | {chosen.get(way, '')} |", " | ".join(cells), "|")
     print(f"\nFigures: {path}\nLogs:    tensorboard --logdir {path.parent}")
 
