@@ -47,7 +47,6 @@ EXPERIMENTS = "chains", "steps", "balance", "training", "binary"
 LENGTHS = 1, 10, 100
 NUM_STEPS = 5, 10, 14, 20, 30
 MODES = 6
-WALKERS = 448
 SAMPLES = 1024
 ANGLE = 0.5  # By which the operator turns before it is trained.
 # Size as the chain sees the data, first noise, last noise, steps.
@@ -75,6 +74,7 @@ def parse_arguments(argv=None):
     add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
     add("--average", type=float, default=0.999, help="of weights, momentum")
     add("--extra-steps", type=int, default=0, help="of chains in the plane")
+    add("--walkers", type=int, default=448, help="that stay")
     add("--ways", nargs="+", default=["Walkback", "DDPM", "Langevin"])
     add("--data-dir", type=pathlib.Path, help="folder of MNIST")
     add("--validate", action="store_true", help="measure on validation data")
@@ -281,7 +281,7 @@ def chains(data, arguments, seed, folder):
             model = walkback(
                 data,
                 seed,
-                num_walkers=WALKERS,
+                num_walkers=arguments.walkers,
                 extra_steps=0 if data.dequantize else arguments.extra_steps,
             )
             x, steps = data.states(), model.num_steps
@@ -306,7 +306,7 @@ def steps_of_walk(data, arguments, seed, folder):
     """The same first and last noise, in more and more steps."""
     found = {}
     for num_steps in NUM_STEPS:
-        model = walkback(data, seed, num_steps, num_walkers=WALKERS)
+        model = walkback(data, seed, num_steps, num_walkers=arguments.walkers)
         updates = fit(
             model, data.states(), arguments, folder / str(num_steps), 32
         )
@@ -324,7 +324,7 @@ def training(data, arguments, seed, folder):
     ways = {
         "whole walks": ({}, arguments.batch_size),
         "online": ({"online": True}, arguments.batch_size),
-        "walkers": ({"num_walkers": WALKERS}, 32),
+        "walkers": ({"num_walkers": arguments.walkers}, 32),
         "few walkers": ({"num_walkers": 128}, 16),
     }
     found = {}
@@ -367,7 +367,7 @@ def balance(arguments, seed, folder):
         layers.GaussianTransition(network, scale=0.2),
         8,
         temperature_factor=1.4,
-        num_walkers=WALKERS,
+        num_walkers=arguments.walkers,
         seed=seed,
     )
     x = ring(25_600, seed)
@@ -507,10 +507,10 @@ def binary(data, arguments, way, seed, folder):
         operator,
         steps,
         temperature_factor=factor,
-        num_walkers=WALKERS,
+        num_walkers=arguments.walkers,
         seed=seed,
     )
-    draws = Draws(data.x, WALKERS // steps, seed)
+    draws = Draws(data.x, arguments.walkers // steps, seed)
     result = {"updates": fit(model, draws, arguments, folder)}
     bound = model.log_likelihood_bound(data.test[:500], 4, 100, seed)
     result["bound"] = float(bound.mean())
