@@ -30,7 +30,8 @@ test: $(TEST)/.installed ## Run all tests (BACKENDS=jax for one backend, ARGS="-
 	for backend in $(BACKENDS); do \
 		echo "KERAS_BACKEND=$$backend"; \
 		KERAS_BACKEND=$$backend $(TEST)/bin/python -m pytest \
-			-n $(WORKERS) $(ARGS) || status=1; \
+			-n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+			$(ARGS) || status=1; \
 	done; \
 	exit $$status
 
@@ -40,7 +41,7 @@ lint: $(TEST)/.installed ## Check style, types and spelling
 	$(TEST)/bin/python -m mypy
 	$(TEST)/bin/python -m codespell_lib
 
-docs: $(TEST)/.installed ## Build the site into site/ and check its links
+docs: $(TEST)/.installed ## Run the tutorials, build the site into site/, check its links
 	NO_MKDOCS_2_WARNING=1 $(TEST)/bin/python -m mkdocs build --strict --quiet
 
 dist: $(TEST)/.installed ## Build the sdist and the wheel into dist/ and check them

@@ -111,7 +111,9 @@ def main() -> None:
             texts = [
                 text_of(row)
                 for row in generator.generate(
-                    length, arguments.num_samples, seed=arguments.seed
+                    length=length,
+                    num_samples=arguments.num_samples,
+                    seed=arguments.seed,
                 )
             ]
             bits = found["nll"] / length / math.log(2)

@@ -299,8 +299,8 @@ def evaluate(generator, test, arguments, temperature=None) -> dict:
     context, truth = test[:, :length], test[:, length:, 0]
     samples = generator.forecast(
         context,
-        truth.shape[1],
-        arguments.num_samples,
+        horizon=truth.shape[1],
+        num_samples=arguments.num_samples,
         temperature=temperature or 1.0,
         seed=arguments.seed,
     )[..., 0]
@@ -400,8 +400,8 @@ def main() -> None:
             for temperature in TEMPERATURES:
                 samples = generator.forecast(
                     validation[:, :length],
-                    validation.shape[1] - length,
-                    arguments.num_samples,
+                    horizon=validation.shape[1] - length,
+                    num_samples=arguments.num_samples,
                     temperature=temperature,
                     seed=arguments.seed,
                 )[..., 0]

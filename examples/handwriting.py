@@ -156,7 +156,7 @@ def main() -> None:
         rows = {"a person": recorded}
         for temperature in (1.0, arguments.temperature):
             rows[f"temperature\n{temperature:g}"] = generator.generate(
-                x["sequences"].shape[1],
+                length=x["sequences"].shape[1],
                 conditions=characters,
                 temperature=temperature,
                 seed=arguments.seed,

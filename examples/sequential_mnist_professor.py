@@ -71,7 +71,9 @@ def main() -> None:
         )
 
     def look(generator, figures, folder):
-        drawn = generator.generate(steps, len(x_test), seed=arguments.seed)
+        drawn = generator.generate(
+            length=steps, num_samples=len(x_test), seed=arguments.seed
+        )
         figures["image_discrepancy"] = float(
             mean_discrepancy(
                 x_test.reshape(len(x_test), 1, -1),
@@ -82,7 +84,7 @@ def main() -> None:
             "data": given,
             "generated": drawn[:COLUMNS],
             "first half\ngiven": generator.generate(
-                steps, prompt=given[:, : steps // 2], seed=arguments.seed
+                length=steps, prompt=given[:, : steps // 2], seed=arguments.seed
             ),
         }
         pixels.draw(folder / "images.png", rows)

@@ -60,12 +60,16 @@ def main() -> None:
         steps = given.shape[1]
         rows = {
             "data": given,
-            "generated": model.generate(steps, COLUMNS, seed=arguments.seed),
+            "generated": model.generate(
+                length=steps, num_samples=COLUMNS, seed=arguments.seed
+            ),
             "first half\ngiven": model.generate(
-                steps, prompt=given[:, : steps // 2], seed=arguments.seed
+                length=steps, prompt=given[:, : steps // 2], seed=arguments.seed
             ),
             "from latents": model.decode(model.encode(given)),
-            "between two": model.interpolate(given[0], given[-1], COLUMNS),
+            "between two": model.interpolate(
+                given[0], given[-1], steps=COLUMNS
+            ),
         }
         pixels.draw(folder / "images.png", rows)
 

@@ -94,8 +94,8 @@ def main() -> None:
         rows = {"recorded": scale * recorded.reshape(number, -1)}
         for temperature in arguments.temperatures:
             frames = model.generate(
-                arguments.max_frames,
-                number,
+                length=arguments.max_frames,
+                num_samples=number,
                 temperature=temperature,
                 seed=arguments.seed,
             )

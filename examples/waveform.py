@@ -119,7 +119,9 @@ def main() -> None:
         figures["bits_per_sample"] = figures["nll"] / samples / math.log(2)
         waves = decode(
             generator.generate(
-                arguments.generate, conditions=digits, seed=arguments.seed
+                length=arguments.generate,
+                conditions=digits,
+                seed=arguments.seed,
             )
         )
         for digit, samples in zip(digits, waves, strict=True):

@@ -5,12 +5,16 @@ of steps, so that what keeps its latents alive can be seen:
 
 - `plain`: the evidence lower bound as it is;
 - `annealing`: its KL term grows from a small weight to 1 in the first half;
+- `backward`: the backward net must also predict the step before, as its own
+  likelihood;
 - `auxiliary`: Z-Forcing, a latent must also predict what the backward net
-  knows of the future;
-- `both`.
+  knows of the future, and the backward net has its own likelihood, as the
+  authors always trained it;
+- `both`: annealing and auxiliary.
 """
 
 import argparse
+import math
 
 import keras
 import ways
@@ -20,29 +24,60 @@ from keras_seqcredit import layers
 from keras_seqcredit import models
 from keras_seqcredit import schedules
 
-WAYS = ("plain", "annealing", "auxiliary", "both")
+WAYS = ("plain", "annealing", "backward", "auxiliary", "both")
 KL_START = 0.2  # Of the released code.
+FIGURES = ("nll", "kl", "elbo", "active_units", "auxiliary", "backward_nll")
+SHOWN = ("plain", "annealing", "auxiliary")
 
 
-def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
+def add_arguments(
+    parser: argparse.ArgumentParser,
+    choices: tuple[str, ...] = WAYS,
+    **defaults,
+) -> None:
     """Adds the flags; `defaults` are those of the example."""
     add = parser.add_argument
     add("--latent-dim", type=int, help="latents a step")
     add("--auxiliary-weight", type=float, help="of the auxiliary cost")
+    add(
+        "--backward-weight",
+        type=float,
+        help="of the backward net's own likelihood; None is for the weight of "
+        "the auxiliary cost",
+    )
+    add(
+        "--stop-backward-gradient",
+        action=argparse.BooleanOptionalAction,
+        help="whether the backward net learns from its own likelihood alone",
+    )
+    add(
+        "--kl-increment",
+        type=float,
+        help="what annealing adds to the KL term's weight in an update; None "
+        "is for a weight of 1 after half of them",
+    )
+    add(
+        "--word-dropout",
+        type=float,
+        help="share of the steps that the decoder does not see in training",
+    )
     add("--likelihood-samples", type=int, help="of the posterior, a sequence")
     ways.add_arguments(
         parser,
-        WAYS,
-        **{"ways": WAYS[:3], "likelihood_samples": 20, **defaults},
+        choices,
+        **{
+            "ways": SHOWN,
+            "likelihood_samples": 20,
+            "word_dropout": 0.0,
+            "stop_backward_gradient": False,
+            **defaults,
+        },
     )
 
 
 def make_model(way, head, steps, arguments, embedding=None):
     """A compiled `ZForcing`; `steps` is the number of updates to come."""
     keras.utils.set_random_seed(arguments.seed)
-    annealed = way in ("annealing", "both")
-    kl_weight = schedules.LinearSchedule(KL_START, 1.0, steps // 2)
-    auxiliary = way in ("auxiliary", "both")
     rnn = layers.StochasticRNN(
         arguments.units, arguments.latent_dim, seed=arguments.seed
     )
@@ -50,11 +85,17 @@ def make_model(way, head, steps, arguments, embedding=None):
         rnn,
         head,
         embedding=embedding,
-        kl_weight=kl_weight if annealed else 1.0,
-        auxiliary_weight=arguments.auxiliary_weight if auxiliary else 0.0,
+        **weights_of(way, steps, arguments),
+        word_dropout=arguments.word_dropout,
         seed=arguments.seed,
         name=f"z_forcing_{way}",
     )
+    compile_model(model, steps, arguments)
+    return model
+
+
+def compile_model(model, steps, arguments) -> None:
+    """Compiles a model for `steps` updates."""
     schedule = keras.optimizers.schedules.CosineDecay(
         arguments.learning_rate, steps
     )
@@ -63,7 +104,25 @@ def make_model(way, head, steps, arguments, embedding=None):
         keras.optimizers.Adam(schedule, epsilon=1e-5, global_clipnorm=100.0),
         jit_compile=True,
     )
-    return model
+
+
+def weights_of(way, steps, arguments) -> dict:
+    """The weights of the costs, as arguments of `ZForcing`."""
+    weights = {}
+    if way in ("annealing", "both"):
+        growth = steps // 2
+        if arguments.kl_increment is not None:
+            growth = math.ceil((1.0 - KL_START) / arguments.kl_increment)
+        weights["kl_weight"] = schedules.LinearSchedule(KL_START, 1.0, growth)
+    backward = arguments.backward_weight
+    if backward is None:
+        backward = arguments.auxiliary_weight
+    if way in ("backward", "auxiliary", "both"):
+        weights["backward_weight"] = backward
+        weights["stop_backward_gradient"] = arguments.stop_backward_gradient
+    if way in ("auxiliary", "both"):
+        weights["auxiliary_weight"] = arguments.auxiliary_weight
+    return weights
 
 
 def measure(model, x_test, arguments) -> dict:
@@ -78,7 +137,7 @@ def measure(model, x_test, arguments) -> dict:
         return_error=True,
     )
     return {
-        **{name: found[name] for name in ("nll", "kl", "elbo", "active_units")},
+        **{name: found[name] for name in FIGURES},
         "log_likelihood_bound": float(value.mean()),
         "log_likelihood_error": float((error**2).sum() ** 0.5 / len(error)),
     }

@@ -69,6 +69,12 @@ def check_share(name: str, value: Any) -> Any:
     return check_number(name, value, "a number in [0, 1)", lambda x: 0 <= x < 1)
 
 
+def check_proportion(name: str, value: Any, optional: bool = False) -> Any:
+    """Returns a number from 0 to 1, or None where allowed."""
+    expected = "a number from 0 to 1"
+    return check_number(name, value, expected, lambda x: 0 <= x <= 1, optional)
+
+
 def check_choice(name: str, value: Any, choices: tuple) -> None:
     """One of `choices`, which are strings, booleans, numbers or None."""
     # An array would be compared element by element.

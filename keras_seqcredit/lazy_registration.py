@@ -45,6 +45,7 @@ CLASSES = (
     "SparseAttentiveRNN",
     "StepNormalization",
     "StochasticRNN",
+    "Symlog",
     "Transition",
     "VariationalWalkback",
     "ZForcing",

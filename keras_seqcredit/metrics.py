@@ -21,7 +21,7 @@ __all__ = ["ActiveUnits", "BitsPerStep", "mean_discrepancy"]
 
 @public
 class BitsPerStep(keras.metrics.MeanMetricWrapper):
-    """Mean number of bits it takes to write down a step, its negative log2.
+    """Mean number of bits per time step, the negative log2 of its likelihood.
 
     With a `head` it is a metric for `compile`: it is updated with targets and
     with the parameters that the head has put out, and Keras leaves out padded
@@ -125,7 +125,7 @@ class BitsPerStep(keras.metrics.MeanMetricWrapper):
 
 @public
 class ActiveUnits(keras.metrics.Metric):
-    """Number of latent dimensions that say something about the data.
+    """Number of latent dimensions that carry information about the data.
 
     A dimension is active if the mean of its posterior varies over the data, by
     a variance above `threshold`. In a collapsed model none is.

@@ -33,7 +33,7 @@ __all__ = [
 
 
 class Schedule:
-    """A weight as a function of the number of updates made so far.
+    """A weight as a function of the number of training updates.
 
     A subclass implements `__call__` with `keras.ops`, so that it compiles, and
     `get_config`. Register it with
@@ -108,7 +108,7 @@ class Schedule:
 
 @public
 class ConstantSchedule(Schedule):
-    """The same weight at every step.
+    """A constant weight.
 
     Args:
         value: Finite float, the weight.
@@ -139,7 +139,7 @@ class ConstantSchedule(Schedule):
 
 @public
 class LinearSchedule(Schedule):
-    """Goes from `start` to `end` in equal steps, and stays there.
+    """Linear ramp from `start` to `end`, constant afterwards.
 
     Z-Forcing raises the weight of its KL term from 0.2 to 1 by 5e-5 an update:
     `LinearSchedule(0.2, 1.0, steps=16000)`.
@@ -182,7 +182,7 @@ class LinearSchedule(Schedule):
 
 @public
 class CyclicalSchedule(Schedule):
-    """Goes from `start` to `end` several times, and then stays there.
+    """Repeated linear ramps from `start` to `end`, constant afterwards.
 
     In each of `num_cycles` equal cycles the weight grows linearly during the
     first `ratio` of the updates and stays at `end` for the rest, so that the
@@ -254,7 +254,7 @@ class CyclicalSchedule(Schedule):
 
 @public
 class KerasSchedule(Schedule):
-    """A schedule of Keras, of the number of updates, as a weight.
+    """Uses a Keras learning rate schedule as a weight.
 
     `get` makes it of a `keras.optimizers.schedules.LearningRateSchedule`, so
     that a model takes one as it is.
@@ -303,7 +303,7 @@ class KerasSchedule(Schedule):
 
 @public
 class FreeBits:
-    """A KL divergence that is not penalized below a threshold.
+    """Leaves the KL divergence below a threshold unpenalized.
 
     The KL of a group of latent variables counts `max(nats, KL)`: up to `nats`
     a group may hold information for free, and no gradient presses it to zero.

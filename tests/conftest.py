@@ -29,6 +29,25 @@ if keras.backend.backend() == "tensorflow":
     )
 
 
+# A worker takes whole files: what it has compiled or prepared for one, another
+# would do again. The longest come first, so that no worker ends alone.
+LONGEST = (
+    "two_processes_test.py",
+    "docstring_examples_test.py",
+    "on_gpu_test.py",
+    "distribution_test.py",
+    "exact_resume_test.py",
+    "attention_map_test.py",
+    "search_spaces_test.py",
+    "parallel_search_test.py",
+    "resuming_test.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(autouse=True)
 def seed():
     keras.utils.set_random_seed(0)

@@ -252,6 +252,18 @@ CASES = {
         lambda: {"generator": _generator()},
         _nothing,
     ),
+    "GaussianTransition, levels": Case(
+        layers.GaussianTransition,
+        lambda: {
+            "network": models.transition_mlp(
+                2, (2,), learned_scale=False, num_steps=2
+            ),
+            "scale": 0.5,
+            "num_steps": 2,
+            "level_temperatures": [1.0, 2.0],
+        },
+        _on_states,
+    ),
     "VariationalWalkback": Case(
         models.VariationalWalkback,
         lambda: {
@@ -409,6 +421,14 @@ def _model(name):
             ),
             X[:, 0],
         )
+    if name == "walkback_classes":
+        network = models.transition_mlp(2, units=(2,), num_classes=3)
+        return _built(
+            models.VariationalWalkback(
+                layers.GaussianTransition(network, num_classes=3), num_steps=2
+            ),
+            X[:, 0],
+        )
     if name == "head":
         return _built(layers.GaussianHead(2))
     if name == "sab":
@@ -427,6 +447,7 @@ def _method(name, method, **arguments):
         "classes": models.AutoregressiveRNN,
         "z_forcing": models.ZForcing,
         "walkback": models.VariationalWalkback,
+        "walkback_classes": models.VariationalWalkback,
         "head": layers.GaussianHead,
         "sab": layers.SABLSTM,
         "stochastic": layers.StochasticRNN,
@@ -460,6 +481,9 @@ METHODS = {
         "z_forcing", "log_likelihood", x=X, num_samples=2
     ),
     "VariationalWalkback.sample": _method("walkback", "sample", num_samples=2),
+    "VariationalWalkback.sample, classes": _method(
+        "walkback_classes", "sample", num_samples=2, classes=1
+    ),
     "VariationalWalkback.walk": _method("walkback", "walk", x=X[:, 0]),
     "VariationalWalkback.inpaint": _method(
         "walkback", "inpaint", x=X[:, 0], mask=X[:, 0] > 0
@@ -488,11 +512,13 @@ METHODS = {
         "stochastic", "step", inputs=X[:, 0], state=_STATES
     ),
 }
-# Bases of classes, an error, and what takes models or processes.
+# Bases of classes, an error, a layer without arguments, and what takes models
+# or processes.
 BASES = {
     "DistributionHead",
     "NonFiniteLossError",
     "Schedule",
+    "Symlog",
     "Transition",
     "export_generation",
     "parallel_search",

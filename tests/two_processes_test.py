@@ -13,8 +13,8 @@ from tests import two_processes
 from tests.on_one_backend import only_on
 
 ROOT = pathlib.Path(__file__).parents[1]
-# Seconds; it takes a third of them.
-TIMEOUT = 150
+# Seconds; it takes a tenth of them.
+TIMEOUT = 500
 
 
 def start(folder, address, process):

@@ -140,7 +140,7 @@ def make_generations(batch: int, sizes: Sizes = SIZES) -> dict:
 
     return {
         "generate": (
-            lambda: generator.generate(sizes.length, batch),
+            lambda: generator.generate(length=sizes.length, num_samples=batch),
             sizes.length,
         ),
         "predict_on_batch": (

@@ -12,7 +12,7 @@ from keras_seqcredit.backend.keras_private import backend_mesh
 
 # Turns of a loop that an accelerator is given at once: it takes longer to start
 # the operations of one than to run them.
-_TURNS_AT_ONCE = 4
+TURNS_AT_ONCE = 4
 
 
 def scan(body, carry, xs, length, reverse=False):
@@ -25,7 +25,7 @@ def scan(body, carry, xs, length, reverse=False):
         xs,
         length=known,
         reverse=reverse,
-        unroll=1 if known is None or runs_on_cpu() else _TURNS_AT_ONCE,
+        unroll=1 if known is None or runs_on_cpu() else TURNS_AT_ONCE,
     )
 
 

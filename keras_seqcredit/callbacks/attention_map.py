@@ -28,7 +28,7 @@ from keras_seqcredit.utils.plot_attention import plot_attention
 
 
 class AttentionMap(View):
-    """Draws after each epoch what the steps of chosen examples have read.
+    """Plots after each epoch which past states each time step attends to.
 
     The pictures, those of `keras_seqcredit.utils.plot_attention`, are saved as
 

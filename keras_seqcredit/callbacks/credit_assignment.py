@@ -27,7 +27,7 @@ from keras_seqcredit.optional_import import import_optional
 
 
 class CreditAssignment(View):
-    """Shows how much of the last loss each earlier state is told.
+    """Measures how much gradient of the final loss reaches each earlier state.
 
     After each epoch, for some examples, the loss of the last step, or of the
     whole where there is one for the sequence, is differentiated by the hidden

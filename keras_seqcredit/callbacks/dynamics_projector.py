@@ -28,7 +28,7 @@ RUNS = ("data", "free")
 
 
 class DynamicsProjector(View):
-    """Shows where the hidden states go on data, and where when run freely.
+    """Projects hidden states on data and in free running side by side.
 
     For an `AutoregressiveRNN` or `ProfessorForcing`. After each epoch the
     generator reads some sequences, and then as many of its own. For TensorBoard

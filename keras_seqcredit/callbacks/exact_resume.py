@@ -19,7 +19,7 @@ from keras_seqcredit.checks import check_sequence
 
 
 class ExactResume(keras.callbacks.Callback):
-    """Goes on with a training that was killed, and ends where it would have.
+    """Resumes an interrupted training run exactly, to the last bit.
 
     Like `keras.callbacks.BackupAndRestore` it saves the state after each epoch,
     and the same call of `fit` in a new process goes on after the last epoch

@@ -21,7 +21,7 @@ from keras_seqcredit.optional_import import import_optional
 
 
 class LatentMonitor(View):
-    """Shows what the latents of a `ZForcing` model hold, step by step.
+    """Logs what the latents of a `ZForcing` model encode, step by step.
 
     After each epoch the posterior of some examples is looked at, and written
     for TensorBoard, where epochs count from 0:

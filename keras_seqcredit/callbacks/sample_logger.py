@@ -30,7 +30,7 @@ _SEQUENCE_MODELS = (AutoregressiveRNN, ProfessorForcing, ZForcing)
 
 
 class SampleLogger(View):
-    """Draws samples of a model after each epoch, with the same noise.
+    """Logs samples of a model after each epoch, always from the same noise.
 
     What they are decides how TensorBoard shows them, where epochs count from 0:
 

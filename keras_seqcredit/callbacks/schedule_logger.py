@@ -14,7 +14,7 @@ from keras_seqcredit.schedules import Schedule
 
 
 class ScheduleLogger(View):
-    """Writes what changes while a model trains, so that runs can be compared.
+    """Logs scheduled weights and rates, so that runs can be compared.
 
     After each epoch, as scalars for TensorBoard, where epochs count from 0:
 

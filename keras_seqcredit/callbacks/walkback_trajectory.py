@@ -17,7 +17,7 @@ from keras_seqcredit.optional_import import import_optional
 
 
 class WalkbackTrajectory(View):
-    """Draws the chains of a `VariationalWalkback`, away from data and back.
+    """Plots the chains of a `VariationalWalkback`, away from data and back.
 
     After each epoch, as images for TensorBoard, where epochs count from 0:
 

@@ -57,12 +57,14 @@ class CategoricalLatent:
     """`latent_dim` one-hot variables; the gradient goes straight through.
 
     A sample is the arg max of logits and Gumbel noise; backward it is the
-    vector of probabilities.
+    vector of probabilities. A share `unimix` of each is uniform, so that no
+    probability, and no divergence, runs away.
     """
 
-    def __init__(self, latent_dim: int, num_classes: int):
+    def __init__(self, latent_dim: int, num_classes: int, unimix: float = 0.0):
         self.latent_dim = latent_dim
         self.num_classes = num_classes
+        self.unimix = unimix
         self.size = self.parameters = latent_dim * num_classes
 
     def noise(self, shape, seed) -> Tensor:
@@ -72,7 +74,7 @@ class CategoricalLatent:
         return -ops.log(-ops.log(uniform))
 
     def sample(self, parameters, noise) -> Tensor:
-        logits = self._apart(parameters)
+        logits = self._logits(parameters)
         chosen = ops.argmax(logits + self._apart(noise), axis=-1)
         hard = ops.one_hot(chosen, self.num_classes, dtype=logits.dtype)
         soft = ops.softmax(logits, axis=-1)
@@ -80,7 +82,7 @@ class CategoricalLatent:
         return ops.reshape(sample, ops.shape(parameters))
 
     def mean(self, parameters) -> Tensor:
-        soft = ops.softmax(self._apart(parameters), axis=-1)
+        soft = ops.softmax(self._logits(parameters), axis=-1)
         return ops.reshape(soft, ops.shape(parameters))
 
     def kl(self, posterior, prior) -> Tensor:
@@ -94,9 +96,34 @@ class CategoricalLatent:
         return ops.sum(log_prob, axis=-1)
 
     def _one_hot(self, parameters):
-        logits = self._apart(ops.cast(parameters, "float32"))
+        logits = self._logits(ops.cast(parameters, "float32"))
         return tfd().OneHotCategorical(logits=logits)
+
+    def _logits(self, parameters) -> Tensor:
+        logits = self._apart(parameters)
+        if not self.unimix:
+            return logits
+        soft = (1 - self.unimix) * ops.softmax(logits, axis=-1)
+        return ops.log(soft + self.unimix / self.num_classes)
 
     def _apart(self, x) -> Tensor:
         shape = (*ops.shape(x)[:-1], self.latent_dim, self.num_classes)
         return ops.reshape(x, shape)
+
+
+def balanced_kl(latents, posterior, prior, balance: float | None) -> Tensor:
+    """The divergence `latents.kl`, its gradient shared out.
+
+    Args:
+        latents: one of the families.
+        posterior: its parameters.
+        prior: its parameters.
+        balance: share of the gradient that the prior gets; the posterior gets
+            the rest. None is for the gradient as it is.
+    """
+    if balance is None:
+        return latents.kl(posterior, prior)
+    moves_prior = latents.kl(ops.stop_gradient(posterior), prior)
+    moves_posterior = latents.kl(posterior, ops.stop_gradient(prior))
+    # So written, the value is that of the divergence, to the last bit.
+    return moves_posterior + balance * (moves_prior - moves_posterior)

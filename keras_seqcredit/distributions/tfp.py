@@ -35,6 +35,15 @@ def tfd() -> Any:
     log_prob = tfd().Normal(loc=0.0, scale=2.0).log_prob(1.0)
     ```
     """
+    return _tfp().distributions
+
+
+def tfb() -> Any:
+    """The bijectors of TensorFlow Probability, as `tfd` its distributions."""
+    return _tfp().bijectors
+
+
+def _tfp():
     backend = keras.backend.backend()
     if backend not in _MODULES:
         raise ImportError(
@@ -51,4 +60,4 @@ def tfd() -> Any:
             f"installed {backend}: {error}. Uninstall it and install "
             "`tfp-nightly` in its place."
         ) from error
-    return tfp.distributions
+    return tfp

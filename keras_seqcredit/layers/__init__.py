@@ -11,6 +11,7 @@ from keras_seqcredit.layers.heads.gaussian_mixture_head import (
     GaussianMixtureHead,
 )
 from keras_seqcredit.layers.heads.pen_stroke_head import PenStrokeHead
+from keras_seqcredit.layers.heads.symlog import Symlog
 from keras_seqcredit.layers.recurrent.auxiliary_state_loss import (
     AuxiliaryStateLoss,
 )
@@ -59,5 +60,6 @@ __all__ = [
     "SparseAttentiveRNN",
     "StepNormalization",
     "StochasticRNN",
+    "Symlog",
     "Transition",
 ]

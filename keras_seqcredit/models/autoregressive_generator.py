@@ -33,24 +33,28 @@ class AutoregressiveGenerator(SequenceGenerator):
 
     def generate(
         self,
+        prompt=None,
+        *,
         length: int,
         num_samples: int = 1,
-        prompt=None,
+        prompt_mask=None,
         conditions=None,
         temperature: float = 1.0,
         top_k: int | None = None,
         stop: int | None = None,
         seed=None,
-        prompt_mask=None,
     ) -> np.ndarray:
         """Draws sequences.
 
         Args:
+            prompt: `(batch, steps, features)` or integers `(batch, steps)`,
+                what the sequences begin with. Defaults to `None`.
             length: Positive integer, steps of each sequence.
             num_samples: Positive integer, sequences; those of a prompt or of
                 conditions each, if given. Defaults to `1`.
-            prompt: `(batch, steps, features)` or integers `(batch, steps)`,
-                what the sequences begin with. Defaults to `None`.
+            prompt_mask: Boolean `(batch, steps)`, True at the steps of a prompt
+                and False at padding, which comes last: prompts of different
+                lengths, each one goes on where it ends. Defaults to `None`.
             conditions: As in training, for a batch; those of each step for
                 `length` of them.
             temperature: Positive float; see `DistributionHead`. Defaults to
@@ -62,9 +66,6 @@ class AutoregressiveGenerator(SequenceGenerator):
                 Defaults to `None`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
                 where None. Defaults to `None`.
-            prompt_mask: Boolean `(batch, steps)`, True at the steps of a prompt
-                and False at padding, which comes last: prompts of different
-                lengths, each one goes on where it ends. Defaults to `None`.
 
         Returns:
             Numpy array `(batch * num_samples, length, ...)`, the samples of one
@@ -75,16 +76,16 @@ class AutoregressiveGenerator(SequenceGenerator):
         """
         chunks = list(
             self.stream(
-                length,
-                num_samples,
                 prompt,
-                conditions,
-                temperature,
-                top_k,
-                stop,
-                seed,
-                chunk_size=length if stop is None else _STOP_CHECK,
+                length=length,
+                num_samples=num_samples,
                 prompt_mask=prompt_mask,
+                conditions=conditions,
+                temperature=temperature,
+                top_k=top_k,
+                stop=stop,
+                seed=seed,
+                chunk_size=length if stop is None else _STOP_CHECK,
             )
         )
         samples = np.concatenate(chunks, axis=1)
@@ -97,23 +98,25 @@ class AutoregressiveGenerator(SequenceGenerator):
 
     def stream(
         self,
+        prompt=None,
+        *,
         length: int,
         num_samples: int = 1,
-        prompt=None,
+        prompt_mask=None,
         conditions=None,
         temperature: float = 1.0,
         top_k: int | None = None,
         stop: int | None = None,
         seed=None,
         chunk_size: int = 64,
-        prompt_mask=None,
     ) -> Iterator[np.ndarray]:
         """Draws sequences, some steps at a time; what `generate` draws.
 
         Args:
-            length: See `generate`, as all but the last.
+            prompt: See `generate`, as all but the last.
+            length: See `generate`.
             num_samples: See `generate`.
-            prompt: See `generate`.
+            prompt_mask: See `generate`.
             conditions: See `generate`.
             temperature: See `generate`.
             top_k: See `generate`.
@@ -121,7 +124,6 @@ class AutoregressiveGenerator(SequenceGenerator):
                 which the last sequence ended.
             seed: See `generate`.
             chunk_size: Positive integer, steps at a time. Defaults to `64`.
-            prompt_mask: See `generate`.
 
         Returns:
             Iterator of numpy arrays `(batch * num_samples, chunk_size, ...)`,
@@ -281,12 +283,13 @@ class AutoregressiveGenerator(SequenceGenerator):
     def forecast(
         self,
         context,
+        *,
         horizon: int,
         num_samples: int = 100,
+        context_mask=None,
         conditions=None,
         temperature: float = 1.0,
         seed=None,
-        context_mask=None,
     ) -> np.ndarray:
         """Draws how sequences may go on.
 
@@ -294,15 +297,15 @@ class AutoregressiveGenerator(SequenceGenerator):
             context: `(batch, steps, features)` or integers `(batch, steps)`.
             horizon: Positive integer, steps to draw.
             num_samples: Positive integer, for each sequence. Defaults to `100`.
+            context_mask: Boolean `(batch, steps)`, False at padding, which
+                comes last: contexts of different lengths. The horizon of each
+                starts where it ends, so conditions of each step are those of
+                the steps after its own end, too. Defaults to `None`.
             conditions: As in training; those of each step for
                 `steps + horizon` of them: what is known of the future, such as
                 the weekday, is read there.
             temperature: See `generate`.
             seed: See `generate`.
-            context_mask: Boolean `(batch, steps)`, False at padding, which
-                comes last: contexts of different lengths. The horizon of each
-                starts where it ends, so conditions of each step are those of
-                the steps after its own end, too. Defaults to `None`.
 
         Returns:
             Numpy array `(batch, num_samples, horizon, ...)`.
@@ -319,13 +322,13 @@ class AutoregressiveGenerator(SequenceGenerator):
             )
         steps = context.shape[1]
         samples = self.generate(
-            steps + horizon,
-            num_samples,
-            prompt=context,
+            context,
+            length=steps + horizon,
+            num_samples=num_samples,
+            prompt_mask=context_mask,
             conditions=conditions,
             temperature=temperature,
             seed=seed,
-            prompt_mask=context_mask,
         )
         shape = (len(context), num_samples, horizon, *samples.shape[2:])
         if context_mask is None:

@@ -15,6 +15,7 @@ from keras_seqcredit.layers.recurrent.replay import can_replay
 from keras_seqcredit.layers.recurrent.replay import replay
 from keras_seqcredit.layers.recurrent.replay import step_for_replay
 from keras_seqcredit.models.sequences import Sequences
+from keras_seqcredit.models.sequences import mixed
 from keras_seqcredit.models.sequences import of_each_step
 from keras_seqcredit.models.sequences import read_sequences
 from keras_seqcredit.seeds import FixedSeed
@@ -160,11 +161,13 @@ class AutoregressiveNet:
         drawn = sequences._replace(values=samples)
         if with_data:
             drawn = sequences.followed_by(samples)
-        frames = drawn.frames(self.embedding, self.dtype)
-        if _is_share(own):
-            data = sequences.frames(self.embedding, self.dtype)
-            frames = _mixed(ops.transpose(own), frames, data)
-        inputs = drawn.inputs(frames)
+        mixed_with = None
+        if own is not None and keras.backend.is_float_dtype(own.dtype):
+            data, _ = sequences.embedded(self.embedding, self.dtype)
+            mixed_with = data, ops.transpose(own)
+        _, inputs = drawn.embedded(
+            self.embedding, self.dtype, mixed_with=mixed_with
+        )
         if keeps_steps:
             hidden = replay(core, inputs, drawn.mask, *steps)
         else:
@@ -238,7 +241,8 @@ class AutoregressiveNet:
         parts = [self.core, self.head, self.embedding]
         variables = [v for part in parts if part for v in part.variables]
         frozen = [(v, ops.stop_gradient(v.value)) for v in variables]
-        mixes = _is_share(own)
+        # A share of samples, and no choice of them.
+        mixes = own is not None and keras.backend.is_float_dtype(own.dtype)
         take_step: Any = self.core.step
         if keeps_steps:
             take_step = functools.partial(step_for_replay, self.core)
@@ -265,7 +269,7 @@ class AutoregressiveNet:
                 sample = _select(x["own"], sample, x["data"])
             after = self.frame(sample)
             if mixes:
-                after = _mixed(x["own"], after, x["data"])
+                after = mixed(x["own"], after, x["data"])
             if mask is not None:
                 after = _select(valid, after, frame)
             kept = (state, *gates) if keeps_steps else ()
@@ -283,7 +287,7 @@ class AutoregressiveNet:
             if own is not None:
                 data = values
                 if mixes:
-                    data = sequences.frames(self.embedding, self.dtype)
+                    data, _ = sequences.embedded(self.embedding, self.dtype)
                 xs |= {"own": own, "data": ops.swapaxes(data, 0, 1)}
             if with_data:
                 data = Sequences(values, conditions, mask)
@@ -308,7 +312,7 @@ class AutoregressiveNet:
         if mask is not None:
             xs["mask"] = ops.transpose(mask)
         if own is not None:
-            data = sequences.frames(self.embedding, self.dtype)
+            data, _ = sequences.embedded(self.embedding, self.dtype)
             xs |= {
                 "own": ops.cast(own, self.dtype),
                 "data": ops.swapaxes(data, 0, 1),
@@ -333,7 +337,7 @@ class AutoregressiveNet:
                 parameters = self.head(hidden, training=False)
                 after = frame_of(parameters, FixedSeed(x["key"]))
                 if own is not None:
-                    after = _mixed(x["own"], after, x["data"])
+                    after = mixed(x["own"], after, x["data"])
                 if mask is not None:
                     after = _select(x["mask"], after, frame)
                 return (after, state), hidden
@@ -436,21 +440,6 @@ class AutoregressiveNet:
 
 def _joined(first, second):
     return ops.concatenate([first, second])
-
-
-def _is_share(own) -> bool:
-    """Whether `own` is a share of samples, and no choice of them."""
-    return own is not None and "float" in keras.backend.standardize_dtype(
-        own.dtype
-    )
-
-
-def _mixed(share, own, data):
-    """Frames, a share of them each one's own, the rest the data's."""
-    share = ops.cast(share, own.dtype)[..., None]
-    # Exact where the share is 0 or 1, and data elsewhere may hold anything.
-    mixed = share * own + (1 - share) * data
-    return ops.where(share == 1, own, ops.where(share == 0, data, mixed))
 
 
 def _is_stateless(layer) -> bool:

@@ -34,7 +34,7 @@ from keras_seqcredit.seeds import SavedSeed
 class AutoregressiveRNN(
     schedules.ScheduledWeights, SavedSeed, AutoregressiveGenerator
 ):
-    """A recurrent net that gives the density of each step after those before.
+    """Recurrent network that models each time step given the previous ones.
 
     Fit it on sequences: it reads each one a step late, a step of zeros first,
     and its head gives the density of the step that comes. That is teacher

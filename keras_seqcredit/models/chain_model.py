@@ -9,6 +9,7 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_non_negative
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.models.generative_model import GenerativeModel
@@ -17,6 +18,11 @@ from keras_seqcredit.models.grey_levels import levels_of
 from keras_seqcredit.models.grey_levels import log_volume
 from keras_seqcredit.models.grey_levels import states_of
 from keras_seqcredit.models.markov_chain import MarkovChain
+from keras_seqcredit.models.readable_points import CLASSES
+from keras_seqcredit.models.readable_points import DATA
+from keras_seqcredit.models.readable_points import data_and_classes
+from keras_seqcredit.models.readable_points import readable_classes
+from keras_seqcredit.models.sampling_schedule import way_back
 from keras_seqcredit.models.stationary_prior import StationaryPrior
 from keras_seqcredit.models.temperature_schedule import TemperatureSchedule
 from keras_seqcredit.seeds import FixedSeed
@@ -66,20 +72,52 @@ class ChainModel(GenerativeModel):
     def sample(
         self,
         num_samples: int = 1,
+        *,
         extra_steps: int = 0,
         return_trajectory: bool = False,
         seed: Any = None,
+        schedule: Any = None,
+        steps: Any = None,
+        repeats: int = 1,
+        denoise: bool = False,
+        classes: Any = None,
+        guidance: float | None = None,
+        start: Any = None,
     ) -> np.ndarray:
         """Draws from `p*`, then walks while the operator cools down.
 
         Args:
-            num_samples: Positive integer. Defaults to `1`.
-            extra_steps: Non-negative integer, steps at the initial temperature
-                after those of the walk. Defaults to `0`.
+            num_samples: Positive integer; of `start` as many as it has.
+                Defaults to `1`.
+            extra_steps: Non-negative integer, steps after those of the way
+                back, at its last temperature: the initial one, but for another
+                `schedule`. Defaults to `0`.
             return_trajectory: Boolean, whether to return all states. Defaults
                 to `False`.
             seed: Integer or `keras.random.SeedGenerator`; the model's own
                 where None. Defaults to `None`.
+            schedule: Sequence of positive numbers that do not rise, the
+                temperatures of the way back, or None for those of the training.
+                Defaults to `None`.
+            steps: Sequence of as many integers, the step that an operator which
+                sees its step is told at each temperature; or None for that of
+                the walk whose temperature is nearest. Defaults to `None`.
+            repeats: Positive integer, steps at each temperature. Defaults to
+                `1`.
+            denoise: Boolean, whether a last move without noise follows, as
+                `denoise` makes it. Defaults to `False`.
+            classes: Integer, or integers `(num_samples,)`, of the samples of an
+                operator with `num_classes`; of any class where None. Defaults
+                to `None`.
+            guidance: Number, how many times as far as it does a class moves the
+                operator from what it does without one; 1 where None. Above 1
+                samples are more typical of their class, and less diverse.
+                Defaults to `None`.
+            start: Array `(n, ..., features)`, states to cool down from, such as
+                those that `walk` returns, or None for draws from `p*`. If
+                samples from the former are better, it is `p*` that is wrong.
+                A model that dequantizes cuts states off at 0 and 255. Defaults
+                to `None`.
 
         Returns:
             Numpy array `(num_samples, ..., features)`; with
@@ -90,14 +128,23 @@ class ChainModel(GenerativeModel):
             ValueError: if an argument is wrong.
         """
         check_integer("num_samples", num_samples)
-        schedule = self._way_back(extra_steps)
+        way = self._way_back(extra_steps, schedule, steps, repeats)
+        first = None
+        if start is not None:
+            first, _ = self._given(start)
+            num_samples = len(first)
+        given = self._given_classes(classes, guidance, num_samples)
         generator = self._generator(seed)
-        first = self._from_prior(num_samples, generator)
-        return self._chain(first, schedule, generator, return_trajectory)
+        if first is None:
+            first = self._from_prior(num_samples, generator)
+        return self._chain(
+            first, way, generator, return_trajectory, given, denoise=denoise
+        )
 
     def walk(
         self,
         x: Any,
+        *,
         num_steps: int | None = None,
         temperature: float | None = None,
         return_trajectory: bool = False,
@@ -106,7 +153,8 @@ class ChainModel(GenerativeModel):
         """Walks from given points.
 
         Args:
-            x: Array `(n, ..., features)`.
+            x: Array `(n, ..., features)`, or a dictionary of such `"data"` and
+                `"classes"`, integers `(n,)`, as in training; so in all methods.
             num_steps: Positive integer, steps at one temperature, or None for
                 the walk of the training, away from the data. Defaults to
                 `None`.
@@ -137,14 +185,15 @@ class ChainModel(GenerativeModel):
                 np.full(num_steps, temperature, "float32"),
                 np.zeros(num_steps, "int32"),
             )
-        first = self._given(x)
+        first, given = self._given(x)
         generator = self._generator(seed)
-        return self._chain(first, schedule, generator, return_trajectory)
+        return self._chain(first, schedule, generator, return_trajectory, given)
 
     def inpaint(
         self,
         x: Any,
         mask: Any,
+        *,
         extra_steps: int = 0,
         return_trajectory: bool = False,
         seed: Any = None,
@@ -166,7 +215,7 @@ class ChainModel(GenerativeModel):
         Raises:
             ValueError: if the shapes do not fit.
         """
-        states = self._given(x)
+        states, given = self._given(x)
         shape = tuple(states.shape)
         mask = np.asarray(mask)
         if mask.shape not in (shape, shape[1:]) or mask.dtype != bool:
@@ -179,9 +228,10 @@ class ChainModel(GenerativeModel):
         generator = self._generator(seed)
         first = self._from_prior(len(states), generator)
         filled = self._chain(
-            first, schedule, generator, return_trajectory, (mask, states)
+            first, schedule, generator, return_trajectory, given, (mask, states)
         )
-        return np.where(mask, np.asarray(x, filled.dtype), filled)
+        x = np.asarray(data_and_classes(x)[0], filled.dtype)
+        return np.where(mask, x, filled)
 
     def denoise(self, x: Any, num_steps: int = 1) -> np.ndarray:
         """The mean of the operator at given points, at the first step.
@@ -201,18 +251,21 @@ class ChainModel(GenerativeModel):
             ValueError: if an argument is wrong.
         """
         check_integer("num_steps", num_steps)
-        states = self._given(x)
-        temperature = self.schedule().first
+        states, given = self._given(x)
 
-        def run(states):
+        def run(states, given):
+            chain = self.chain.given(*given)
             for _ in range(num_steps):
-                states = self.transition.mean(
-                    self.transition(states), temperature
-                )
+                states = self._without_noise(chain, states)
             return states
 
-        run = self._compiled(("denoise", num_steps), run)
-        return self._to_data(run(states))
+        run = self._compiled(("denoise", num_steps, len(given)), run)
+        return self._to_data(run(states, given))
+
+    def _without_noise(self, chain, states):
+        """The mean of the operator, at its first step."""
+        parameters = chain.parameters(states, None, training=False)
+        return self.transition.mean(parameters, self.schedule().first)
 
     def log_likelihood_bound(
         self,
@@ -287,20 +340,22 @@ class ChainModel(GenerativeModel):
         check_integer("num_samples", num_samples)
         check_integer("batch_size", batch_size)
         self._check_built()
-        x = self._as_data(x)
+        x, *given = self._as_inputs(x)
         generator = self._generator(seed)
-        run = self._compiled(("log_weight",), self._log_weight)
+        run = self._compiled(("log_weight", len(given)), self._log_weight)
         for i in range(0, max(len(x), 1), batch_size):
-            batch = ops.convert_to_tensor(x[i : i + batch_size])
+            part = slice(i, i + batch_size)
+            batch = ops.convert_to_tensor(x[part])
+            classes = tuple(ops.convert_to_tensor(c[part]) for c in given)
             weights = np.empty((num_samples, len(batch)))
             for row in weights if len(batch) else ():
                 keys = self._walk_keys(generator)
-                row[:] = ops.convert_to_numpy(run(batch, keys))
+                row[:] = ops.convert_to_numpy(run(batch, keys, classes))
             yield weights
 
-    def _log_weight(self, inputs, keys):
+    def _log_weight(self, inputs, keys, given=()):
         """Of one walk from each point, `(batch,)`."""
-        chain = self.chain
+        chain = self.chain.given(*given)
         first, schedule = self._start_walk(inputs, keys)
 
         def body(carry, given):
@@ -337,10 +392,27 @@ class ChainModel(GenerativeModel):
             return 0.0
         return log_volume(math.prod(self.prior_mean.shape))
 
-    def _way_back(self, extra_steps):
+    def _way_back(self, extra_steps, schedule=None, steps=None, repeats=1):
         """Temperatures and steps of the way back, and some at the end."""
-        check_integer("extra_steps", extra_steps, minimum=0)
-        return self.schedule().back(extra_steps)
+        return way_back(self.schedule(), extra_steps, schedule, steps, repeats)
+
+    def _given_classes(self, classes, guidance, length):
+        """What a chain is given, for so many states: `()`, a class, or both."""
+        if classes is None:
+            if guidance is not None:
+                raise ValueError(
+                    "Expected `classes` together with `guidance`. Received: "
+                    f"guidance={guidance}, classes=None"
+                )
+            return ()
+        classes = readable_classes(classes, self.transition.num_classes, length)
+        if guidance is None:
+            return (ops.convert_to_tensor(classes),)
+        guidance = check_non_negative("guidance", guidance)
+        dtype = self.transition.parameter_dtype
+        return tuple(
+            map(ops.convert_to_tensor, (classes, np.asarray(guidance, dtype)))
+        )
 
     def _from_prior(self, num_samples, generator):
         self._check_built()
@@ -349,23 +421,37 @@ class ChainModel(GenerativeModel):
         run = self._compiled(("prior",), lambda noise: self.prior().draw(noise))
         return run(noise)
 
-    def _chain(self, first, schedule, generator, return_trajectory, known=()):
-        check_flag("return_trajectory", return_trajectory)
+    def _chain(
+        self,
+        first,
+        schedule,
+        generator,
+        return_trajectory,
+        given=(),
+        known=(),
+        denoise=False,
+    ):
         """Runs the operator; holds known features, if there are some."""
+        check_flag("return_trajectory", return_trajectory)
+        check_flag("denoise", denoise)
         keys = FixedSeed.draw(generator, len(schedule[0]), self.seed_generator)
         run = self._compiled(
-            ("chain", return_trajectory, bool(known)),
-            lambda *arguments: self._run_chain(return_trajectory, *arguments),
+            ("chain", return_trajectory, denoise, len(given), bool(known)),
+            lambda *arguments: self._run_chain(
+                return_trajectory, denoise, *arguments
+            ),
         )
         schedule = tuple(map(ops.convert_to_tensor, schedule))
         known = tuple(map(ops.convert_to_tensor, known))
-        return self._to_data(run(first, (keys, *schedule), known))
+        return self._to_data(run(first, (keys, *schedule), given, known))
 
-    def _run_chain(self, return_trajectory, first, schedule, known):
+    def _run_chain(
+        self, return_trajectory, denoise, first, schedule, given=(), known=()
+    ):
         def hold(state):
             return ops.where(*known, state) if known else state
 
-        chain = self.chain
+        chain = self.chain.given(*given)
 
         def body(state, given):
             state = hold(chain.advance(state, *given)[0])
@@ -373,14 +459,30 @@ class ChainModel(GenerativeModel):
 
         first = hold(first)
         last, states = backend.scan(body, first, schedule, schedule[0].shape[0])
+        end = [self._without_noise(chain, last)] if denoise else []
         if not return_trajectory:
-            return last
-        return ops.concatenate([first[None], states], axis=0)
+            return end[0] if denoise else last
+        end = [state[None] for state in end]
+        return ops.concatenate([first[None], states, *end], axis=0)
 
     def _given(self, x):
-        """Points as states."""
+        """Points as states, and what a chain is given with them."""
         self._check_built()
-        return self._as_states(self._as_data(x, name="points"), None)
+        x, *classes = self._as_inputs(x, name="points")
+        states = self._as_states(x, None)
+        return states, tuple(map(ops.convert_to_tensor, classes))
+
+    def _as_inputs(self, inputs, name="data"):
+        """`[data]` or `[data, classes]`, checked."""
+        if isinstance(inputs, dict) and inputs.keys() != {DATA, CLASSES}:
+            raise ValueError(
+                f"Expected an array, or a dictionary of {DATA!r} and "
+                f"{CLASSES!r}. Received: {sorted(inputs)}"
+            )
+        x, *classes = data_and_classes(inputs)
+        x = self._as_data(x, name)
+        number = self.transition.num_classes
+        return [x, *(readable_classes(c, number, len(x)) for c in classes)]
 
     def _to_data(self, states):
         states = ops.convert_to_numpy(states)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
@@ -55,7 +56,7 @@ def export_generation(
         **arguments: Other arguments of `model.generate`: `length`,
             `num_samples`, `temperature` and, of an `AutoregressiveRNN`,
             `top_k` and `stop`. Of a `VariationalWalkback` those of
-            `model.sample`: `num_samples` and `extra_steps`.
+            `model.sample`, but for the seed and the trajectory.
 
     Raises:
         ValueError: if the model is of another kind or has not seen data, or if
@@ -202,7 +203,18 @@ def _with_latents(model, specs, length=None, num_samples=1, temperature=1.0):
     return draw
 
 
-def _walkback(model, specs, num_samples=1, extra_steps=0):
+def _walkback(
+    model,
+    specs,
+    num_samples=1,
+    extra_steps=0,
+    schedule=None,
+    steps=None,
+    repeats=1,
+    denoise=False,
+    classes=None,
+    guidance=None,
+):
     """`draw(seed)` of a `VariationalWalkback`."""
     if specs:
         raise ValueError(
@@ -210,7 +222,9 @@ def _walkback(model, specs, num_samples=1, extra_steps=0):
             f"`prompt` nor `conditions`. Received: {sorted(specs)}"
         )
     check_integer("num_samples", num_samples)
-    temperatures, steps = model._way_back(extra_steps)
+    check_flag("denoise", denoise)
+    temperatures, steps = model._way_back(extra_steps, schedule, steps, repeats)
+    given = model._given_classes(classes, guidance, num_samples)
     shape = (num_samples, *model.prior_mean.shape)
 
     def draw(seed):
@@ -218,7 +232,7 @@ def _walkback(model, specs, num_samples=1, extra_steps=0):
         first = model.prior().draw(noise)
         keys = _keys(model, _state(model, seed, 1), len(steps))
         schedule = keys, *map(ops.convert_to_tensor, (temperatures, steps))
-        states = model._run_chain(False, first, schedule, ())
+        states = model._run_chain(False, denoise, first, schedule, given)
         if not model.dequantize:
             return ops.cast(states, "float32")
         return ops.cast(ops.clip(ops.floor(256 * states), 0, 255), "uint8")

@@ -56,9 +56,10 @@ class LatentGenerator(SequenceGenerator):
 
     def generate(
         self,
+        prompt=None,
+        *,
         length: int,
         num_samples: int = 1,
-        prompt=None,
         conditions=None,
         temperature: float = 1.0,
         seed=None,
@@ -66,11 +67,11 @@ class LatentGenerator(SequenceGenerator):
         """Draws sequences, latents from the prior and steps from the head.
 
         Args:
+            prompt: `(batch, steps, features)` or integers `(batch, steps)`,
+                what the sequences begin with. Defaults to `None`.
             length: Positive integer, steps of each sequence.
             num_samples: Positive integer, sequences; those of a prompt or of
                 conditions each, if given. Defaults to `1`.
-            prompt: `(batch, steps, features)` or integers `(batch, steps)`,
-                what the sequences begin with. Defaults to `None`.
             conditions: `(batch, features)` or `(batch, length, features)`, for
                 a model that was trained with them. Defaults to `None`.
             temperature: Positive float, of the steps; see `DistributionHead`.
@@ -232,7 +233,7 @@ class LatentGenerator(SequenceGenerator):
         generator = self._generator(seed)
         return self._in_batches("encode", means, x, batch_size, generator)
 
-    def interpolate(self, a, b, steps: int = 8, conditions=None, seed=None):
+    def interpolate(self, a, b, *, steps: int = 8, conditions=None, seed=None):
         """Sequences between two: `decode` of what lies between their `encode`.
 
         Steps are not drawn, but the most likely. Noise is in the means of the

@@ -1,5 +1,6 @@
 """A chain of a transition operator, forward and on its way back."""
 
+import copy
 from typing import Any
 
 import keras
@@ -17,10 +18,50 @@ class MarkovChain:
 
     Args:
         transition: A `Transition`.
+
+    Attributes:
+        classes: Integers `(batch,)`, of each state, or None.
+        guidance: Number, how many times as far a class moves the parameters of
+            a step, or None for as far as it does.
     """
 
     def __init__(self, transition: Transition) -> None:
         self.transition = transition
+        self.classes: Any = None
+        self.guidance: Any = None
+
+    def given(self, classes: Any = None, guidance: Any = None) -> "MarkovChain":
+        """This chain for states of given classes, or for any if None."""
+        if classes is None:
+            return self
+        chain = copy.copy(self)
+        chain.classes, chain.guidance = classes, guidance
+        return chain
+
+    def parameters(self, state: Tensor, steps: Any, training: Any) -> Tensor:
+        """Those of the operator at states.
+
+        Args:
+            state: `(batch, ..., features)`.
+            steps: Integers `(batch,)`, or None for the first step.
+            training: Boolean.
+        """
+        if self.classes is None:
+            return self.transition(state, steps, training=training)
+        if self.guidance is None:
+            return self.transition(
+                state, steps, training=training, classes=self.classes
+            )
+        # Both in one call.
+        unknown = ops.full_like(self.classes, self.transition.num_classes)
+        both = self.transition(
+            ops.concatenate([state, state]),
+            None if steps is None else ops.concatenate([steps, steps]),
+            training=training,
+            classes=ops.concatenate([self.classes, unknown]),
+        )
+        parameters, without = ops.split(both, 2)
+        return guided(parameters, without, self.guidance, state.shape[-1])
 
     def advance(
         self, state: Tensor, key: Any, temperature: Any, step: Any
@@ -30,11 +71,11 @@ class MarkovChain:
         Args:
             state: `(batch, ..., features)`.
             key: Of random numbers.
-            temperature: Scalar.
-            step: Integer scalar.
+            temperature: Scalar, or one for each state.
+            step: Integer scalar, or one for each state.
         """
         steps = ops.broadcast_to(step, ops.shape(state)[:1])
-        parameters = self.transition(state, steps, training=False)
+        parameters = self.parameters(state, steps, training=False)
         return self.draw(parameters, key, temperature, ops.shape(state))
 
     def draw(
@@ -67,7 +108,7 @@ class MarkovChain:
             training: Boolean. Defaults to `False`.
         """
         steps = ops.broadcast_to(step, ops.shape(after)[:1])
-        parameters = self.transition(after, steps, training=training)
+        parameters = self.parameters(after, steps, training)
         reverse = self.transition.log_prob(parameters, before, temperature)
         return parameters, reverse
 
@@ -103,7 +144,10 @@ class MarkovChain:
                 ops.reshape(ops.broadcast_to(x[part][None], shape), (-1,))
                 for x in schedule
             )
-            _, reverse = self.go_back(
+            chain = self
+            if self.classes is not None:
+                chain = self.given(ops.repeat(self.classes, first.shape[1]))
+            _, reverse = chain.go_back(
                 ops.reshape(first, (-1, *event)),
                 ops.reshape(second, (-1, *event)),
                 temperature,
@@ -138,6 +182,22 @@ class MarkovChain:
                 f"{self.transition.network.name!r} with `add_loss`, "
                 f"{number} times a call"
             )
+
+
+def guided(
+    parameters: Tensor, without: Tensor, guidance: Any, features: int
+) -> Tensor:
+    """Parameters that a class moves `guidance` times as far.
+
+    Means or logits, the first ones of each feature. Scales are those of the
+    class: moved on, they could be negative.
+    """
+    first = without + guidance * (parameters - without)
+    if parameters.shape[-1] == features:
+        return first
+    return ops.concatenate(
+        [first[..., :features], parameters[..., features:]], axis=-1
+    )
 
 
 def step_size(before: Tensor, after: Tensor, axis: int) -> Tensor:

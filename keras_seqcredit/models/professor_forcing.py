@@ -39,7 +39,7 @@ _OF_TRAINING = (*_GATES, "discriminator_slope", "adversarial_ratio")
 
 @public
 class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
-    """Trains a generator to behave on its own samples as it does on data.
+    """Trains a generator to behave when free running as it does on data.
 
     In each step of training the generator runs twice: on the data, and freely
     on its own samples. A discriminator reads the behaviors, hidden states and

@@ -25,43 +25,52 @@ class Sequences(NamedTuple):
     conditions: Any = None
     mask: Any = None
 
-    def embedded(self, embedding: Any, dtype: Any) -> tuple[Tensor, Tensor]:
+    def embedded(
+        self,
+        embedding: Any,
+        dtype: Any,
+        dropped: Any = None,
+        mixed_with: Any = None,
+    ) -> tuple[Tensor, Tensor]:
         """Steps as vectors, and what a network reads that predicts them.
 
         Args:
             embedding: The layer that turns steps into vectors, or None for
                 steps that are vectors.
             dtype: String, that of vectors without an embedding.
+            dropped: Boolean `(batch, time)`, the steps that are not to see
+                their predecessor, or None. Defaults to `None`.
+            mixed_with: Frames, and the share `(batch, time)` of these that the
+                others are mixed with, see `mixed`; or None. Defaults to
+                `None`.
 
         Returns:
             Frames `(batch, time, features)`; and for each step the frame of
-            its valid predecessor, zeros before the first, with the conditions
-            of the step.
+            its valid predecessor, zeros before the first and where it is
+            dropped, with the conditions of the step.
         """
-        frames = self.frames(embedding, dtype)
-        return frames, self.inputs(frames)
-
-    def frames(self, embedding: Any, dtype: Any) -> Tensor:
-        """Steps as vectors `(batch, time, features)`, see `embedded`."""
         if embedding is None:
-            return ops.cast(self.values, dtype)
-        return embedding(self.values)
-
-    def inputs(self, frames: Tensor) -> Tensor:
-        """What a network reads that predicts steps of these frames."""
+            frames = ops.cast(self.values, dtype)
+        else:
+            frames = embedding(self.values)
+        if mixed_with is not None:
+            others, share = mixed_with
+            frames = mixed(share, frames, others)
         past = frames
         if self.mask is not None:
             past = previous_valid(frames, self.mask)
         first = ops.zeros_like(past[:, :1])
         past = ops.concatenate([first, past[:, :-1]], axis=1)
+        if dropped is not None:
+            past = ops.where(dropped[..., None], ops.zeros_like(past), past)
         if self.conditions is None:
-            return past
+            return frames, past
         conditions = ops.cast(self.conditions, past.dtype)
         if len(conditions.shape) == 2:
             conditions = ops.repeat(
                 conditions[:, None], ops.shape(past)[1], axis=1
             )
-        return ops.concatenate([past, conditions], axis=-1)
+        return frames, ops.concatenate([past, conditions], axis=-1)
 
     def cut(self, steps: int | None) -> "Sequences":
         """The first steps, all of them for None."""
@@ -136,3 +145,11 @@ def check_two_steps(shape: tuple) -> None:
             "A run differs from a free one from its second step on. Expected "
             f"sequences of at least 2 steps. Received: shape={tuple(shape)}"
         )
+
+
+def mixed(share: Tensor, own: Tensor, data: Tensor) -> Tensor:
+    """Frames `(..., features)` of which a share `(...)` is one's own."""
+    share = ops.cast(share, own.dtype)[..., None]
+    # Exact where the share is 0 or 1, and data elsewhere may hold anything.
+    both = share * own + (1 - share) * data
+    return ops.where(share == 1, own, ops.where(share == 0, data, both))

@@ -28,6 +28,8 @@ def transition_mlp(
     step_conditioning: str = "embedding",
     dtype: Any = None,
     name: str | None = None,
+    residual: bool = True,
+    num_classes: int | None = None,
 ) -> keras.Model:
     """Makes a multi-layer perceptron for a `Transition`.
 
@@ -50,9 +52,16 @@ def transition_mlp(
             them. Defaults to `"embedding"`.
         dtype: Dtype or dtype policy of the layers. Defaults to `None`.
         name: String, name of the model. Defaults to `None`.
+        residual: Boolean, whether the states are added to what the network
+            computes. `GaussianTransition` with `level_temperatures` and
+            `BernoulliTransition` with `alpha` have paths of their own, and
+            want `False`. Defaults to `True`.
+        num_classes: Positive integer, classes that the network tells apart by
+            a vector for each, and one more for a class that is not known, or
+            `None` for none. Give `Transition` the same. Defaults to `None`.
 
     Returns:
-        A `keras.Model` of states, or of a list of states and steps.
+        A `keras.Model` of states, or of a list of states, steps and classes.
 
     Raises:
         ValueError: if an argument is wrong.
@@ -71,7 +80,8 @@ def transition_mlp(
     units = check_shape("units", units)
     activation = check_named("activation", activation)
     check_flag("learned_scale", learned_scale)
-    condition = _Conditioning(num_steps, step_conditioning, dtype)
+    check_flag("residual", residual)
+    condition = _Conditioning(num_steps, step_conditioning, num_classes, dtype)
     states = keras.Input(shape, name="states")
     x = keras.layers.Flatten(dtype=dtype, **_CHANNELS_LAST)(states)
     for size in units:
@@ -86,7 +96,7 @@ def transition_mlp(
         )
         return keras.layers.Reshape(outputs, dtype=dtype)(dense(x))
 
-    outputs = _outputs(states, last, learned_scale)
+    outputs = _outputs(states, last, learned_scale, residual)
     return keras.Model(condition.inputs(states), outputs, name=name)
 
 
@@ -99,6 +109,8 @@ def transition_unet(
     step_conditioning: str = "embedding",
     dtype: Any = None,
     name: str | None = None,
+    residual: bool = True,
+    num_classes: int | None = None,
 ) -> keras.Model:
     """Makes a small U-Net for a `Transition` of images.
 
@@ -118,9 +130,11 @@ def transition_unet(
         step_conditioning: See `transition_mlp`. Defaults to `"embedding"`.
         dtype: See `transition_mlp`. Defaults to `None`.
         name: See `transition_mlp`. Defaults to `None`.
+        residual: See `transition_mlp`. Defaults to `True`.
+        num_classes: See `transition_mlp`. Defaults to `None`.
 
     Returns:
-        A `keras.Model` of images, or of a list of images and steps.
+        A `keras.Model` of images, or of a list of images, steps and classes.
 
     Raises:
         ValueError: if an argument is wrong, or if height and width cannot be
@@ -153,7 +167,8 @@ def transition_unet(
                 "Expected `filters` to be multiples of 8. "
                 f"Received: filters={tuple(filters)}"
             )
-    condition = _Conditioning(num_steps, step_conditioning, dtype)
+    check_flag("residual", residual)
+    condition = _Conditioning(num_steps, step_conditioning, num_classes, dtype)
     normalizes = num_steps is not None and step_conditioning == "normalization"
 
     def convolve(x, size, condition=None):
@@ -197,13 +212,15 @@ def transition_unet(
             **_CHANNELS_LAST,
         )(x)
 
-    outputs = _outputs(states, last, learned_scale)
+    outputs = _outputs(states, last, learned_scale, residual)
     return keras.Model(condition.inputs(states), outputs, name=name)
 
 
-def _outputs(states, last, learned_scale):
+def _outputs(states, last, learned_scale, residual):
     """The states and what the network adds to them; then scales."""
     channels = states.shape[-1]
+    if not residual:
+        return last((1 + learned_scale) * channels)
     if learned_scale:
         beside = [(0, 0)] * (len(states.shape) - 1)
         states = keras.ops.pad(states, [*beside, (0, channels)])
@@ -214,32 +231,47 @@ def _outputs(states, last, learned_scale):
 
 
 class _Conditioning:
-    """Shows a network its step, if it is to see it."""
+    """Shows a network its step and class, if it is to see them."""
 
-    def __init__(self, num_steps, kind, dtype):
+    def __init__(self, num_steps, kind, num_classes, dtype):
         check_choice("step_conditioning", kind, CONDITIONINGS)
         self.num_steps = check_integer("num_steps", num_steps, optional=True)
         self.kind = kind
+        self.num_classes = check_integer(
+            "num_classes", num_classes, optional=True
+        )
         self.dtype = dtype
         if num_steps is not None:
             self.steps = keras.Input((), dtype="int32", name="steps")
+        if num_classes is not None:
+            self.classes = keras.Input((), dtype="int32", name="classes")
 
     def inputs(self, states):
-        return states if self.num_steps is None else [states, self.steps]
+        given = [states]
+        if self.num_steps is not None:
+            given.append(self.steps)
+        if self.num_classes is not None:
+            given.append(self.classes)
+        return given if len(given) > 1 else states
 
     def __call__(self, x):
-        if self.num_steps is None:
-            return x
-        if self.kind == "normalization":
-            layer = StepNormalization(self.num_steps, dtype=self.dtype)
-            return layer(x, self.steps)
+        if self.num_steps is not None:
+            if self.kind == "normalization":
+                layer = StepNormalization(self.num_steps, dtype=self.dtype)
+                x = layer(x, self.steps)
+            else:
+                x = self._add_vector(x, self.steps, self.num_steps)
+        if self.num_classes is not None:
+            x = self._add_vector(x, self.classes, self.num_classes + 1)
+        return x
+
+    def _add_vector(self, x, numbers, count):
+        """One for each number, added to all pixels."""
         features = x.shape[-1]
-        step = keras.layers.Embedding(
-            self.num_steps, features, dtype=self.dtype
-        )(self.steps)
+        row = keras.layers.Embedding(count, features, dtype=self.dtype)(numbers)
         axes = (1,) * (len(x.shape) - 2)
-        step = keras.layers.Reshape((*axes, features), dtype=self.dtype)(step)
-        return keras.layers.Add(dtype=self.dtype)([x, step])
+        row = keras.layers.Reshape((*axes, features), dtype=self.dtype)(row)
+        return keras.layers.Add(dtype=self.dtype)([x, row])
 
 
 def _check_shape(shape) -> tuple[int, ...]:

@@ -16,16 +16,23 @@ from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.checks import check_seed
 from keras_seqcredit.checks import check_share
-from keras_seqcredit.checks import fits
+from keras_seqcredit.layers.transitions.noise_level import check_levels_of_walk
 from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.models.chain_model import ChainModel
 from keras_seqcredit.models.generative_model import example_weights
-from keras_seqcredit.models.grey_levels import is_grey_level
 from keras_seqcredit.models.markov_chain import step_size
+from keras_seqcredit.models.readable_points import CLASSES
+from keras_seqcredit.models.readable_points import DATA
+from keras_seqcredit.models.readable_points import data_and_classes
+from keras_seqcredit.models.readable_points import look_at
+from keras_seqcredit.models.readable_points import readable_points
+from keras_seqcredit.models.stationary_prior import StationaryPrior
 from keras_seqcredit.models.temperature_schedule import AUTO
 from keras_seqcredit.models.temperature_schedule import TemperatureSchedule
 from keras_seqcredit.models.walkback_steps import WalkbackSteps
 from keras_seqcredit.models.walkback_steps import can_score_in_walk
+from keras_seqcredit.models.walkback_walkers import Walkers
+from keras_seqcredit.models.walkback_walkers import WalkerSteps
 from keras_seqcredit.saving import public
 from keras_seqcredit.seeds import FixedSeed
 from keras_seqcredit.seeds import ReplicaSeed
@@ -37,7 +44,7 @@ _FINITE = sys.float_info.max
 
 @public
 class VariationalWalkback(SavedSeed, ChainModel):
-    """A generative Markov chain, trained to undo its own walk away from data.
+    """Generative Markov chain, trained to undo its own walk away from data.
 
     Fit it on data. From a point `s_0` the chain walks away, hotter with each
     step, and learns to walk back: the density of the state before, under the
@@ -88,10 +95,23 @@ class VariationalWalkback(SavedSeed, ChainModel):
             anything but layers of Keras that are the same in training, without
             regularizers. Defaults to `"auto"`.
         seed: Integer or None, of walks and samples. Defaults to `None`.
+        class_dropout: Float in `[0, 1)`, of an operator with `num_classes` the
+            share of walks in training that do not tell it the class: what
+            `guidance` of samples compares with; 0.1 where None. Defaults to
+            `None`.
+        num_walkers: Positive integer, walkers that stay from batch to batch:
+            an update takes and scores one step of each, all at steps and
+            temperatures of their own, in one pass. Those whose walk is over
+            begin anew at points of the batch: batches of
+            `num_walkers / (extra_steps + num_steps)` points are used up, of
+            larger ones the first points. `None` for whole walks from each
+            point. Defaults to `None`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
-        inputs: Data `(batch, ..., features)`.
+        inputs: Data `(batch, ..., features)`; for an operator with
+            `num_classes` a dictionary of such `"data"` and `"classes"`,
+            integers `(batch,)`.
         training: Boolean.
 
     Returns:
@@ -150,6 +170,8 @@ class VariationalWalkback(SavedSeed, ChainModel):
         momentum: float = 0.99,
         steps_per_call: int | str | None = AUTO,
         seed: int | None = None,
+        class_dropout: float | None = None,
+        num_walkers: int | None = None,
         **kwargs: Any,
     ) -> None:
         # Data are not rounded to half precision, see `Transition`.
@@ -169,6 +191,12 @@ class VariationalWalkback(SavedSeed, ChainModel):
         self.momentum = check_share("momentum", momentum)
         self.steps_per_call: Any = steps_per_call
         self.seed = check_seed(seed)
+        self.class_dropout = class_dropout
+        if class_dropout is not None:
+            self.class_dropout = check_share("class_dropout", class_dropout)
+        self.num_walkers = check_integer(
+            "num_walkers", num_walkers, optional=True
+        )
         self._check()
 
         # Other args.
@@ -180,6 +208,8 @@ class VariationalWalkback(SavedSeed, ChainModel):
         self.prior_mean: Any = None
         self.prior_variance: Any = None
         self.updates: Any = None
+        self.batches: Any = None
+        self.walkers: Any = None
 
     def _check(self) -> None:
         if not isinstance(self.transition, Transition):
@@ -190,6 +220,11 @@ class VariationalWalkback(SavedSeed, ChainModel):
         check_integer("extra_steps", self.extra_steps, minimum=0)
         if not _is_auto(self.steps_per_call):
             check_integer("steps_per_call", self.steps_per_call, optional=True)
+        if self.online and self.num_walkers is not None:
+            raise ValueError(
+                "Expected `num_walkers=None` with `online=True`, which updates "
+                f"after each step. Received: num_walkers={self.num_walkers}"
+            )
         variance = self.transition.smallest_variance
         if self.dequantize and variance is None:
             raise ValueError(
@@ -216,7 +251,11 @@ class VariationalWalkback(SavedSeed, ChainModel):
                 f"{total}, `extra_steps + num_steps` of the walk. "
                 f"Received: an operator with num_steps={known}"
             )
-        self._schedule(num_steps).check_range()
+        schedule = self._schedule(num_steps)
+        schedule.check_range()
+        check_levels_of_walk(
+            self.transition.level_temperatures, schedule.away()[0]
+        )
 
     def _schedule(self, num_steps) -> TemperatureSchedule:
         return TemperatureSchedule(
@@ -282,11 +321,12 @@ class VariationalWalkback(SavedSeed, ChainModel):
         return self.schedule().away()[0]
 
     def build(self, inputs_shape) -> None:
-        event = tuple(inputs_shape[1:])
+        shape, *_ = data_and_classes(inputs_shape)
+        event = tuple(shape[1:])
         if not event or None in event:
             raise ValueError(
                 "Expected data of shape (batch, ..., features), all but the "
-                f"batch known. Received: shape={tuple(inputs_shape)}"
+                f"batch known. Received: shape={tuple(shape)}"
             )
         if not self.transition.built:
             self.transition.build((None, *event))
@@ -303,12 +343,18 @@ class VariationalWalkback(SavedSeed, ChainModel):
             )
             setattr(self, f"prior_{name}", variable)
         self.updates = schedules.add_counter(self)
+        if self.transition.noise_levels is not None:
+            self.batches = schedules.add_counter(self)
+        if self.num_walkers is not None:
+            self.walkers = Walkers(self.num_walkers, event, self.total_steps)
         self.built = True
 
     def call(self, inputs, training=False):
-        chain = self.chain
+        split = self._classes_for_training if training else data_and_classes
+        x, *given = split(inputs)
+        chain = self.chain.given(*given)
         first, schedule = self._start_walk(
-            inputs, self._walk_keys(self.seed_generator)
+            x, self._walk_keys(self.seed_generator)
         )
 
         def step(state, given):
@@ -328,29 +374,49 @@ class VariationalWalkback(SavedSeed, ChainModel):
             before, states, schedule[1:], size, training
         )
         sizes = step_size(before, states, axis=2)
-        return self._walk_summary(first, states[-1], forward, reverse, sizes)
+        return self._walk_summary(
+            first, states[-1], forward, reverse, sizes, given
+        )
 
-    def _walk_summary(self, first, last, forward, reverse, sizes):
+    def _classes_for_training(self, inputs):
+        """`[data]` or `[data, classes]`, some of which are not known."""
+        x, *classes = data_and_classes(inputs)
+        dropout = self.class_dropout
+        dropout = 0.1 if dropout is None else dropout
+        if not classes or not dropout:
+            return [x, *classes]
+        known = ops.cast(classes[0], "int32")
+        chance = keras.random.uniform(
+            ops.shape(known), seed=self.seed_generator
+        )
+        unknown = ops.full_like(known, self.transition.num_classes)
+        return [x, ops.where(chance < dropout, unknown, known)]
+
+    def _walk_summary(self, first, last, forward, reverse, sizes, given=()):
         """What is known of a walk, steps of each point in a row."""
         prior = self.prior().score(last)
         bound = prior + ops.sum(reverse - forward, axis=0) + self._log_volume()
-        return {
+        walk = {
             "forward": ops.transpose(forward),
             "reverse": ops.transpose(reverse),
             "prior": prior,
             "bound": bound,
             "step_size": ops.transpose(sizes),
-            "acceptance": self._acceptance(first),
+            "acceptance": self._acceptance(first, given),
             "last": last,
         }
+        if self.transition.noise_levels is not None:
+            walk["first"] = first
+        return walk
 
-    def _acceptance(self, state):
+    def _acceptance(self, state, given=()):
         """Of a step at the last temperature, were p* the target."""
         key = FixedSeed.draw(self.seed_generator, 1, self.seed_generator)[0]
         temperature = self.temperatures[-1]
         step = self.total_steps - 1
-        after, forward = self.chain.advance(state, key, temperature, step)
-        _, reverse = self.chain.go_back(state, after, temperature, step)
+        chain = self.chain.given(*given)
+        after, forward = chain.advance(state, key, temperature, step)
+        _, reverse = chain.go_back(state, after, temperature, step)
         prior = self.prior()
         ratio = prior.score(after) + reverse
         ratio = ratio - prior.score(state) - forward
@@ -370,35 +436,50 @@ class VariationalWalkback(SavedSeed, ChainModel):
         """The part of a replica in the mean over points."""
         return self._scaled_for_replicas(self._mean_cost(cost, sample_weight))
 
-    def _update_state(self, walk, sample_weight, training) -> None:
-        """Updates the metrics and, in training, the moments of p*."""
+    def _update_state(
+        self, walk, sample_weight, training, of_steps=None, of_last=None
+    ) -> None:
+        """Updates the metrics and, in training, the moments of p*.
+
+        Walkers have other weights than points, see `WalkerSteps`.
+        """
+        if of_steps is None:
+            of_steps = of_last = sample_weight
         means = {
-            "bound": walk["bound"],
-            "reverse_log_prob": ops.mean(walk["reverse"], axis=1),
-            "step_size": ops.mean(walk["step_size"], axis=1),
-            "acceptance": walk["acceptance"],
+            "bound": (walk["bound"], of_last),
+            "reverse_log_prob": (ops.mean(walk["reverse"], axis=1), of_steps),
+            "step_size": (ops.mean(walk["step_size"], axis=1), of_steps),
+            "acceptance": (walk["acceptance"], sample_weight),
         }
         for name, values in means.items():
-            self._terms[name].update_state(values, sample_weight)
+            self._terms[name].update_state(*values)
         if training:
-            counts = self.prior().update(
-                walk["last"], sample_weight, self.updates.value, self.momentum
-            )
+            rate = self.updates.value, self.momentum
+            counts = self.prior().update(walk["last"], of_last, *rate)
             self.updates.assign_add(counts)
+            if self.transition.noise_levels is not None:
+                rate = self.batches.value, self.momentum
+                data = StationaryPrior(
+                    self.transition, *self.transition.noise_levels.moments
+                )
+                counts = data.update(walk["first"], sample_weight, *rate)
+                self.batches.assign_add(counts)
 
     def train_step(self, *arguments):
         if not self.built:  # No `__call__` has done it.
             x, *_ = keras.utils.unpack_x_y_sample_weight(arguments[-1])
-            self.build(x.shape)
+            self.build(keras.tree.map_structure(lambda leaf: leaf.shape, x))
         scores_in_walk = self.steps_per_call == AUTO and can_score_in_walk(self)
+        if self.num_walkers is not None:
+            return backend.train_in_steps(self, WalkerSteps(self), *arguments)
         if self.online or scores_in_walk:
             steps = WalkbackSteps(self)
             return backend.train_in_steps(self, steps, *arguments)
         return super().train_step(*arguments)
 
-    def _report_walk(self, walk, sample_weight, loss):
+    def _report_walk(self, walk, sample_weight, loss, **weights):
         """The logs of a training step of which the loss is known."""
-        self._update_state(walk, sample_weight, training=True)
+        self._update_state(walk, sample_weight, training=True, **weights)
         keras_private.loss_tracker(self).update_state(
             backend.num_replicas() * loss,
             sample_weight=ops.shape(walk["last"])[0],
@@ -416,50 +497,32 @@ class VariationalWalkback(SavedSeed, ChainModel):
     def _checked(self, data, name="data"):
         """An array that is one of data; of a data set the first batch is."""
         _ = self.total_steps  # Raises if it is not known.
-        if hasattr(data, "shape"):
-            return self._as_data(data, name)
-        # No batch is drawn for an operator that takes any.
-        if self._is_choosy():
-            batch: Any = None
-            if isinstance(data, keras.utils.PyDataset):
-                batch = data[0]
-            elif hasattr(data, "element_spec") and hasattr(data, "take"):
-                batch = next(iter(data.take(1)), None)
-            inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
-            if inputs is not None:
-                self._as_data(inputs, f"{name}, the first batch,")
-        return data
+        return look_at(data, name, self._for_training, self._is_choosy())
 
     def _is_choosy(self) -> bool:
         """Whether there are finite numbers that data may not be."""
         possible = self.transition.is_possible(np.zeros(1))
-        return self.dequantize or possible is not None
+        has_classes = self.transition.num_classes is not None
+        return self.dequantize or possible is not None or has_classes
+
+    def _for_training(self, inputs, name):
+        """Data, with their classes if the operator knows classes."""
+        x, *classes = self._as_inputs(inputs, name)
+        if self.transition.num_classes is None:
+            return x
+        if not classes:
+            raise ValueError(
+                f"Expected {name} to be a dictionary of {DATA!r} and "
+                f"{CLASSES!r}, as the operator has "
+                f"num_classes={self.transition.num_classes}. Received: an "
+                "array"
+            )
+        return {DATA: x, CLASSES: classes[0]}
 
     def _as_data(self, x, name="data"):
         """An array, checked as far as the model knows what it must be."""
-        x = np.asarray(x)
-        if self.built and not fits(x.shape[1:], self.prior_mean.shape):
-            raise ValueError(
-                f"Expected {name} of shape "
-                f"{('batch', *self.prior_mean.shape)}. "
-                f"Received: shape={x.shape}"
-            )
-        if self.dequantize and not is_grey_level(x).all():
-            raise ValueError(
-                f"Expected {name} of integers from 0 to 255 for "
-                f"`dequantize=True`. Received: values from {x.min()} to "
-                f"{x.max()}, dtype={x.dtype}"
-            )
-        possible = self.transition.is_possible(x)
-        # NaN is for `FiniteLoss`, which knows its batch.
-        if possible is not None and not (possible | np.isnan(x)).all():
-            wrong = x[~(possible | np.isnan(x))]
-            raise ValueError(
-                f"Expected {name} that {type(self.transition).__name__} can "
-                f"make, such as 0 and 1. Received: {len(wrong)} other values, "
-                f"such as {wrong[0]}"
-            )
-        return x
+        shape = self.prior_mean.shape if self.built else None
+        return readable_points(x, name, self.transition, shape, self.dequantize)
 
     def get_config(self):
         numbers = {name: getattr(self, name) for name in _NUMBERS}
@@ -476,6 +539,8 @@ _NUMBERS = (
     "momentum",
     "steps_per_call",
     "seed",
+    "class_dropout",
+    "num_walkers",
 )
 
 

@@ -31,39 +31,45 @@ class WalkbackSteps(backend.TrainingSteps):
 
     def start(self, data: Any) -> tuple:
         model = self.model
-        x, _, weight = keras.utils.unpack_x_y_sample_weight(data)
+        inputs, _, weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, *given = model._classes_for_training(inputs)
         first, schedule = model._start_walk(
             x, model._walk_keys(model.seed_generator)
         )
         weight = example_weights(weight)
         if weight is None:
             weight = ops.ones(ops.shape(first)[:1])
-        known = model.transition(first) if self.shares_passes else ()
-        return (first, first, weight, known), schedule, model.total_steps
+        known: Any = ()
+        if self.shares_passes:
+            chain = self.chain.given(*given)
+            known = chain.parameters(first, None, training=False)
+        carry = first, first, weight, known, tuple(given)
+        return carry, schedule, model.total_steps
 
     def step(self, carry: tuple, given: tuple) -> tuple:
-        before, first, weight, known = carry
+        before, first, weight, known, classes = carry
+        chain = self.chain.given(*classes)
         key, temperature, step = given
         if self.shares_passes:
-            after, forward = self.chain.draw(
+            after, forward = chain.draw(
                 known, key, temperature, ops.shape(before)
             )
         else:
-            after, forward = self.chain.advance(before, *given)
-        parameters, reverse = self.chain.go_back(
+            after, forward = chain.advance(before, *given)
+        parameters, reverse = chain.go_back(
             before, after, temperature, step, training=True
         )
         loss = self.model._mean_loss(-reverse, weight)
         if self.shares_passes:
             known = ops.stop_gradient(parameters)
         size = step_size(before, after, axis=1)
-        carry = after, first, weight, known
+        carry = after, first, weight, known, classes
         return loss, (carry, (loss, forward, reverse, size))
 
     def end(self, carry: tuple, ys: tuple) -> dict:
-        last, first, weight, _ = carry
+        last, first, weight, _, classes = carry
         losses, *of_steps = ys
-        walk = self.model._walk_summary(first, last, *of_steps)
+        walk = self.model._walk_summary(first, last, *of_steps, classes)
         return self.model._report_walk(walk, weight, ops.sum(losses))
 
 
@@ -80,7 +86,7 @@ def can_score_in_walk(model: Any) -> bool:
         backend.runs_on_cpu()
         and backend.num_batch_shards(model) == 1
         and keras.distribution.distribution() is None
-        and not transition.non_trainable_variables
+        and _are_moments(transition.non_trainable_variables, transition)
         # Each step would count them.
         and all(v.regularizer is None for v in weights)
         and all(
@@ -88,6 +94,13 @@ def can_score_in_walk(model: Any) -> bool:
             for layer in keras_private.flat_layers(transition.network)
         )
     )
+
+
+def _are_moments(variables, transition) -> bool:
+    """Whether they are but those that a walk leaves as they are."""
+    levels = transition.noise_levels
+    moments = set() if levels is None else set(map(id, levels.moments))
+    return all(id(x) in moments for x in variables)
 
 
 @functools.cache

@@ -6,7 +6,9 @@ import keras
 from keras import ops
 
 from keras_seqcredit import schedules
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_layer
+from keras_seqcredit.checks import check_proportion
 from keras_seqcredit.checks import check_seed
 from keras_seqcredit.layers.heads.distribution_head import check_head
 from keras_seqcredit.layers.recurrent.stochastic_rnn import StochasticRNN
@@ -21,7 +23,7 @@ from keras_seqcredit.sequence_ops import has_later_valid
 
 @public
 class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
-    """A recurrent generative model with a latent variable at each step.
+    """Recurrent generative model with a latent variable at each time step.
 
     Fit it on sequences: each step is predicted from those before it and from
     a latent that, in training, knows the future. With `x` a sequence and `b`,
@@ -50,6 +52,14 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
             the backward network gives to the step before. Defaults to `0.0`.
         free_bits: A `schedules.FreeBits`, or None. Defaults to `None`.
         seed: Integer or None, of samples. Defaults to `None`.
+        word_dropout: Float from 0 to 1, how many of the steps that the
+            recurrence reads are replaced by zeros in training, so that it
+            needs its latents. Targets, conditions and what the backward
+            network reads stay whole. Defaults to `0.0`.
+        stop_backward_gradient: Boolean, whether the backward network learns
+            from its own likelihood alone, which needs a `backward_weight`: all
+            other terms take its states as constants. Then it cannot say less,
+            so as to be easy to predict. Defaults to `False`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -96,6 +106,8 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
     References:
         - Goyal et al., "Z-Forcing: Training Stochastic Recurrent Networks",
           NeurIPS 2017, arXiv:1711.05411.
+        - Bowman et al., "Generating Sentences from a Continuous Space", CoNLL
+          2016, arXiv:1511.06349 (`word_dropout`).
     """
 
     _objects = (
@@ -118,6 +130,8 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         backward_weight=0.0,
         free_bits=None,
         seed: int | None = None,
+        word_dropout: float = 0.0,
+        stop_backward_gradient: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -135,6 +149,10 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         )
         self.free_bits = free_bits
         self.seed = check_seed(seed)
+        self.word_dropout = check_proportion("word_dropout", word_dropout)
+        self.stop_backward_gradient = check_flag(
+            "stop_backward_gradient", stop_backward_gradient
+        )
         self._check()
 
         # Other args.
@@ -187,6 +205,15 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
                     f"posterior={self.stochastic_rnn.posterior!r}, "
                     f"{name}={getattr(self, name)}"
                 )
+        if self.stop_backward_gradient and schedules.is_zero(
+            self.backward_weight
+        ):
+            raise ValueError(
+                "With `stop_backward_gradient` the backward network learns "
+                "from its own likelihood alone. Expected a positive "
+                "`backward_weight`. Received: "
+                f"backward_weight={self.backward_weight}"
+            )
         free_bits = self.free_bits
         if free_bits is not None and not isinstance(
             free_bits, schedules.FreeBits
@@ -263,14 +290,20 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         }
 
     def infer(self, sequences, training=False):
+        dropped = None
+        if training and self.word_dropout:
+            shape = ops.shape(sequences.values)[:2]
+            uniform = keras.random.uniform(shape, seed=self.seed_generator)
+            dropped = uniform < self.word_dropout
         frames, inputs = sequences.embedded(
-            self.embedding, self.stochastic_rnn.compute_dtype
+            self.embedding, self.stochastic_rnn.compute_dtype, dropped
         )
         outputs = self.stochastic_rnn.infer(
             inputs,
             targets=frames,
             mask=sequences.mask,
             training=training,
+            stop_backward_gradient=self.stop_backward_gradient,
         )
         return outputs, self.head(outputs.hidden)
 
@@ -318,7 +351,12 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         return self._scaled_for_replicas(loss)
 
     def get_config(self):
-        return {**super().get_config(), "seed": self.seed}
+        return {
+            **super().get_config(),
+            "seed": self.seed,
+            "word_dropout": self.word_dropout,
+            "stop_backward_gradient": self.stop_backward_gradient,
+        }
 
 
 _STEP_COSTS = ("nll", "auxiliary", "backward_nll")

@@ -69,7 +69,10 @@ class AdditiveScore:
 class DotScore:
     """`(W_q h) . (W_m m) / sqrt(A)`.
 
-    `W_q W_m^T` is one bilinear form, so slots need no keys of their own.
+    Where `A < U`, a slot has a key, `W_m m`, and a step reads the keys of all
+    slots, and the states of those that it selects: with `A = U / 8` that is an
+    eighth of the memory. Otherwise `W_q W_m^T` is one bilinear form, and slots
+    need no keys.
     """
 
     cache_is_costly = False
@@ -86,17 +89,21 @@ class DotScore:
     @staticmethod
     def prepare(weights):
         memory_kernel, query_kernel = weights
-        scale = memory_kernel.shape[-1] ** -0.5
+        units, attention_units = memory_kernel.shape
+        scale = attention_units**-0.5
+        if attention_units < units:
+            return query_kernel * scale, memory_kernel
         return (ops.matmul(query_kernel, ops.transpose(memory_kernel)) * scale,)
 
     @staticmethod
     def cache(prepared, memory):
-        return ()
+        return ops.matmul(memory, prepared[1]) if len(prepared) > 1 else ()
 
     @staticmethod
     def scores(prepared, state, memory, cached):
         query = ops.matmul(state, prepared[0])
-        return ops.matmul(memory, query[..., None])[..., 0]
+        keys = cached if len(prepared) > 1 else memory
+        return ops.matmul(keys, query[..., None])[..., 0]
 
 
 class ConcatScore:

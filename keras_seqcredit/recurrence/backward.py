@@ -289,9 +289,11 @@ def _tables(settings, operands, clock, outputs):
         axis=0,
     )
     memory = ops.reshape(memory, (-1, memory.shape[-1]))
-    if not settings.score.cache_is_costly:
+    # Where all rows are read, each step would find the cache of all again.
+    if not (settings.score.cache_is_costly or settings.k_top is None):
         return (memory,)
-    return memory, settings.score.cache(operands.score, memory)
+    cached = settings.score.cache(operands.score, memory)
+    return (memory,) if absent(cached) else (memory, cached)
 
 
 def _take(table, slots, batch):

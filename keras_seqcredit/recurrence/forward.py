@@ -57,8 +57,11 @@ def forward_scan(settings, operands, constants) -> tuple[Outputs, Tensor]:
             known = _known(settings, clock, taken, count, mask)
             place = count % clock.capacity
             writes = clock.writes_at(index) if settings.k_att > 1 else True
+            # Writing waits for reading: a content that is known before would
+            # have XLA keep a copy of the whole memory at every step.
+            content = taken.content + 0 * taken.read.summary
             store = _remember(
-                settings, operands, store, taken.content, place, writes, mask
+                settings, operands, store, content, place, writes, mask
             )
         if masked:
             states = select(mask, states, before)

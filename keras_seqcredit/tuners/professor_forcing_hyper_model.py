@@ -24,7 +24,7 @@ TRAININGS = ("adversarial", "mse", "teacher")
 
 
 class ProfessorForcingHyperModel(TunedModel):
-    """Generators that run freely as they do on data, `ProfessorForcing`.
+    """Search space of generators trained with `ProfessorForcing`.
 
     Tuned are `cell`, `units`, `training`, `learning_rate`, `batch_size` and
     `epochs`. `training` is one of:

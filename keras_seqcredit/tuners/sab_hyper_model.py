@@ -18,7 +18,7 @@ LAYERS: dict[str, Any] = {"lstm": SABLSTM, "gru": SABGRU}
 
 
 class SABHyperModel(TunedModel):
-    """Classifiers and regressors around `SABLSTM` and `SABGRU`.
+    """Search space of classifiers and regressors with `SABLSTM` or `SABGRU`.
 
     Tuned are `layer`, `units`, `k_top`, `k_att`, `k_trunc`, `attention`,
     `memory_content`, `read_into`, `learning_rate`, `batch_size` and `epochs`,

@@ -16,7 +16,7 @@ from keras_seqcredit.tuners.tuned_model import check_factory
 
 
 class WalkbackHyperModel(TunedModel):
-    """Generative Markov chains, `VariationalWalkback`.
+    """Search space of generative Markov chains, `VariationalWalkback`.
 
     Tuned are `num_steps`, `temperature_factor`, `learning_rate`, `batch_size`
     and `epochs`; of the operator that is made by default also `units`,

@@ -14,13 +14,14 @@ from keras_seqcredit.tuners.tuned_model import made
 
 
 class ZForcingHyperModel(TunedModel):
-    """Generative models of sequences, `ZForcing`, whose latents hold something.
+    """Search space of `ZForcing` models whose latents are used.
 
     Tuned are `units`, `latent_dim`, `auxiliary_weight`, `learning_rate`,
     `batch_size` and `epochs`, and with `train_size` also `kl_start`, from where
     the weight of the divergence grows to 1 in the first half of training; 1.0
-    is for no such growth. Give a tuner other ranges, or fixed values, in its
-    argument `hyperparameters`, under the same names.
+    is for no such growth. The backward network's own likelihood has the weight
+    of the auxiliary cost, as in the authors' code. Give a tuner other ranges,
+    or fixed values, in its argument `hyperparameters`, under the same names.
 
     The objective, the bound, is not weighted: trials with all weights of the
     costs compare.
@@ -90,14 +91,16 @@ class ZForcingHyperModel(TunedModel):
             hp.Choice("latent_dim", [8, 16, 32], default=16),
             seed=self.seed,
         )
+        auxiliary_weight = hp.Choice(
+            "auxiliary_weight", [0.0, 0.003, 0.01, 0.05], default=0.01
+        )
         return ZForcing(
             rnn,
             self.head(hp),
             embedding=made(self.embedding, hp),
             kl_weight=kl_weight,
-            auxiliary_weight=hp.Choice(
-                "auxiliary_weight", [0.0, 0.003, 0.01, 0.05], default=0.01
-            ),
+            auxiliary_weight=auxiliary_weight,
+            backward_weight=auxiliary_weight,
             seed=self.seed,
         )
 

@@ -83,7 +83,7 @@ def test_text(tmp_path):
         "samples/text"
     ]
     assert step == 1
-    samples = model.generate(TIME, 2, seed=0)
+    samples = model.generate(length=TIME, num_samples=2, seed=0)
     texts = [
         "    " + "".join(["a", "\n    ", "<b>"][code] for code in row)
         for row in samples

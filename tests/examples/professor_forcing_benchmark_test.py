@@ -88,7 +88,7 @@ def test_a_net_that_is_called_step_by_step_is_the_generator():
     core, head, [table] = (as_arrays(p.trainable_variables) for p in parts)
     before_the_first = np.zeros((1, SIZES.embedding))
     net.set_weights([np.concatenate([table, before_the_first]), *core, *head])
-    samples = generator.generate(SIZES.length, 2, seed=0)
+    samples = generator.generate(length=SIZES.length, num_samples=2, seed=0)
     found, logits = step_by_step.generate(
         net, 2, SIZES.length, net.predict_on_batch, None, samples
     )

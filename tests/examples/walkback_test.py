@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 
 
-def run(script, folder, *flags):
+def run(script, folder, *flags, name="result"):
     """Runs a script, and returns its result and what it has printed."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     process = subprocess.run(
@@ -34,7 +34,7 @@ def run(script, folder, *flags):
         text=True,
     )
     assert process.returncode == 0, process.stderr
-    result = (folder / "run" / "result.json").read_text()
+    result = (folder / "run" / f"{name}.json").read_text()
     return json.loads(result), process.stdout
 
 
@@ -119,3 +119,17 @@ def test_images_that_are_trained_are_not_trained_again(tmp_path):
     for name in ("training_seconds", "log_likelihood"):
         assert after["result"][name] == result[name]
     assert after["result"]["ddpm_updates"] > 1
+
+
+@only_on("jax")
+def test_claims(tmp_path):
+    flags = ["--units=8", "--seconds=0.01", "--seeds=0", "--data=circle"]
+    flags += ["--experiment=chains", "--ways", "Walkback", "Langevin"]
+    result, printed = run("walkback_claims.py", tmp_path, *flags, name="chains")
+    found = result["results"]["circle, seed 0"]
+    assert list(found) == ["Walkback", "Langevin"]
+    assert set(found["Walkback"]) >= {"updates", "1 x", "10 x", "100 x"}
+    assert result["results"]["real circle"]["mmd"] < 0.01
+    # What is finished is not computed again.
+    _, printed = run("walkback_claims.py", tmp_path, *flags, name="chains")
+    assert "seed 0" not in printed

@@ -31,7 +31,7 @@ def reviews(tmp_path, place):
     random = np.random.default_rng(0)
     x = np.empty(8, "object")
     x[:] = [list(random.integers(1, 9, 6)) for _ in x]
-    y = np.zeros(8)
+    y = np.arange(8) % 2
     path = tmp_path / "imdb.npz"
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
     place("imdb", "SHA256", path)
@@ -67,17 +67,64 @@ def test_speech(run, speech):
     assert (folder / "spectrograms.png").stat().st_size > 1000
 
 
+@only_on("jax")
+def test_speech_in_pairs(run_example, speech):
+    result, logdir = run_example(
+        "speech_paired",
+        f"--data-dir={speech}",
+        "--ways", "plain", "auxiliary",
+        "--weights=0.01",
+        "--seeds=0",
+        "--validation-recordings=4",
+        "--frame-size=20",
+        "--max-frames=4",
+        *FLAGS[:-1],
+    )  # fmt: skip
+    plain, auxiliary = (
+        result["results"][name] for name in ("plain 0", "auxiliary 0 0.01")
+    )
+    assert result["chosen"] == {"auxiliary": 0.01}
+    pair = result["paired"]["auxiliary"]["elbo"]
+    assert pair["differences"] == [auxiliary["elbo"] - plain["elbo"]]
+    assert pair["standard_error"] is None
+    # What both have starts the same and saw the same: one step each way.
+    assert auxiliary["nll"] == pytest.approx(plain["nll"], rel=0.1)
+    assert plain["backward_nll"] == 0 < auxiliary["backward_nll"]
+    assert (logdir / "seed0/auxiliary_0.01/best.weights.h5").exists()
+
+
+@only_on("jax")
+def test_differences_have_errors_over_seeds():
+    paired = importlib.import_module("speech_paired").paired
+    figures = ("elbo", "log_likelihood_bound")
+    results = {
+        f"{way} {seed}": dict.fromkeys(figures, value)
+        for way, values in (("plain", [1.0, 3, 2]), ("lstm", [2.0, 6, 4]))
+        for seed, value in enumerate(values)
+    }
+    found = paired(results, {}, ["plain", "lstm"], [0, 1, 2])
+    assert list(found) == ["lstm"]
+    pair = found["lstm"]["elbo"]
+    assert pair["differences"] == [1, 3, 2]
+    assert pair["mean"] == 2
+    assert pair["standard_error"] == pytest.approx(1 / 3**0.5)
+
+
 @only_on("tensorflow")
 def test_words(run, reviews):
     result, folder = run(
         "imdb_z_forcing",
         f"--data-dir={reviews}",
         "--num-words=8",
+        "--word-dropout=0.5",
+        "--stop-backward-gradient",
         "--length=5",
     )
     figures = result["results"]["auxiliary"]
     check(figures)
     assert figures["words"] == 5
+    for name in ("words", "means", "samples", "untrained_states"):
+        assert 0 <= figures["probe"][name] <= 1
     assert 1 < figures["perplexity_bound"] < 30
     texts = json.loads((folder / "texts.json").read_text())
     assert [len(texts[k]) for k in texts] == [8, 2, 6]

@@ -166,6 +166,8 @@ ROWS = [
             posterior="target",
             latent="categorical",
             num_classes=3,
+            unimix=0.01,
+            kl_balance=0.8,
             return_sequences=True,
             return_state=True,
             return_losses=True,
@@ -204,7 +206,12 @@ ROWS = [
     ),
     Row(
         "bernoulli_transition",
-        _transition(layers.BernoulliTransition, FEATURES),
+        _transition(
+            layers.BernoulliTransition,
+            FEATURES,
+            alpha=0.2,
+            residual=0.1,
+        ),
         masked=False,
         is_head=True,
     ),
@@ -216,7 +223,7 @@ ROWS = [
     ),
     Row(
         "gaussian_mixture_head",
-        _head(layers.GaussianMixtureHead, 2, num_components=3),
+        _head(layers.GaussianMixtureHead, 2, num_components=3, symlog=True),
         masked=False,
         is_head=True,
     ),
@@ -265,13 +272,15 @@ ROWS = [
 ]
 
 # Parts of the rows: base classes, a cell, layers of two inputs, one whose
-# output has no features. And models: their laws are in tests of their own.
+# output has no features, one whose features know nothing of each other. And
+# models: their laws are in tests of their own.
 INSIDE = {
     layers.AuxiliaryStateLoss,
     layers.BehaviorDiscriminator,
     layers.ConditionedLSTMCell,
     layers.DistributionHead,
     layers.StepNormalization,
+    layers.Symlog,
     layers.Transition,
     models.AutoregressiveRNN,
     models.ProfessorForcing,

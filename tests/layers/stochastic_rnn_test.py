@@ -6,6 +6,8 @@ import pytest
 from keras import ops
 
 from keras_seqcredit.distributions.latents import CategoricalLatent
+from keras_seqcredit.distributions.latents import GaussianLatent
+from keras_seqcredit.distributions.latents import balanced_kl
 from keras_seqcredit.layers import StochasticRNN
 from keras_seqcredit.schedules import LinearSchedule
 from tests.gradients import FASTEST
@@ -36,6 +38,14 @@ CASES = [
     {"cell": "gru", "mask": "left", "targets": True},
     {"latent_to_cell": "layer_norm", "mask": "right"},
     {"latent": "categorical", "num_classes": 3, "mask": "holes"},
+    {
+        "latent": "categorical",
+        "num_classes": 3,
+        "unimix": 0.2,
+        "kl_balance": 0.8,
+        "mask": "left",
+    },
+    {"kl_balance": 0.3, "mask": "right"},
     {"go_backwards": True, "mask": "right"},
     {"auxiliary": None, "mask": "left"},
     {"networks": True, "mask": "holes"},
@@ -456,6 +466,48 @@ def test_categorical_samples_have_their_probabilities():
     np.testing.assert_allclose(kl, (p * np.log(3 * p)).sum(-1), rtol=1e-5)
 
 
+def test_a_share_of_the_classes_is_uniform():
+    plain, latent = CategoricalLatent(2, 3), CategoricalLatent(2, 3, 0.3)
+    logits = np.array([[9.0, -9.0, 0.0, 1.0, 2.0, 3.0]], "float32")
+    found = as_numpy(latent.mean(logits))
+    np.testing.assert_allclose(
+        found, 0.7 * as_numpy(plain.mean(logits)) + 0.1, rtol=1e-5
+    )
+    # No class is ruled out: the least likely one has its share.
+    never = np.array([[0, 1, 0, 0, 0, 1]], "float32")
+    expected = np.log(found[0, 1]) + np.log(found[0, 5])
+    assert float(latent.log_prob(logits, never)[0]) == pytest.approx(expected)
+    rows = np.repeat(logits, 20000, 0)
+    sample = as_numpy(latent.sample(rows, latent.noise((20000,), seed=1)))
+    np.testing.assert_allclose(sample.mean(0), found[0], atol=0.015)
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.8])
+@pytest.mark.parametrize(
+    "latent", [GaussianLatent(3), CategoricalLatent(2, 3, 0.01)]
+)
+def test_a_balanced_divergence_is_the_same_but_for_its_gradient(
+    latent, balance
+):
+    random = np.random.default_rng(0)
+    arrays = [
+        random.normal(size=(4, latent.parameters)).astype("float32")
+        for _ in range(2)
+    ]
+
+    def total(balance):
+        return lambda arrays: ops.sum(balanced_kl(latent, *arrays, balance))
+
+    value, gradients = value_and_gradients(total(None), arrays, FASTEST)
+    found, shares = value_and_gradients(total(balance), arrays, FASTEST)
+    assert found == pytest.approx(value, rel=1e-6)
+    posterior, prior = gradients
+    for share, expected in zip(
+        shares, ((1 - balance) * posterior, balance * prior), strict=True
+    ):
+        np.testing.assert_allclose(share, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_straight_through_gradient_is_that_of_the_probabilities():
     latent = CategoricalLatent(1, 3)
     logits = np.array([[0.3, -0.2, 0.5]], "float32")
@@ -485,6 +537,12 @@ def test_straight_through_gradient_is_that_of_the_probabilities():
         ({"auxiliary_weight": -0.1}, "`auxiliary_weight` to be a non-neg"),
         ({"latent": "categorical"}, "`num_classes` to be an integer of at"),
         ({"num_classes": 3}, "`num_classes` is for"),
+        ({"unimix": 0.1}, "`unimix` is for.*unimix=0.1, latent='gaussian'"),
+        ({"unimix": 1.0}, r"`unimix` to be a number in \[0, 1\).*unimix=1.0"),
+        (
+            {"kl_balance": 1.5},
+            "`kl_balance` to be a number from 0 to 1",
+        ),
         ({"posterior": "input", "auxiliary_weight": 0.1}, "auxiliary cost"),
         ({"auxiliary": None, "auxiliary_weight": 0.1}, "auxiliary cost"),
         (

@@ -177,4 +177,9 @@ def test_an_empty_batch_can_be_asked():
     model = generator()
     model.build((None, None, FEATURES))
     context = make_inputs(0, 3)
-    assert model.forecast(context, 2, 4).shape == (0, 4, 2, FEATURES)
+    assert model.forecast(context, horizon=2, num_samples=4).shape == (
+        0,
+        4,
+        2,
+        FEATURES,
+    )

@@ -131,7 +131,7 @@ QUANTILE = 51.2
 
 def test_samples_follow_the_distribution_of_the_head():
     model, probabilities = markov_chain()
-    samples = model.generate(40, num_samples=500, seed=0)
+    samples = model.generate(length=40, num_samples=500, seed=0)
     assert chi_square(samples, probabilities) < QUANTILE
     assert (
         chi_square(samples, np.roll(probabilities, 1, axis=1)) > 10 * QUANTILE
@@ -153,29 +153,29 @@ def test_generation_can_be_streamed():
     model(make_words())
     prompt = make_words(2, 3)
     arguments = {"num_samples": 2, "prompt": prompt, "seed": 5, "top_k": 3}
-    whole = model.generate(11, **arguments)
+    whole = model.generate(length=11, **arguments)
     assert whole.shape == (4, 11)
     np.testing.assert_array_equal(whole[:, :3], np.repeat(prompt, 2, axis=0))
-    np.testing.assert_array_equal(whole, model.generate(11, **arguments))
-    chunks = list(model.stream(11, chunk_size=4, **arguments))
+    np.testing.assert_array_equal(whole, model.generate(length=11, **arguments))
+    chunks = list(model.stream(length=11, chunk_size=4, **arguments))
     assert [chunk.shape[1] for chunk in chunks] == [4, 4, 3]
     np.testing.assert_array_equal(whole, np.concatenate(chunks, axis=1))
-    other = model.generate(11, **{**arguments, "seed": 6})
+    other = model.generate(length=11, **{**arguments, "seed": 6})
     assert (whole[:, 3:] != other[:, 3:]).any()
 
 
 def test_generation_ends_at_the_symbol_of_the_end():
     model = word_model()
     model(make_words())
-    plain = model.generate(200, num_samples=3, seed=0)
-    ended = model.generate(200, num_samples=3, seed=0, stop=2)
+    plain = model.generate(length=200, num_samples=3, seed=0)
+    ended = model.generate(length=200, num_samples=3, seed=0, stop=2)
     assert ended.shape == plain.shape
     for with_stop, without in zip(ended, plain, strict=True):
         end = np.argmax(without == 2) + 1
         np.testing.assert_array_equal(with_stop[:end], without[:end])
         assert (with_stop[end:] == 2).all()
     chunks = list(
-        model.stream(200, num_samples=3, seed=0, stop=2, chunk_size=50)
+        model.stream(length=200, num_samples=3, seed=0, stop=2, chunk_size=50)
     )
     assert len(chunks) < 4
 
@@ -186,8 +186,8 @@ def test_the_prompt_ends_nothing():
     # The end is in the prompt, on both sides of a look for it, and after it.
     prompt = np.full((3, 70), 2)
     arguments = {"prompt": prompt, "num_samples": 2, "seed": 0}
-    plain = model.generate(200, **arguments)
-    ended = model.generate(200, **arguments, stop=2)
+    plain = model.generate(length=200, **arguments)
+    ended = model.generate(length=200, **arguments, stop=2)
     np.testing.assert_array_equal(ended[:, :70], 2)
     assert len(set(np.argmax(plain[:, 70:] == 2, axis=1))) > 1
     for with_stop, without in zip(ended, plain, strict=True):
@@ -201,20 +201,20 @@ def test_the_prompt_is_read():
     best = probabilities.argmax(axis=1)
     prompt = np.stack([np.zeros(CLASSES, "int"), np.arange(CLASSES)], axis=1)
     cold = {"temperature": 1e-3, "seed": 0}
-    found = model.generate(3, prompt=prompt, **cold)
+    found = model.generate(length=3, prompt=prompt, **cold)
     np.testing.assert_array_equal(found[:, 2], best)
-    found = model.forecast(prompt, 2, 3, **cold)
+    found = model.forecast(prompt, horizon=2, num_samples=3, **cold)
     np.testing.assert_array_equal(found[:, :, 0], np.tile(best, (3, 1)).T)
     np.testing.assert_array_equal(found[:, :, 1], best[found[:, :, 0]])
 
 
 def test_few_classes_and_a_low_temperature():
     model, probabilities = markov_chain()
-    samples = model.generate(30, num_samples=50, top_k=2, seed=0)
+    samples = model.generate(length=30, num_samples=50, top_k=2, seed=0)
     best = np.argsort(-probabilities, axis=1)[:, :2]
     for before, after in zip(samples[:, :-1].T, samples[:, 1:].T, strict=True):
         assert (best[before] == after[:, None]).any(axis=1).all()
-    cold = model.generate(30, num_samples=5, temperature=1e-3, seed=0)
+    cold = model.generate(length=30, num_samples=5, temperature=1e-3, seed=0)
     np.testing.assert_array_equal(
         cold[:, 1:], probabilities.argmax(axis=1)[cold[:, :-1]]
     )
@@ -225,11 +225,19 @@ def test_forecasts_and_conditions():
     data = {"sequences": make_sequences(), "conditions": np.arange(BATCH) % 3}
     model(data)
     found = model.forecast(
-        data["sequences"], 5, 3, conditions=data["conditions"], seed=0
+        data["sequences"],
+        horizon=5,
+        num_samples=3,
+        conditions=data["conditions"],
+        seed=0,
     )
     assert found.shape == (BATCH, 3, 5, FEATURES)
     other = model.forecast(
-        data["sequences"], 5, 3, conditions=np.zeros(BATCH, "int"), seed=0
+        data["sequences"],
+        horizon=5,
+        num_samples=3,
+        conditions=np.zeros(BATCH, "int"),
+        seed=0,
     )
     same = data["conditions"] == 0
     np.testing.assert_array_equal(found[same], other[same])
@@ -258,11 +266,11 @@ def test_each_step_is_drawn_by_its_own_conditions():
     expected = np.repeat(conditions, 3, axis=0)
     given = {"num_samples": 3, "conditions": conditions, "temperature": 1e-6}
     close = {"atol": 1e-3}
-    found = model.generate(9, **given)
+    found = model.generate(length=9, **given)
     np.testing.assert_allclose(found, expected, **close)
-    chunks = list(model.stream(9, chunk_size=4, **given))
+    chunks = list(model.stream(length=9, chunk_size=4, **given))
     np.testing.assert_allclose(np.concatenate(chunks, 1), expected, **close)
-    found = model.forecast(np.zeros((2, 4, FEATURES)), 5, **given)
+    found = model.forecast(np.zeros((2, 4, FEATURES)), horizon=5, **given)
     expected = np.repeat(conditions[:, None, 4:], 3, axis=1)
     np.testing.assert_allclose(found, expected, **close)
 
@@ -276,16 +284,18 @@ def test_prompts_of_different_lengths():
     given = {"conditions": conditions, "temperature": 1e-6, "seed": 0}
     expected = conditions.copy()
     expected[:, :4][mask] = prompt[mask]
-    found = model.generate(9, prompt=padded, prompt_mask=mask, **given)
+    found = model.generate(length=9, prompt=padded, prompt_mask=mask, **given)
     np.testing.assert_allclose(found, expected, atol=1e-3)
     chunks = model.stream(
-        9, prompt=padded, prompt_mask=mask, chunk_size=2, **given
+        length=9, prompt=padded, prompt_mask=mask, chunk_size=2, **given
     )
     np.testing.assert_allclose(
         np.concatenate(list(chunks), axis=1), expected, atol=1e-3
     )
     # The horizon begins where the context ends.
-    found = model.forecast(padded, 5, 2, context_mask=mask, **given)
+    found = model.forecast(
+        padded, horizon=5, num_samples=2, context_mask=mask, **given
+    )
     for row, end in enumerate((4, 1, 3)):
         ahead = np.repeat(conditions[row, None, end : end + 5], 2, axis=0)
         np.testing.assert_allclose(found[row], ahead, atol=1e-3)
@@ -299,7 +309,12 @@ def test_a_mask_of_all_is_none():
     for stop in (None, 2):
         found, expected = (
             model.generate(
-                9, 2, prompt=words[:, :3], stop=stop, seed=0, prompt_mask=mask
+                length=9,
+                num_samples=2,
+                prompt=words[:, :3],
+                stop=stop,
+                seed=0,
+                prompt_mask=mask,
             )
             for mask in (whole, None)
         )
@@ -309,14 +324,14 @@ def test_a_mask_of_all_is_none():
     cut[1:, 1:] = False
     padded = np.where(cut, words[:, :3], 99)
     found = model.generate(
-        9, prompt=padded, prompt_mask=cut, stop=CLASSES - 1, seed=0
+        length=9, prompt=padded, prompt_mask=cut, stop=CLASSES - 1, seed=0
     )
     assert found.max() < CLASSES
     for mask in (~whole, whole[:, :2], np.eye(4, 3, dtype=bool)):
         with pytest.raises(ValueError, match="True at one step or more"):
-            model.generate(9, prompt=words[:, :3], prompt_mask=mask)
+            model.generate(length=9, prompt=words[:, :3], prompt_mask=mask)
     with pytest.raises(ValueError, match=r"prompt.shape=None"):
-        model.generate(9, prompt_mask=whole)
+        model.generate(length=9, prompt_mask=whole)
 
 
 @pytest.mark.parametrize("core", ["gru", "sab"])
@@ -517,7 +532,7 @@ def test_training_improves_and_resumes(tmp_path):
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     np.testing.assert_array_equal(
-        model.generate(5, seed=1), loaded.generate(5, seed=1)
+        model.generate(length=5, seed=1), loaded.generate(length=5, seed=1)
     )
 
 
@@ -552,7 +567,7 @@ def test_nan_is_reported_with_its_batch():
 def test_bad_generation(arguments, message):
     model = word_model()
     with pytest.raises(ValueError, match="has not seen data"):
-        model.generate(3)
+        model.generate(length=3)
     model.build((None, TIME))
     with pytest.raises(ValueError, match=message):
         model.generate(**{"length": 4, **arguments})
@@ -572,9 +587,9 @@ def test_bad_conditions(conditions, message):
     data = {"sequences": make_sequences(2), "conditions": np.zeros((2, 3))}
     model(data)
     with pytest.raises(ValueError, match=message):
-        model.generate(4, conditions=conditions)
+        model.generate(length=4, conditions=conditions)
     with pytest.raises(ValueError, match=message):
-        model.forecast(make_sequences(2, 3), 1, conditions=conditions)
+        model.forecast(make_sequences(2, 3), horizon=1, conditions=conditions)
 
 
 def test_bad_arguments():
@@ -597,8 +612,8 @@ def test_bad_arguments():
     model = vector_model()
     model(make_sequences())
     with pytest.raises(ValueError, match="`top_k` is of classes"):
-        model.generate(3, top_k=2)
+        model.generate(length=3, top_k=2)
     with pytest.raises(ValueError, match="one condition for each prompt"):
-        model.generate(8, prompt=make_sequences(), conditions=np.eye(3))
+        model.generate(length=8, prompt=make_sequences(), conditions=np.eye(3))
     with pytest.raises(ValueError, match=r"Received: \['condition'"):
         model({"sequences": make_sequences(), "condition": np.eye(BATCH, 3)})

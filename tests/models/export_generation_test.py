@@ -62,7 +62,7 @@ def chain():
         layers.GaussianTransition(network), num_steps=3, dequantize=True
     )
     model.build((None, FEATURES))
-    return model, {}, {"extra_steps": 2}
+    return model, {}, {"extra_steps": 2, "repeats": 2, "denoise": True}
 
 
 def test_generates_in_a_new_process(tmp_path, monkeypatch):

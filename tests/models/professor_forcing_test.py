@@ -417,7 +417,7 @@ def test_training_resumes_with_both_optimizers(tmp_path):
     generator = keras.saving.load_model(tmp_path / "generator.keras")
     assert type(generator) is AutoregressiveRNN
     np.testing.assert_array_equal(
-        generator.generate(6, seed=3), model.generate(6, seed=3)
+        generator.generate(length=6, seed=3), model.generate(length=6, seed=3)
     )
 
 
@@ -646,8 +646,10 @@ def test_every_head_is_trained_and_generates(name):
             assert has_moved, variable.path
     given = {"conditions": conditions, "seed": 0}
     for samples in (
-        model.generate(TIME, **given),
-        generator.forecast(sequences, TIME, 1, **given)[:, 0],
+        model.generate(length=TIME, **given),
+        generator.forecast(sequences, horizon=TIME, num_samples=1, **given)[
+            :, 0
+        ],
     ):
         assert samples.shape == sequences.shape
         possible = head.is_possible(

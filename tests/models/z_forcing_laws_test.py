@@ -34,6 +34,7 @@ def make_model(dtype=None):
             latent_dim=3,
             cell=keras.layers.GRUCell(4, **glorot),
             backward=keras.layers.GRU(3, use_cudnn=False, **glorot),
+            kl_balance=0.8,
             dtype=dtype,
         ),
         GaussianMixtureHead(FEATURES, num_components=2, dtype=dtype),
@@ -42,6 +43,7 @@ def make_model(dtype=None):
         auxiliary_weight=LinearSchedule(0.1, 0.0, 10),
         backward_weight=0.5,
         free_bits=FreeBits(0.01, per="step"),
+        word_dropout=0.3,
         seed=7,
         dtype=dtype,
     )

@@ -11,6 +11,7 @@ from keras_seqcredit.layers import StochasticRNN
 from keras_seqcredit.models import ZForcing
 from keras_seqcredit.schedules import FreeBits
 from keras_seqcredit.schedules import LinearSchedule
+from tests.gradients import FASTEST
 from tests.gradients import value_and_gradients
 from tests.gradients import with_weights
 from tests.laws.running import QUICKLY
@@ -150,6 +151,48 @@ def test_padding_changes_nothing():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_the_backward_network_learns_from_its_likelihood_alone():
+    """The others' values and gradients are as they were."""
+    weights = {"kl_weight": 0.5, "auxiliary_weight": 0.25}
+    data = {"sequences": make_sequences(), "mask": MASK}
+
+    def loss_of(model):
+        return model.compute_loss(y_pred=model(data), training=False)
+
+    def found(start, **arguments):
+        model = make_model(**arguments)
+        silence(model)
+        model(data)
+        start = start or [v.numpy() for v in model.trainable_variables]
+        value, gradients = value_and_gradients(
+            lambda arrays: with_weights(model, arrays, lambda: loss_of(model)),
+            start,
+            FASTEST,
+        )
+        return start, value, gradients, model.trainable_variables
+
+    start, value, whole, variables = found(None, **weights, backward_weight=2)
+    _, alone, own, _ = found(
+        start, **weights, backward_weight=2, stop_backward_gradient=True
+    )
+    _, _, likelihood, _ = found(
+        start, kl_weight=0.0, backward_weight=2, stop_backward_gradient=True
+    )
+    assert alone == pytest.approx(value, rel=1e-6)
+    moved = 0
+    for variable, a, b, c in zip(
+        variables, whole, own, likelihood, strict=True
+    ):
+        is_backward = "/backward/" in variable.path
+        expected = c if is_backward else a
+        np.testing.assert_allclose(b, expected, rtol=1e-4, atol=1e-5)
+        if is_backward:
+            moved += 1
+            assert np.abs(b).max() > 0
+            assert np.abs(a - b).max() > 1e-3
+    assert moved == 3
+
+
 class Batches(keras.utils.PyDataset):
     """Batches of two examples of nested arrays."""
 
@@ -260,6 +303,53 @@ def test_the_loss_has_the_weights_of_the_update(tmp_path):
         assert found["loss"] == pytest.approx(expected, rel=1e-4), update
 
 
+def asked(model, **kwargs):
+    """Inputs and targets of the recurrence, as numpy; it does not answer."""
+    seen = []
+
+    def infer(inputs, targets, **_):
+        seen.extend(map(ops.convert_to_numpy, (inputs, targets)))
+        raise NotImplementedError
+
+    model.stochastic_rnn.infer = infer
+    with pytest.raises(NotImplementedError):
+        model(
+            {
+                "sequences": make_sequences(),
+                "conditions": np.eye(BATCH, 3, dtype="float32"),
+                "mask": MASK,
+            },
+            **kwargs,
+        )
+    return seen
+
+
+def test_word_dropout_blinds_the_decoder_in_training_only():
+    plain, blind = make_model(), make_model(word_dropout=0.4)
+    inputs, targets = asked(plain, training=True)
+    generator = keras.random.SeedGenerator(2)  # The seed of the model.
+    for _ in range(2):
+        dropped = ops.convert_to_numpy(
+            keras.random.uniform((BATCH, TIME), seed=generator) < 0.4
+        )
+        assert 0.1 < dropped.mean() < 0.9
+        found, frames = asked(blind, training=True)
+        # Whole are the targets, which the backward network reads, and the
+        # conditions.
+        np.testing.assert_array_equal(frames, targets)
+        expected = inputs.copy()
+        expected[dropped, :FEATURES] = 0
+        np.testing.assert_array_equal(found, expected)
+    state = ops.convert_to_numpy(blind.seed_generator.state)
+    np.testing.assert_array_equal(asked(blind)[0], inputs)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(blind.seed_generator.state), state
+    )
+    nothing, _ = asked(make_model(word_dropout=1), training=True)
+    assert (nothing[..., :FEATURES] == 0).all()
+    assert blind.get_config()["word_dropout"] == 0.4
+
+
 def test_free_bits_of_valid_steps():
     model = make_model()
     silence(model)
@@ -311,16 +401,16 @@ def test_training_is_the_same_without_compilation():
 def test_generation():
     model = make_model()
     with pytest.raises(ValueError, match="has not seen data"):
-        model.generate(3)
+        model.generate(length=3)
     model(make_sequences())
-    samples = model.generate(TIME, num_samples=3, seed=1)
+    samples = model.generate(length=TIME, num_samples=3, seed=1)
     assert samples.shape == (3, TIME, FEATURES)
     np.testing.assert_array_equal(
-        samples, model.generate(TIME, num_samples=3, seed=1)
+        samples, model.generate(length=TIME, num_samples=3, seed=1)
     )
-    assert (samples != model.generate(TIME, num_samples=3)).any()
+    assert (samples != model.generate(length=TIME, num_samples=3)).any()
     prompt = make_sequences(2, 3)
-    found = model.generate(TIME, num_samples=2, prompt=prompt)
+    found = model.generate(length=TIME, num_samples=2, prompt=prompt)
     assert found.shape == (4, TIME, FEATURES)
     np.testing.assert_array_equal(found[:, :3], np.repeat(prompt, 2, axis=0))
     assert (found[0, 3:] != found[1, 3:]).any()
@@ -345,7 +435,7 @@ def test_words_and_masks():
     mask = ops.convert_to_numpy(terms["mask"])
     np.testing.assert_array_equal(mask, words > 0)
     assert (ops.convert_to_numpy(terms["nll"])[words == 0] == 0).all()
-    samples = model.generate(4, num_samples=2, prompt=words[:, :2])
+    samples = model.generate(length=4, num_samples=2, prompt=words[:, :2])
     assert samples.shape == (4, 4)
     assert samples.dtype == "int32"
     between = model.interpolate(words[0], words[0][::-1], steps=3)
@@ -357,7 +447,11 @@ def test_conditions():
     model.compile("sgd", **QUICKLY)
     data = {"sequences": make_sequences(), "conditions": np.eye(BATCH, 3)}
     model.fit(data, verbose=0)
-    assert model.generate(4, conditions=np.eye(2, 3)).shape == (2, 4, FEATURES)
+    assert model.generate(length=4, conditions=np.eye(2, 3)).shape == (
+        2,
+        4,
+        FEATURES,
+    )
     assert model.encode(data).shape == (BATCH, TIME, LATENT)
     with pytest.raises(ValueError, match=r"Received: \['condition'"):
         model({"sequences": make_sequences(), "condition": np.eye(BATCH, 3)})
@@ -388,7 +482,9 @@ def test_conditions_count_in_all_that_is_made_of_latents(time):
     assert steps.shape == (BATCH, TIME, FEATURES)
     assert np.abs(steps - model.decode(latents, -data["conditions"])).min() > 0
     drawn = [
-        model.generate(TIME, conditions=sign * data["conditions"], seed=3)
+        model.generate(
+            length=TIME, conditions=sign * data["conditions"], seed=3
+        )
         for sign in (1, 1, -1)
     ]
     np.testing.assert_array_equal(drawn[0], drawn[1])
@@ -416,13 +512,16 @@ def test_conditions_and_prompts_of_the_wrong_shape():
     given = {"length": TIME, "conditions": np.zeros((2, 3))}
     a, b = data["sequences"][:2]
     for run, message in [
-        (lambda: model.generate(TIME), "conditions of 3 features.*shape=None"),
         (
-            lambda: model.generate(TIME, conditions=np.eye(2)),
+            lambda: model.generate(length=TIME),
+            "conditions of 3 features.*shape=None",
+        ),
+        (
+            lambda: model.generate(length=TIME, conditions=np.eye(2)),
             r"3 features.*of 5 steps.* shape=\(2, 2\)",
         ),
         (
-            lambda: model.generate(TIME, conditions=np.zeros((2, 4, 3))),
+            lambda: model.generate(length=TIME, conditions=np.zeros((2, 4, 3))),
             r"each of 5 steps.*shape=\(2, 4, 3\)",
         ),
         (
@@ -453,7 +552,7 @@ def test_conditions_and_prompts_of_the_wrong_shape():
     model = make_model()
     model(make_sequences())
     with pytest.raises(ValueError, match=r"no conditions.*\(2, 3\)"):
-        model.generate(TIME, conditions=np.zeros((2, 3)))
+        model.generate(length=TIME, conditions=np.zeros((2, 3)))
 
 
 def test_prompts_and_samples_are_the_steps_of_the_recurrence():
@@ -467,7 +566,7 @@ def test_prompts_and_samples_are_the_steps_of_the_recurrence():
     prompt = prompt[:, :start]
     # What the head draws is its mean: here, too, the noise is known.
     model.head.sample = lambda parameters, *unused: model.head.mean(parameters)
-    found = model.generate(TIME, prompt=prompt, conditions=conditions)
+    found = model.generate(length=TIME, prompt=prompt, conditions=conditions)
     np.testing.assert_array_equal(found[:, :start], prompt)
     # The latents of a prompt are those of its posterior.
     past = np.concatenate([np.zeros((rows, 1, FEATURES)), prompt[:, :-1]], 1)
@@ -544,7 +643,7 @@ def test_categorical_latents(condition):
     sums = latents.reshape(BATCH, TIME, LATENT, 4).sum(-1)
     np.testing.assert_allclose(sums, 1, rtol=1e-5)
     for samples in (
-        model.generate(TIME, num_samples=3),
+        model.generate(length=TIME, num_samples=3),
         model.interpolate(sequences[0], sequences[1], steps=3),
     ):
         assert samples.shape == (3, TIME, FEATURES)
@@ -610,6 +709,9 @@ def test_nan_is_reported_with_its_batch(in_list, tmp_path):
         ({"auxiliary_weight": -0.1}, "`auxiliary_weight` to be a non-neg"),
         ({"backward_weight": -2.0}, "`backward_weight` to be a non-negative"),
         ({"free_bits": 0.5}, "`free_bits` to be a `FreeBits`"),
+        ({"stop_backward_gradient": True}, "Expected a positive `backward_w"),
+        ({"stop_backward_gradient": 2}, "`stop_backward_gradient` to be True"),
+        ({"word_dropout": -0.1}, "`word_dropout` to be a number from 0 to 1"),
     ],
 )
 def test_bad_arguments(arguments, message):

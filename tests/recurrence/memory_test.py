@@ -90,9 +90,17 @@ def loop_lines(text):
     return lines
 
 
-@pytest.mark.parametrize("attention", ["additive", "concat"])
-def test_loops_neither_sort_nor_copy_the_memory(attention):
-    lines = loop_lines(compiled_text(make_layer(attention=attention)))
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"attention": "additive"},
+        {"attention": "dot", "attention_units": 3, "read_into": "state"},
+        {"attention": "concat", "memory_content": "state"},
+    ],
+    ids=lambda arguments: arguments["attention"],
+)
+def test_loops_neither_sort_nor_copy_the_memory(arguments):
+    lines = loop_lines(compiled_text(make_layer(**arguments)))
 
     # top_k is a custom call, unless XLA has to take its results apart.
     assert not [line for line in lines if re.search(r"\bsort\(", line)]
@@ -104,6 +112,12 @@ def test_loops_neither_sort_nor_copy_the_memory(attention):
     of_table = [line for line in lines if table.search(line)]
     assert of_table
     assert not [line for line in of_table if re.search(r" copy\(", line)]
+
+    # So are the memory, (B, slots, units), and what the score keeps of a slot.
+    memory = re.compile(rf"= f32\[{BATCH},\d\d,\d+\]")
+    of_memory = [line for line in lines if memory.search(line)]
+    assert of_memory
+    assert not [line for line in of_memory if re.search(r" copy\(", line)]
 
 
 def test_the_check_sees_a_copy():

@@ -91,23 +91,36 @@ def gaussian_nll(parameters, x):
     return 0.5 * ops.sum(error + log_variance + math.log(2 * math.pi), axis=-1)
 
 
-def categorical_kl(q, p, classes):
+def categorical_kl(q, p, classes, unimix=0.0):
     kls = []
     for a, b in zip(apart(q, classes), apart(p, classes), strict=True):
-        difference = ops.log_softmax(a) - ops.log_softmax(b)
-        kls.append(ops.sum(ops.softmax(a) * difference, axis=-1))
+        a, b = mixed(a, unimix), mixed(b, unimix)
+        kls.append(ops.sum(a * (ops.log(a) - ops.log(b)), axis=-1))
     return ops.stack(kls, -1)
 
 
-def categorical_sample(q, noise, classes):
+def categorical_sample(q, noise, classes, unimix=0.0):
     """The best class; backward, the probabilities."""
     samples = []
     for a, n in zip(apart(q, classes), apart(noise, classes), strict=True):
-        best = ops.argmax(a + n, axis=-1)
+        soft = mixed(a, unimix)
+        best = ops.argmax(ops.log(soft) + n, axis=-1)
         hard = ops.cast(best[:, None] == ops.arange(classes), a.dtype)
-        soft = ops.softmax(a)
         samples.append(soft + ops.stop_gradient(hard - soft))
     return ops.concatenate(samples, -1)
+
+
+def mixed(logits, unimix):
+    """Probabilities, a share of them uniform."""
+    probabilities = ops.exp(logits) / ops.sum(ops.exp(logits), -1, True)
+    return (1 - unimix) * probabilities + unimix / logits.shape[-1]
+
+
+def balanced(kl, q, p, balance, *arguments):
+    """The divergence; to the prior goes a share of its gradient."""
+    q_only = kl(q, ops.stop_gradient(p), *arguments)
+    p_only = kl(ops.stop_gradient(q), p, *arguments)
+    return (1 - balance) * q_only + balance * p_only
 
 
 def apart(x, classes):
@@ -129,6 +142,8 @@ def run(
     cell="lstm",
     latent_to_cell="input",
     num_classes=None,
+    unimix=0.0,
+    kl_balance=None,
 ):
     """Runs every example on its own.
 
@@ -184,10 +199,14 @@ def run(
                 p = network(weights, "prior", before[0])
                 if num_classes is None:
                     z = gaussian_sample(q, noise[b : b + 1, t])
-                    kl = gaussian_kl(q, p)
+                    divergence, more = gaussian_kl, ()
                 else:
-                    z = categorical_sample(q, noise[b : b + 1, t], num_classes)
-                    kl = categorical_kl(q, p, num_classes)
+                    more = (num_classes, unimix)
+                    z = categorical_sample(q, noise[b : b + 1, t], *more)
+                    divergence = categorical_kl
+                kl = divergence(q, p, *more)
+                if kl_balance is not None:
+                    kl = balanced(divergence, q, p, kl_balance, *more)
                 if posterior == "backward" and auxiliary and real[t]:
                     known = [z, before[0]] if conditioned else [z]
                     cost = auxiliary_cost(

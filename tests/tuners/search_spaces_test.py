@@ -121,6 +121,7 @@ def test_z_forcing(make_tuner):
         lambda hp: layers.GaussianHead(2), train_size=8, **SMALL
     )
     fixed = {"units": 4, "latent_dim": 2, "kl_start": 0.2}
+    fixed["auxiliary_weight"] = 0.003
     tuner = make_tuner(space, fixed=fixed)
     model = search(tuner, x)
     assert isinstance(model, models.ZForcing)
@@ -130,6 +131,9 @@ def test_z_forcing(make_tuner):
     # The weight has grown, and is saved with the rest.
     assert int(model.updates) == 1
     assert float(model.kl_weight(model.updates)) == 1.0
+    # The backward network learns by itself, too.
+    for weight in (model.auxiliary_weight, model.backward_weight):
+        assert weight.value == 0.003
 
 
 def test_walkback(make_tuner):

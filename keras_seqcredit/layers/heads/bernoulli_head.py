@@ -12,7 +12,7 @@ from keras_seqcredit.types import Tensor
 
 @public
 class BernoulliHead(DistributionHead):
-    """Hidden states to independent binary variables.
+    """Maps hidden states to independent binary variables.
 
     The parameters of a step are `event_size` logits. Targets are 0 or 1; a
     probability between them is scored by its cross-entropy. A temperature

@@ -14,7 +14,7 @@ from keras_seqcredit.types import Tensor
 
 @public
 class CategoricalHead(DistributionHead):
-    """Hidden states to a distribution over classes: characters, words, levels.
+    """Maps hidden states to a distribution over classes, such as characters.
 
     The parameters of a step are `num_classes` logits. Targets are integers
     `(batch, ...)`, from 0 to `num_classes - 1`, without an event axis. A

@@ -17,7 +17,7 @@ _MIN_LOG_SCALE, _MAX_LOG_SCALE = -7.0, 7.0
 
 @public
 class DiscretizedLogisticMixtureHead(DistributionHead):
-    """Hidden states to mixtures of discretized logistic distributions.
+    """Maps hidden states to mixtures of discretized logistic distributions.
 
     For targets that are whole numbers in order, such as pixels or mu-law
     levels: near levels are alike, which a `CategoricalHead` has to learn. Each

@@ -21,7 +21,7 @@ from keras_seqcredit.types import Tensor
 
 
 class DistributionHead(keras.layers.Layer):
-    """Base class of layers that turn hidden states into a distribution.
+    """Base class of layers that map hidden states to a distribution.
 
     As a layer a head is a linear map, after one hidden layer if wanted, from
     states to the parameters of a distribution over targets. Its other methods

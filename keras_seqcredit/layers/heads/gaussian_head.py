@@ -4,17 +4,22 @@ from typing import Any
 
 from keras import ops
 
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.heads.distribution_head import DistributionHead
+from keras_seqcredit.layers.heads.symlog import mean_of_symexp
+from keras_seqcredit.layers.heads.symlog import peak_of_symexp
+from keras_seqcredit.layers.heads.symlog import symexp
+from keras_seqcredit.layers.heads.symlog import symexp_of
 from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
 
 
 @public
 class GaussianHead(DistributionHead):
-    """Hidden states to a normal distribution with a diagonal covariance.
+    """Maps hidden states to a normal distribution with diagonal covariance.
 
     The parameters of a step are `event_size` means, then as many logarithms of
     variances. Samples are differentiable. A temperature multiplies the
@@ -30,6 +35,10 @@ class GaussianHead(DistributionHead):
             `None`.
         clip_log_variance: The same for logarithms of variances, in nats.
             Defaults to `8.0`, standard deviations of 0.018 to 55.
+        symlog: Boolean, whether means and variances are of `symlog` of targets,
+            for series of unknown scale, see `Symlog`. Log-probabilities stay
+            those of the targets themselves; `mean` and `mode` are theirs, too.
+            Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -66,6 +75,8 @@ class GaussianHead(DistributionHead):
     References:
         - Goyal et al., "Z-Forcing", NeurIPS 2017, arXiv:1711.05411, and its
           released code.
+        - Hafner et al., "Mastering Diverse Domains through World Models",
+          2023, arXiv:2301.04104 (`symlog`).
     """
 
     def __init__(
@@ -75,6 +86,7 @@ class GaussianHead(DistributionHead):
         activation: Any = "relu",
         clip_mean: float | None = None,
         clip_log_variance: float | None = 8.0,
+        symlog: bool = False,
         **kwargs: Any,
     ) -> None:
         check_integer("event_size", event_size)
@@ -83,23 +95,40 @@ class GaussianHead(DistributionHead):
         self.clip_log_variance = check_number(
             "clip_log_variance", clip_log_variance, optional=True
         )
+        self.symlog = check_flag("symlog", symlog)
 
     @property
     def num_parameters(self) -> int:
         return 2 * self.event_size
 
     def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
+        mean, scale = self._split(parameters)
+        scale = scale * ops.sqrt(ops.cast(temperature, scale.dtype))
+        normal = tfd().Independent(tfd().Normal(mean, scale), 1)
+        return symexp_of(normal) if self.symlog else normal
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        if not self.symlog:
+            return super().mean(parameters)
+        return mean_of_symexp(*self._split(self._as_parameters(parameters)))
+
+    def mode(self, parameters: Tensor) -> Tensor:
+        if not self.symlog:
+            return super().mode(parameters)
+        mean, scale = self._split(self._as_parameters(parameters))
+        return symexp(peak_of_symexp(mean, scale))
+
+    def _split(self, parameters):
         mean, log_variance = ops.split(parameters, 2, axis=-1)
         scale = ops.exp(clip(log_variance, self.clip_log_variance) / 2)
-        scale = scale * ops.sqrt(ops.cast(temperature, scale.dtype))
-        normal = tfd().Normal(clip(mean, self.clip_mean), scale)
-        return tfd().Independent(normal, 1)
+        return clip(mean, self.clip_mean), scale
 
     def get_config(self):
         return {
             **super().get_config(),
             "clip_mean": self.clip_mean,
             "clip_log_variance": self.clip_log_variance,
+            "symlog": self.symlog,
         }
 
 

@@ -4,24 +4,29 @@ from typing import Any
 
 from keras import ops
 
+from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.heads.distribution_head import DistributionHead
 from keras_seqcredit.layers.heads.gaussian_head import clip
+from keras_seqcredit.layers.heads.symlog import mean_of_symexp
+from keras_seqcredit.layers.heads.symlog import peak_of_symexp
+from keras_seqcredit.layers.heads.symlog import symexp
+from keras_seqcredit.layers.heads.symlog import symexp_of
 from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
 
 
 @public
 class GaussianMixtureHead(DistributionHead):
-    """Hidden states to a mixture of diagonal normal distributions.
+    """Maps hidden states to a mixture of diagonal normal distributions.
 
     A component is a distribution over the whole event. The parameters of a step
     are `num_components` logits, then the means of all components,
     `(num_components, event_size)` flattened, then as many logarithms of
     variances. A temperature divides the logits and multiplies the variances;
-    `mode` is the mean of the component with the highest peak.
+    `mode` is the mode of the component with the highest peak.
 
     Args:
         event_size: Positive integer, size of the last axis of targets.
@@ -33,6 +38,10 @@ class GaussianMixtureHead(DistributionHead):
             `None` for none. Defaults to `None`.
         clip_log_variance: The same for logarithms of variances, in nats.
             Defaults to `8.0`, standard deviations of 0.018 to 55.
+        symlog: Boolean, whether means and variances are of `symlog` of targets,
+            for series of unknown scale, see `Symlog`. Log-probabilities stay
+            those of the targets themselves; `mean` and `mode` are theirs, too.
+            Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -69,6 +78,8 @@ class GaussianMixtureHead(DistributionHead):
     References:
         - Graves, "Generating Sequences With Recurrent Neural Networks", 2013,
           arXiv:1308.0850, section 4.1, with diagonal covariances.
+        - Hafner et al., "Mastering Diverse Domains through World Models",
+          2023, arXiv:2301.04104 (`symlog`).
     """
 
     def __init__(
@@ -79,6 +90,7 @@ class GaussianMixtureHead(DistributionHead):
         activation: Any = "relu",
         clip_mean: float | None = None,
         clip_log_variance: float | None = 8.0,
+        symlog: bool = False,
         **kwargs: Any,
     ) -> None:
         check_integer("event_size", event_size)
@@ -88,6 +100,7 @@ class GaussianMixtureHead(DistributionHead):
         self.clip_log_variance = check_number(
             "clip_log_variance", clip_log_variance, optional=True
         )
+        self.symlog = check_flag("symlog", symlog)
 
     @property
     def num_parameters(self) -> int:
@@ -103,19 +116,35 @@ class GaussianMixtureHead(DistributionHead):
         logits, means, log_variances = self._split(parameters)
         temperature = ops.cast(temperature, parameters.dtype)
         scales = ops.exp(log_variances / 2) * ops.sqrt(temperature)
-        return tfd().MixtureSameFamily(
+        mixture = tfd().MixtureSameFamily(
             tfd().Categorical(logits / temperature),
             tfd().Independent(tfd().Normal(means, scales), 1),
             **arguments,
         )
+        return symexp_of(mixture) if self.symlog else mixture
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        if not self.symlog:
+            return super().mean(parameters)
+        logits, means, log_variances = self._split(
+            self._as_parameters(parameters)
+        )
+        means = mean_of_symexp(means, ops.exp(log_variances / 2))
+        return ops.sum(ops.softmax(logits)[..., None] * means, axis=-2)
 
     def mode(self, parameters: Tensor) -> Tensor:
         logits, means, log_variances = self._split(
             self._as_parameters(parameters)
         )
         peaks = logits - ops.sum(log_variances, axis=-1) / 2
+        modes = means
+        if self.symlog:
+            at = peak_of_symexp(means, ops.exp(log_variances / 2))
+            modes = symexp(at)
+            fall = ops.square(at - means) / (2 * ops.exp(log_variances))
+            peaks = peaks - ops.sum(fall + ops.abs(at), axis=-1)
         best = ops.argmax(peaks, axis=-1)[..., None, None]
-        return ops.take_along_axis(means, best, axis=-2)[..., 0, :]
+        return ops.take_along_axis(modes, best, axis=-2)[..., 0, :]
 
     def get_config(self):
         return {
@@ -123,6 +152,7 @@ class GaussianMixtureHead(DistributionHead):
             "num_components": self.num_components,
             "clip_mean": self.clip_mean,
             "clip_log_variance": self.clip_log_variance,
+            "symlog": self.symlog,
         }
 
     def _split(self, parameters):

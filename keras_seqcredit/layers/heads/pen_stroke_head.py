@@ -23,7 +23,7 @@ _MAX_CORRELATION_PARAMETER = 3.0
 
 @public
 class PenStrokeHead(GaussianMixtureHead):
-    """Hidden states to the next point of a pen: `(dx, dy, pen)`.
+    """Maps hidden states to the next point of a pen, `(dx, dy, pen)`.
 
     The offset `(dx, dy)` has a mixture of normal distributions of the plane,
     each with its own correlation. `pen`, independent of it, is 1 where the

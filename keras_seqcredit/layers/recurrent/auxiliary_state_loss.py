@@ -19,7 +19,7 @@ from keras_seqcredit.saving import public
 
 @public
 class AuxiliaryStateLoss(schedules.ScheduledWeights, SerializesArguments):
-    """Makes a latent say something about a state that sums up the future.
+    """Auxiliary loss: the latent predicts a state that summarizes the future.
 
     The cost of a step is `-log r(sg(b) | z)` with
     `r = N(tanh(mean(z)), variance(z))`, or the squared error of

@@ -22,7 +22,7 @@ from keras_seqcredit.types import Shape
 
 @public
 class BehaviorDiscriminator(keras.layers.Layer):
-    """Says of a sequence of behaviors how much it looks like one on data.
+    """Scores how much a sequence of behaviors looks like one on data.
 
     A GRU reads it forward and another one backward; rectified layers follow at
     each step, and the mean over the valid steps is the answer. Rows of a batch

@@ -13,7 +13,7 @@ from keras_seqcredit.types import Shape
 
 @public
 class ClippedMLP(keras.layers.Layer):
-    """One hidden layer, with everything kept in a range.
+    """MLP with one hidden layer, whose values are clipped to a range.
 
     The hidden layer is a leaky rectifier of slope 1/3, clipped to +-3; the
     outputs are linear, clipped to +-8, so that a log-variance can neither

@@ -11,7 +11,7 @@ from keras_seqcredit.saving import public
 
 @public
 class ConditionedLSTMCell(keras.layers.Layer):
-    """LSTM cell with layer normalization that a condition modulates.
+    """LSTM cell whose layer normalization is modulated by a condition.
 
     Each gate is normalized over its units, then scaled and shifted by linear
     functions of the condition `z`, the last `condition_units` features of the

@@ -12,7 +12,7 @@ from keras_seqcredit.saving import public
 
 @public
 class FutureStateLoss(keras.layers.Layer):
-    """Adds the cost of predicting each state from one `steps` before.
+    """Auxiliary loss that predicts each state from the one `steps` earlier.
 
     A linear map predicts the state `h_{t + steps}` from `stop_gradient(h_t)`;
     `weight` times the squared error, summed over units and averaged over the

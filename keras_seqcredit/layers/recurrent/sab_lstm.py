@@ -8,7 +8,7 @@ from keras_seqcredit.saving import public
 
 @public
 class SABLSTM(GatedSAB):
-    """LSTM that learns across any distance from short back-propagation.
+    """LSTM that learns long dependencies from short back-propagation.
 
     A drop-in for `keras.layers.LSTM`: at each step the hidden state reads the
     `k_top` best of its own past states and adds what it reads. The gradient can

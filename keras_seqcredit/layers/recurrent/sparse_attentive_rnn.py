@@ -57,7 +57,7 @@ from keras_seqcredit.types import Tensor
 
 @public
 class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
-    """Any RNN cell, with sparse attention to its own past states.
+    """Wraps any RNN cell with sparse attention to its own past states.
 
     At each step the cell's new hidden state is compared with the states it
     remembers, reads the `k_top` best of them and adds what it read to itself.

@@ -25,6 +25,13 @@ FLAGS = (
     "stateful",
     "zero_output_for_mask",
 )
+# Arguments that are saved as they are.
+PLAIN = (
+    *FLAGS, "units", "latent_dim", "hidden_units", "posterior", "auxiliary",
+    "latent", "num_classes", "latent_to_cell", "k_trunc", "dropout",
+    "recurrent_dropout", "sample_from", "sample", "seed", "jit_compile",
+    "kl_balance", "unimix",
+)  # fmt: skip
 
 
 def check_arguments(layer) -> None:
@@ -52,6 +59,11 @@ def check_arguments(layer) -> None:
             "`num_classes` is for `latent='categorical'`. Expected None. "
             "Received: "
             f"num_classes={layer.num_classes!r}, latent={layer.latent!r}"
+        )
+    elif layer.unimix:
+        raise ValueError(
+            "`unimix` is for `latent='categorical'`. Expected 0.0. Received: "
+            f"unimix={layer.unimix!r}, latent={layer.latent!r}"
         )
     if layer.posterior != "backward" and layer.backward is not None:
         raise ValueError(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_seqcredit.checks import check_tensor
+from keras_seqcredit.distributions.latents import balanced_kl
 from keras_seqcredit.layers.recurrent.inputs import Call
 from keras_seqcredit.layers.recurrent.split_stochastic_step import (
     SplitStochasticStep,
@@ -61,11 +62,14 @@ def infer(
     training: bool,
     sample_from: str,
     sample: str,
+    stop_backward_gradient: bool = False,
 ) -> StochasticOutputs:
     """All that `StochasticRNN.infer` returns, of a call that is read."""
-    evidence = None
+    evidence = moves = None
     if sample_from == "posterior":
-        evidence = _evidence(layer, call)
+        evidence = moves = _evidence(layer, call)
+        if stop_backward_gradient and layer.posterior == "backward":
+            evidence = ops.stop_gradient(evidence)
     batch, time = ops.shape(call.sequences)[:2]
     if sample == "mean":
         noise = ops.zeros((batch, time, layer.latents.size))
@@ -88,7 +92,8 @@ def infer(
             ),
         )
     )
-    return _outputs(layer, outputs.states, first, evidence, call, training)
+    found = _outputs(layer, outputs.states, first, evidence, call, training)
+    return found._replace(evidence=moves)
 
 
 def cell_inputs(layer: Any, sequences: Tensor) -> Tensor:
@@ -169,7 +174,7 @@ def _outputs(layer, states, first, evidence, call, training):
     kl = ops.zeros((*ops.shape(hidden)[:2], layer.latent_dim), "float32")
     if evidence is not None:
         posterior = parameters
-        kl = layer.latents.kl(posterior, prior)
+        kl = balanced_kl(layer.latents, posterior, prior, layer.kl_balance)
         if call.mask is not None:
             kl = ops.where(call.mask[..., None], kl, 0.0)
         if layer._auxiliary is not None:

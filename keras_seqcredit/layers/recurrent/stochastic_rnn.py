@@ -10,7 +10,9 @@ from keras_seqcredit import schedules
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
+from keras_seqcredit.checks import check_proportion
 from keras_seqcredit.checks import check_seed
+from keras_seqcredit.checks import check_share
 from keras_seqcredit.checks import check_size
 from keras_seqcredit.distributions.latents import CategoricalLatent
 from keras_seqcredit.distributions.latents import GaussianLatent
@@ -26,6 +28,7 @@ from keras_seqcredit.layers.recurrent.outputs import empty
 from keras_seqcredit.layers.recurrent.outputs import one_or_tuple
 from keras_seqcredit.layers.recurrent.outputs import shapes
 from keras_seqcredit.layers.recurrent.outputs import symbolic
+from keras_seqcredit.layers.recurrent.stochastic_arguments import PLAIN
 from keras_seqcredit.layers.recurrent.stochastic_arguments import SAMPLES
 from keras_seqcredit.layers.recurrent.stochastic_arguments import (
     check_arguments,
@@ -59,7 +62,7 @@ class StochasticRNN(
     SavedSeed,
     SerializesArguments,
 ):
-    """A recurrent layer with a latent variable at each step.
+    """Recurrent layer with a latent variable at each time step.
 
     In training the latent is drawn from a posterior that knows the future
     through a network that runs backward over the targets; a prior learns to
@@ -159,6 +162,13 @@ class StochasticRNN(
         seed: Integer or None, of the noise. Defaults to `None`.
         jit_compile: Boolean or `"auto"`, as in `SparseAttentiveRNN`. Defaults
             to `"auto"`.
+        kl_balance: Float from 0 to 1 or None, the share of the KL divergence's
+            gradient that moves the prior; the posterior gets the rest. Its
+            value stays the same. 0.5 halves both; None leaves both whole.
+            Defaults to `None`.
+        unimix: Float in `[0, 1)`, the share of a uniform distribution in prior
+            and posterior of categorical latents, so that no class is ruled
+            out. Defaults to `0.0`.
         **kwargs: Arguments of `keras.layers.Layer`. An `activity_regularizer`
             counts the output, nothing else that is returned.
 
@@ -212,6 +222,8 @@ class StochasticRNN(
           NeurIPS 2017, arXiv:1711.05411.
         - Chung et al., "A Recurrent Latent Variable Model for Sequential
           Data", NeurIPS 2015, arXiv:1506.02216 (`posterior="target"`).
+        - Hafner et al., DreamerV2, arXiv:2010.02193 (`kl_balance`), and
+          DreamerV3, arXiv:2301.04104 (`unimix`).
     """
 
     _objects = (
@@ -255,6 +267,8 @@ class StochasticRNN(
         sample: str = "random",
         seed: int | None = None,
         jit_compile: bool | str = "auto",
+        kl_balance: float | None = None,
+        unimix: float = 0.0,
         **kwargs: Any,
     ) -> None:
         check_keras_arguments(kwargs)
@@ -297,6 +311,8 @@ class StochasticRNN(
         self.sample = sample
         self.seed = check_seed(seed)
         self.jit_compile = jit_compile
+        self.kl_balance = check_proportion("kl_balance", kl_balance, True)
+        self.unimix = check_share("unimix", unimix)
         check_arguments(self)
 
         # Other args.
@@ -304,7 +320,9 @@ class StochasticRNN(
         self.seed_generator = ReplicaSeed(self.seed)
         self.latents: Any = GaussianLatent(self.latent_dim)
         if num_classes is not None:
-            self.latents = CategoricalLatent(self.latent_dim, self.num_classes)
+            self.latents = CategoricalLatent(
+                self.latent_dim, self.num_classes, self.unimix
+            )
         self._cell = make_cell(self)
         self._sizes = state_sizes(self._cell)
         self._projection = None
@@ -451,11 +469,14 @@ class StochasticRNN(
         training=False,
         sample_from="posterior",
         sample="random",
+        stop_backward_gradient=False,
     ) -> StochasticOutputs:
         """All that the layer computes, for a model with its own objective.
 
         Args: as `call`; `sample_from` is `"posterior"`, whatever the layer's
-            argument, or `"prior"`, and `sample` is `"random"` or `"mean"`.
+            argument, or `"prior"`, and `sample` is `"random"` or `"mean"`. With
+            `stop_backward_gradient` only the `evidence` that is returned moves
+            the backward network.
 
         Returns:
             `StochasticOutputs`. No loss is added and no schedule moves on.
@@ -464,7 +485,10 @@ class StochasticRNN(
         check_choice("sample_from", sample_from, ("posterior", "prior"))
         check_choice("sample", sample, SAMPLES)
         call = read_call(self, sequences, mask, targets)
-        return infer(self, call, initial_state, training, sample_from, sample)
+        return infer(
+            self, call, initial_state, training, sample_from, sample,
+            stop_backward_gradient,
+        )  # fmt: skip
 
     def _first_states(self, batch_size) -> list:
         return first_states(self._cell, batch_size, self.compute_dtype)
@@ -521,13 +545,4 @@ class StochasticRNN(
 
     def get_config(self):
         config = super().get_config()
-        names = (
-            "units", "latent_dim", "hidden_units", "posterior", "auxiliary",
-            "condition_auxiliary_on_state", "latent", "num_classes",
-            "latent_to_cell", "k_trunc", "dropout", "recurrent_dropout",
-            "return_sequences", "return_state",
-            "return_losses", "go_backwards", "stateful",
-            "zero_output_for_mask", "sample_from", "sample", "seed",
-            "jit_compile",
-        )  # fmt: skip
-        return {**{name: getattr(self, name) for name in names}, **config}
+        return {**{name: getattr(self, name) for name in PLAIN}, **config}

@@ -1,36 +1,57 @@
 """A step of a Markov chain of binary variables."""
 
+import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_seqcredit.checks import check_array
+from keras_seqcredit.checks import check_flag
+from keras_seqcredit.checks import check_number
+from keras_seqcredit.checks import check_tensor
 from keras_seqcredit.distributions import tfd
 from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
 
+# No value is impossible because it has not been seen.
+_MEANS = 1e-3, 1 - 1e-3
+
 
 @public
 class BernoulliTransition(Transition):
-    """A step of a Markov chain of independent binary variables.
+    """Markov transition over independent binary variables.
 
     ```
-    p_T(s' = 1 | s) = sigmoid(f(s) / T)
+    p_T(s' = 1 | s) = sigmoid((alpha r(s) + (1 - alpha) (f(s) + b)) / T)
     ```
 
-    with `f` the network. States are 0 and 1.
+    with `f` the network, `r` a path for the state itself, and `b` a bias of
+    each feature. By default both are absent. States are 0 and 1.
 
     Args:
         network: A Keras layer or model from states `(batch, ..., features)` to
             logits of the same shape.
         num_steps: See `Transition`. Defaults to `None`.
+        num_classes: See `Transition`. Defaults to `None`.
+        alpha: Float in `[0, 1]`, how much of the logits is the state. Defaults
+            to `0.0`.
+        residual: What `r` is: `"states"`, 0 and 1 as in the authors' script,
+            which leaves a state of 0 undecided; or a float in `(0, 0.5)`, the
+            probability with which a feature changes at temperature 1, were `r`
+            all: `r(s) = (2 s - 1) log((1 - residual) / residual)`. Defaults to
+            `"states"`.
+        use_bias: Boolean, whether there is `b`, which `adapt` sets to the
+            logits of the means of data. Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: States `(batch, ..., features)`.
         steps: Integers `(batch,)`, see `Transition`.
         training: Boolean, for the layers of the network.
+        classes: Integers `(batch,)`, see `Transition`.
 
     Returns:
         Logits at temperature 1, `(batch, ..., features)` in float32.
@@ -61,14 +82,93 @@ class BernoulliTransition(Transition):
           as a Stochastic Recurrent Net", NeurIPS 2017, arXiv:1711.02282.
     """
 
+    def __init__(
+        self,
+        network: Any,
+        num_steps: int | None = None,
+        num_classes: int | None = None,
+        alpha: float = 0.0,
+        residual: Any = "states",
+        use_bias: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(network, num_steps, num_classes, **kwargs)
+        self.alpha = check_number(
+            "alpha", alpha, "a number in [0, 1]", lambda x: 0 <= x <= 1
+        )
+        self.residual = residual
+        if not (isinstance(residual, str) and residual == "states"):
+            self.residual = check_number(
+                "residual",
+                residual,
+                "'states' or a number in (0, 0.5)",
+                lambda x: 0 < x < 0.5,
+            )
+        self.use_bias = check_flag("use_bias", use_bias)
+        self.bias: Any = None
+
+    def build(self, inputs_shape, steps_shape=None, classes_shape=None):
+        super().build(inputs_shape, steps_shape, classes_shape)
+        if self.use_bias:
+            event = tuple(inputs_shape[1:])
+            if None in event:
+                raise ValueError(
+                    "Expected states of a known shape for `use_bias=True`. "
+                    f"Received: shape={tuple(inputs_shape)}"
+                )
+            self.bias = self.add_weight(
+                shape=event,
+                initializer="zeros",
+                name="bias",
+            )
+
+    def adapt(self, data: Any) -> None:
+        """Sets the bias to the logits of the means of data.
+
+        A network that puts out 0, without a state in the logits, then draws
+        each feature as often as the data have it.
+
+        Args:
+            data: Array of 0 and 1, `(n, ..., features)`.
+
+        Raises:
+            ValueError: if there is no bias, or if the data do not fit.
+        """
+        if not self.use_bias:
+            raise ValueError(
+                "Expected an operator with `use_bias=True`. Received: "
+                "use_bias=False"
+            )
+        data = check_array("data", data)
+        if not len(data) or not self.is_possible(data).all():
+            raise ValueError(
+                "Expected data of 0 and 1, one row or more. Received: "
+                f"shape={data.shape}, other values or none"
+            )
+        if self.bias is None:
+            self.build((None, *data.shape[1:]))
+            self.built = True
+        check_tensor("data", data, (None, *self.bias.shape))
+        mean = np.clip(data.mean(axis=0, dtype="float64"), *_MEANS)
+        self.bias.assign(np.log(mean / (1 - mean)))
+
+    def parameters(self, states: Tensor, outputs: Tensor) -> Tensor:
+        if self.bias is not None:
+            outputs = outputs + ops.cast(self.bias, outputs.dtype)
+        if not self.alpha:
+            return outputs
+        if self.residual != "states":
+            logit = math.log((1 - self.residual) / self.residual)
+            states = logit * (2 * states - 1)
+        return self.alpha * states + (1 - self.alpha) * outputs
+
     def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
         logits = parameters / self.per_state(temperature, parameters)
         return self.event(tfd().Bernoulli(logits, dtype=logits.dtype))
 
     def prior(self, mean: Tensor, variance: Tensor) -> Any:
         del variance  # The mean is all there is.
-        # No value is impossible because it has not been seen.
-        mean = ops.clip(mean, 1e-3, 1 - 1e-3)[None]
+        mean = ops.clip(mean, *_MEANS)[None]
         return self.event(tfd().Bernoulli(probs=mean, dtype=mean.dtype))
 
     def noise(self, shape: Any, seed: Any) -> Tensor:
@@ -81,3 +181,11 @@ class BernoulliTransition(Transition):
 
     def is_possible(self, states: Any) -> Any:
         return (states == 0) | (states == 1)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "alpha": self.alpha,
+            "residual": self.residual,
+            "use_bias": self.use_bias,
+        }

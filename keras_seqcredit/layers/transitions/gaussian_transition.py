@@ -8,6 +8,8 @@ from keras import ops
 
 from keras_seqcredit.checks import check_number
 from keras_seqcredit.distributions import tfd
+from keras_seqcredit.layers.transitions.noise_level import NoiseLevels
+from keras_seqcredit.layers.transitions.noise_level import check_levels
 from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
@@ -15,13 +17,25 @@ from keras_seqcredit.types import Tensor
 
 @public
 class GaussianTransition(Transition):
-    """A normal step of a Markov chain, `p_T(s' | s)`.
+    """Gaussian Markov transition, `p_T(s' | s)`.
 
     ```
     p_T(s' | s) = N(alpha s + (1 - alpha) f(s), T scale(s)^2)
     ```
 
-    with independent features and `f` the network.
+    with independent features and `f` the network. With `level_temperatures`
+    what the network sees and what of a state stays are scaled by the noise of
+    the step, as denoisers of diffusion models are:
+
+    ```
+    mean = m + sd^2 / (sd^2 + v) (s - m)
+             + sd sqrt(v / (sd^2 + v)) f((s - m) / sqrt(sd^2 + v), step)
+    v = scale^2 T of the step
+    ```
+
+    with the mean `m` of each feature of the data and `sd^2`, the mean of their
+    variances, which `VariationalWalkback` fits as it does `p*`. A network that
+    puts out 0 leaves the best linear estimate of the data without noise.
 
     Args:
         network: A Keras layer or model from states `(batch, ..., features)` to
@@ -39,12 +53,19 @@ class GaussianTransition(Transition):
             exceed: a chain whose steps grow with its distance from the data
             would never come back. Defaults to `1.0`.
         num_steps: See `Transition`. Defaults to `None`.
+        num_classes: See `Transition`. Defaults to `None`.
+        level_temperatures: Sequence of `num_steps` positive floats, the
+            temperature of each step of the walk away from the data, or None
+            for no scaling. It wants a number as `scale`, takes the place of
+            `alpha`, and suits a network that does not add the states to what
+            it computes: `residual=False`. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: States `(batch, ..., features)`.
         steps: Integers `(batch,)`, see `Transition`.
         training: Boolean, for the layers of the network.
+        classes: Integers `(batch,)`, see `Transition`.
 
     Returns:
         Means `(batch, ..., features)`; with a learned scale
@@ -80,6 +101,8 @@ class GaussianTransition(Transition):
     References:
         - Goyal et al., "Variational Walkback: Learning a Transition Operator
           as a Stochastic Recurrent Net", NeurIPS 2017, arXiv:1711.02282.
+        - Karras et al., "Elucidating the Design Space of Diffusion-Based
+          Generative Models", NeurIPS 2022, arXiv:2206.00364 (scaling).
     """
 
     def __init__(
@@ -90,9 +113,11 @@ class GaussianTransition(Transition):
         min_scale: float = 0.01,
         max_scale: float = 1.0,
         num_steps: int | None = None,
+        num_classes: int | None = None,
+        level_temperatures: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(network, num_steps, **kwargs)
+        super().__init__(network, num_steps, num_classes, **kwargs)
         self.alpha = check_number(
             "alpha", alpha, "a number in [0, 1]", lambda x: 0 <= x <= 1
         )
@@ -107,6 +132,32 @@ class GaussianTransition(Transition):
             max_scale,
             f"a number above `min_scale={min_scale}`",
             lambda x: x > min_scale,
+        )
+        self.level_temperatures = check_levels(
+            level_temperatures, num_steps, self.scale
+        )
+        self.data_mean: Any = None
+        self.data_variance: Any = None
+
+    def build(self, inputs_shape, steps_shape=None, classes_shape=None):
+        super().build(inputs_shape, steps_shape, classes_shape)
+        if self.level_temperatures is None:
+            return
+        self.data_mean, self.data_variance = (
+            self.add_weight(
+                shape=tuple(inputs_shape[1:]),
+                dtype="float32",
+                autocast=False,
+                initializer=initial,
+                trainable=False,
+                name=f"data_{name}",
+            )
+            for name, initial in (("mean", "zeros"), ("variance", "ones"))
+        )
+        self.noise_levels = NoiseLevels(
+            [self.scale**2 * t for t in self.level_temperatures],
+            self.data_mean,
+            self.data_variance,
         )
 
     @property
@@ -151,12 +202,14 @@ class GaussianTransition(Transition):
         return (self.min_scale if learned else self.scale) ** 2
 
     def get_config(self):
+        levels = self.level_temperatures
         return {
             **super().get_config(),
             "alpha": self.alpha,
             "scale": self.scale,
             "min_scale": self.min_scale,
             "max_scale": self.max_scale,
+            "level_temperatures": levels and list(levels),
         }
 
     def _reason(self) -> str:

@@ -13,7 +13,7 @@ from keras_seqcredit.saving import public
 
 @public
 class StepNormalization(keras.layers.Layer):
-    """Batch normalization with statistics of their own for each step.
+    """Batch normalization with separate statistics for each step.
 
     The states of a chain that walks away from data spread with every step, so
     one set of statistics fits none of them. This is `num_steps` batch

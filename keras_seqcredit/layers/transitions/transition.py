@@ -34,10 +34,15 @@ class Transition(SerializesArguments):
         network: A Keras layer or model from states to what describes the next
             ones, of the same shape but for the number of features, the last
             axis. With `num_steps` it is called on a list of states and of
-            integers `(batch,)`, each state's step.
+            integers `(batch,)`, each state's step; with `num_classes` a list
+            that ends with integers `(batch,)`, each state's class.
         num_steps: Positive integer, the number of steps that the network tells
             apart, or `None` for a network that sees states alone. Defaults to
             `None`.
+        num_classes: Positive integer, the number of classes of data that the
+            network tells apart, or `None` for a network that sees none. It is
+            given one class more, `num_classes`, of states whose class is not
+            known. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -45,6 +50,8 @@ class Transition(SerializesArguments):
         steps: Integers `(batch,)`, from 0 on, for a network that sees them.
             Defaults to 0.
         training: Boolean, for the layers of the network.
+        classes: Integers `(batch,)` from 0 to `num_classes`, for a network
+            that sees them. Defaults to `num_classes`, not known.
 
     Returns:
         Parameters of each density, in float32, whatever the dtype policy
@@ -95,9 +102,16 @@ class Transition(SerializesArguments):
     """
 
     _objects = ("network",)
+    # See `GaussianTransition`; and `NoiseLevels` by these, once it is built.
+    level_temperatures: tuple[float, ...] | None = None
+    noise_levels: Any = None
 
     def __init__(
-        self, network: Any, num_steps: int | None = None, **kwargs: Any
+        self,
+        network: Any,
+        num_steps: int | None = None,
+        num_classes: int | None = None,
+        **kwargs: Any,
     ) -> None:
         # States are not rounded to half precision: a chain would stand still
         # where its steps are small.
@@ -106,9 +120,12 @@ class Transition(SerializesArguments):
         tfd()  # What is missing is missed here, not in a training step.
         self.network = network
         self.num_steps = check_integer("num_steps", num_steps, optional=True)
+        self.num_classes = check_integer(
+            "num_classes", num_classes, optional=True
+        )
 
-    def build(self, inputs_shape, steps_shape=None):
-        del steps_shape
+    def build(self, inputs_shape, steps_shape=None, classes_shape=None):
+        del steps_shape, classes_shape
         expected = (*inputs_shape[:-1], self._outputs(inputs_shape))
         found = self._outputs_of_network(tuple(inputs_shape))
         if not fits(found, expected):
@@ -129,6 +146,10 @@ class Transition(SerializesArguments):
             given = [given, keras.KerasTensor(shape[:1], "int32")]
             kind = f"a list of states of shape {shape} and of their steps"
             kind += f", for num_steps={self.num_steps}"
+        if self.num_classes is not None:
+            given = [given] if self.num_steps is None else given
+            given = [*given, keras.KerasTensor(shape[:1], "int32")]
+            kind += f", and of classes, for num_classes={self.num_classes}"
         try:
             outputs = self.network(given)
         except Exception as error:
@@ -139,15 +160,28 @@ class Transition(SerializesArguments):
         shapes = [tuple(x.shape) for x in keras.tree.flatten(outputs)]
         return shapes[0] if len(shapes) == 1 else tuple(shapes)
 
-    def call(self, inputs, steps=None, training=False):
+    def call(self, inputs, steps=None, training=False, classes=None):
         del training  # Keras hands it on to the layers of the network.
         states = self._as_states(inputs)
+        level = None
         given: Any = states
+        if self.noise_levels is not None:
+            level = self.noise_levels.at(states, steps)
+            given = level.seen(states)
         if self.num_steps is not None:
             if steps is None:
                 steps = ops.zeros((ops.shape(states)[0],), "int32")
-            given = [states, ops.cast(steps, "int32")]
+            given = [given, ops.cast(steps, "int32")]
+        if self.num_classes is not None:
+            if classes is None:
+                classes = ops.full(
+                    (ops.shape(states)[0],), self.num_classes, "int32"
+                )
+            given = [given] if self.num_steps is None else given
+            given = [*given, ops.cast(classes, "int32")]
         outputs = ops.cast(self.network(given), self.parameter_dtype)
+        if level is not None:
+            return level.mean_of(states, outputs)
         return self.parameters(states, outputs)
 
     @property
@@ -274,17 +308,25 @@ class Transition(SerializesArguments):
         axes = len(parameters.shape) - 1
         return ops.reshape(value, (-1,) + (1,) * axes)
 
-    def compute_output_shape(self, inputs_shape, steps_shape=None):
-        del steps_shape
+    def compute_output_shape(
+        self, inputs_shape, steps_shape=None, classes_shape=None
+    ):
+        del steps_shape, classes_shape
         return (*inputs_shape[:-1], self._outputs(inputs_shape))
 
-    def compute_output_spec(self, inputs, steps=None, training=False):
-        del steps, training
+    def compute_output_spec(
+        self, inputs, steps=None, training=False, classes=None
+    ):
+        del steps, training, classes
         shape = self.compute_output_shape(inputs.shape)
         return keras.KerasTensor(shape, self.parameter_dtype)
 
     def get_config(self):
-        return {**super().get_config(), "num_steps": self.num_steps}
+        return {
+            **super().get_config(),
+            "num_steps": self.num_steps,
+            "num_classes": self.num_classes,
+        }
 
     def _outputs(self, inputs_shape):
         return self.outputs_per_feature * inputs_shape[-1]

@@ -1,0 +1,321 @@
+"""Spoken digits in pairs: what annealing and the auxiliary cost change.
+
+Nets with latent variables, and others beside them, are trained on frames of raw
+speech. Those of one seed start from the same weights, where they have the same
+ones, and see the data in the same order, so that their differences say more
+than their figures. The ways are
+
+- `plain`: the evidence lower bound as it is, the posterior knows the future, as
+  in an SRNN;
+- `annealing`, `backward`, `auxiliary`, `both`: see `z_forcing.py`;
+- `vrnn`: the posterior sees the frame, and no later one;
+- `storn`: so it does, and the prior is a standard normal distribution;
+- `lstm`: no latents, the same head.
+
+The weight of the auxiliary cost, and of the backward net's likelihood with it,
+is chosen for `auxiliary` on the first seed, by the bound of recordings that are
+held back from training, and `both` and `backward` have it, too. So is chosen,
+for each net, the epoch that it is measured after. Tests are of other
+recordings. `result.json` has the figures of each net, the weights that were
+chosen, and the differences from `plain` with their standard errors over seeds.
+A run that was killed goes on where it was, by the same command.
+
+    python examples/speech_paired.py --data-dir data --backend jax
+
+On JAX the order of the data is the same for all ways of a seed; TensorFlow
+counts random operations, and orders them differently.
+
+References:
+    - Goyal et al., "Z-Forcing: Training Stochastic Recurrent Networks", NeurIPS
+      2017, arXiv:1711.05411, section 5.1.
+    - Jackson et al., "Free Spoken Digit Dataset", doi:10.5281/zenodo.1342401.
+"""
+
+import argparse
+import json
+import pathlib
+
+import common
+
+common.select_backend()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import runs  # noqa: E402
+import ways  # noqa: E402
+import z_forcing  # noqa: E402
+
+from keras_seqcredit import datasets  # noqa: E402
+from keras_seqcredit import layers  # noqa: E402
+from keras_seqcredit import models  # noqa: E402
+
+WEIGHTED = ("auxiliary", "both", "backward")  # By the first it is chosen.
+WAYS = ("plain", "annealing", *WEIGHTED, "vrnn", "storn", "lstm")
+EVALUATIONS = 5  # Of the bound, each with other latents.
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data-dir", required=True, help="of fsdd_8khz.npz")
+    add("--frame-size", type=int, default=200)
+    add("--max-frames", type=int, default=20, help="half a second")
+    add("--validation-recordings", type=int, default=300)
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    add(
+        "--weights",
+        type=float,
+        nargs="+",
+        default=[5e-4, 2.5e-3, 1e-2],
+        help="of the auxiliary cost and the backward net, to choose from",
+    )
+    z_forcing.add_arguments(
+        parser,
+        choices=WAYS,
+        ways=WAYS,
+        epochs=133,
+        units=128,
+        latent_dim=32,
+        kl_increment=3e-4,
+        logdir=pathlib.Path("runs/speech_paired"),
+    )
+    return parser.parse_args()
+
+
+def load_data(arguments):
+    """Recordings to train on, to choose by and to test on."""
+    (x, _), (x_test, _) = datasets.spoken_digits(
+        arguments.data_dir, arguments.frame_size, arguments.max_frames
+    )
+    scale = np.float32(x["sequences"][x["mask"]].std())
+    for part in (x, x_test):
+        part["sequences"] = part["sequences"] / scale
+    order = np.random.default_rng(0).permutation(len(x["mask"]))
+    held_back = arguments.validation_recordings
+    return (
+        {name: values[order[held_back:]] for name, values in x.items()},
+        {name: values[order[:held_back]] for name, values in x.items()},
+        x_test,
+    )
+
+
+def make_model(way, seed, steps, arguments):
+    """A compiled model of a way."""
+    keras.utils.set_random_seed(seed)
+    head = layers.GaussianHead(arguments.frame_size, arguments.units)
+    if way == "lstm":
+        model = models.AutoregressiveRNN(
+            keras.layers.LSTMCell(arguments.units), head, seed=seed
+        )
+    else:
+        latents = {}
+        if way in ("vrnn", "storn"):
+            latents["posterior"] = "target"
+        if way == "storn":
+            # Means and log-variances of 0.
+            latents["prior_network"] = keras.layers.Dense(
+                2 * arguments.latent_dim,
+                kernel_initializer="zeros",
+                trainable=False,
+            )
+        rnn = layers.StochasticRNN(
+            arguments.units, arguments.latent_dim, seed=seed, **latents
+        )
+        weights = z_forcing.weights_of(way, steps, arguments)
+        model = models.ZForcing(rnn, head, **weights, seed=seed)
+    z_forcing.compile_model(model, steps, arguments)
+    return model
+
+
+class Best(keras.callbacks.Callback):
+    """Keeps the weights of the epoch with the best bound in validation.
+
+    They and what is known of them are in files, so that a run goes on.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__()
+        self.weights = folder / "best.weights.h5"
+        self.figures = folder / "best.json"
+
+    def on_epoch_end(self, epoch, logs=None):
+        nats = logs["val_nll"] + logs.get("val_kl", 0.0)
+        if nats < self.read().get("nats", float("inf")):
+            self.model.save_weights(self.weights)
+            common.write_json(self.figures, {"epoch": epoch, "nats": nats})
+
+    def read(self) -> dict:
+        if not self.figures.exists():
+            return {}
+        return json.loads(self.figures.read_text(encoding="utf-8"))
+
+
+def nats(model, x, arguments) -> dict[str, float]:
+    """Means over evaluations: bound, or likelihood, and its terms."""
+    found = [
+        model.evaluate(
+            x, batch_size=arguments.batch_size, verbose=0, return_dict=True
+        )
+        for _ in range(1 if hasattr(model, "core") else EVALUATIONS)
+    ]
+    names = [x for x in z_forcing.FIGURES if x in found[0]]
+    means = {k: float(np.mean([f[k] for f in found])) for k in names}
+    return {"elbo": -means["nll"], "kl": 0.0, **means}
+
+
+def train(way, seed, data, arguments) -> dict:
+    """The figures of one net."""
+    x, x_validation, x_test = data
+    x, steps = ways.whole_batches(x, arguments.batch_size)
+    model = make_model(way, seed, steps * arguments.epochs, arguments)
+    model.build(keras.tree.map_structure(lambda a: (None, *a.shape[1:]), x))
+    name = f"seed{seed}/{way}"
+    if way in WEIGHTED:
+        name += f"_{arguments.auxiliary_weight:g}"
+    best = Best(arguments.logdir / name)
+    if not arguments.resume:
+        best.figures.unlink(missing_ok=True)
+    keras.utils.set_random_seed(seed)  # Of the order of the data.
+    trained = ways.fit(
+        model, name, x, x_validation, arguments, lambda **_: [best]
+    )
+    model.load_weights(best.weights)
+    value, error = nats(model, x_test, arguments), 0.0
+    bound = value["elbo"]
+    if way != "lstm":
+        bounds, errors = model.log_likelihood(
+            x_test,
+            num_samples=arguments.likelihood_samples,
+            batch_size=arguments.batch_size,
+            return_error=True,
+        )
+        bound = float(bounds.mean())
+        error = float((errors**2).sum() ** 0.5 / len(errors))
+    return {
+        "validation": nats(model, x_validation, arguments)["elbo"],
+        "best_epoch": best.read()["epoch"],
+        **value,
+        "log_likelihood_bound": bound,
+        "log_likelihood_error": error,
+        "parameters": trained["parameters"],
+        "seconds_per_step": trained["seconds_per_step"],
+        "validation_history": [
+            -row["val_nll"] - row.get("val_kl", 0.0)
+            for row in trained["history"]
+        ],
+    }
+
+
+def paired(results, chosen, names, seeds) -> dict:
+    """Differences from `plain`, with standard errors over seeds."""
+    found = {}
+    for way in names:
+        if way == "plain" or "plain" not in names:
+            continue
+        found[way] = {"weight": chosen.get(way)}
+        for figure in ("elbo", "log_likelihood_bound"):
+            differences = [
+                results[case(way, seed, chosen.get(way))][figure]
+                - results[case("plain", seed)][figure]
+                for seed in seeds
+            ]
+            found[way][figure] = {
+                "differences": differences,
+                "mean": float(np.mean(differences)),
+                "standard_error": standard_error(differences),
+            }
+    return found
+
+
+def standard_error(values) -> float | None:
+    """That of the mean; None of one value."""
+    if len(values) == 1:
+        return None
+    return float(np.std(values, ddof=1) / len(values) ** 0.5)
+
+
+def case(way, seed, weight=None) -> str:
+    return f"{way} {seed}" + ("" if weight is None else f" {weight:g}")
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    # Not among the settings: a run may go on with more of them.
+    seeds, names = arguments.seeds, arguments.ways
+    del arguments.seeds, arguments.seed
+    data = load_data(arguments)
+    settings = ways.settings_of(arguments)
+    del settings["ways"]
+    unfinished = arguments.logdir / "unfinished.json"
+    cases: dict = {}
+
+    def add(way, seed, weight=None):
+        cases[case(way, seed, weight)] = way, seed, weight
+
+    def compute(name):
+        way, seed, arguments.auxiliary_weight = cases[name]
+        return train(way, seed, data, arguments)
+
+    def results_of():
+        return runs.results_of(
+            cases, compute, unfinished, settings, arguments.resume
+        )
+
+    chosen = {}
+    weighted = [way for way in WEIGHTED if way in names]
+    if weighted:
+        tuned = weighted[0]
+        for weight in arguments.weights:
+            add(tuned, seeds[0], weight)
+        results = results_of()
+        arguments.resume = True
+        best = max(
+            arguments.weights,
+            key=lambda w: results[case(tuned, seeds[0], w)]["validation"],
+        )
+        chosen = dict.fromkeys(weighted, best)
+    for seed in seeds:
+        for way in names:
+            add(way, seed, chosen.get(way))
+    results = results_of()
+    pairs = paired(results, chosen, names, seeds)
+    path = arguments.logdir / "result.json"
+    common.write_json(
+        path,
+        {
+            "example": "speech_paired",
+            "settings": settings,
+            "seeds": seeds,
+            "ways": names,
+            "steps": len(data[0]["mask"])
+            // arguments.batch_size
+            * arguments.epochs,
+            "chosen": chosen,
+            "paired": pairs,
+            "results": results,
+            "machine": common.describe_machine(),
+        },
+    )
+    print("\n| training | weight | ELBO | log-likelihood | KL | ELBO - plain |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for way in names:
+        rows = [results[case(way, s, chosen.get(way))] for s in seeds]
+        cells = [
+            f"{np.mean([row[figure] for row in rows]):.1f}"
+            for figure in ("elbo", "log_likelihood_bound", "kl")
+        ]
+        pair = pairs.get(way, {}).get("elbo")
+        if pair:
+            error = pair["standard_error"] or float("nan")
+            cells.append(f"{pair['mean']:+.1f} ± {error:.1f}")
+        else:
+            cells.append("")
+        print(f"| {way} | {chosen.get(way, '')} |", " | ".join(cells), "|")
+    print(f"\nFigures: {path}\nLogs:    tensorboard --logdir {path.parent}")
+
+
+if __name__ == "__main__":
+    main()
