@@ -338,7 +338,9 @@ def draw(path, files) -> None:
     for file in files:
         result = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
         system = result["settings"]["system"]
-        systems.setdefault(system, []).append(result["results"])
+        for way, found in result["results"].items():
+            ways_of = systems.setdefault(system, {})
+            ways_of.setdefault(way, []).append(found)
     figure, axes = plt.subplots(
         len(systems),
         2,
@@ -347,10 +349,11 @@ def draw(path, files) -> None:
         squeeze=False,
     )
     for line, (system, runs) in zip(axes, systems.items(), strict=True):
-        for number, way in enumerate(runs[0]):
+        for way, found in runs.items():
+            number = WAYS.index(way)
             style = ("-", "--", ":")[number // 10]
             style = {"color": f"C{number % 10}", "linestyle": style}
-            crps = np.mean([run[way]["crps"] for run in runs], axis=0)
+            crps = np.mean([run["crps"] for run in found], axis=0)
             ahead = np.arange(1, 1 + len(crps))
             # Means over neighboring horizons, which are noisy.
             width = np.maximum(1, ahead // 5)
@@ -360,7 +363,7 @@ def draw(path, files) -> None:
             ]
             line[0].plot(ahead, smooth, linewidth=1, label=way, **style)
             accuracy = [
-                np.mean([_at(run[way], p)["samples"] for run in runs])
+                np.mean([_at(run, p)["samples"] for run in found])
                 for p in POSITIONS
             ]
             line[1].plot(POSITIONS, accuracy, marker=".", label=way, **style)
