@@ -129,7 +129,7 @@ class ExactResume(keras.callbacks.Callback):
             return
         weights, numbers, arrays = self._found
         changes = training_description.differences(
-            numbers["training"], self._training
+            numbers["training"], self._training, model
         )
         if changes:
             raise ValueError(

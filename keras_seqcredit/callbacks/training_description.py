@@ -1,5 +1,6 @@
 """What a training is, so that no other one goes on with its state."""
 
+import inspect
 import json
 import warnings
 from typing import Any
@@ -40,9 +41,27 @@ def describe(model: keras.Model, params: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(description))
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What has changed, a line each."""
+def differences(
+    before: dict[str, Any], now: dict[str, Any], model: keras.Model
+) -> list[str]:
+    """What has changed, a line each.
+
+    Args:
+        before: What `describe` returned, perhaps of an earlier version, whose
+            layers lacked arguments. They did what the defaults do.
+        now: What `describe` returns of `model`.
+        model: A model.
+    """
     changes: list[str] = []
+    defaults = _defaults(model)
+    before = _completed(before, now, defaults)
+    if "configuration" in before:
+        old, new = (
+            {"class_name": x["model"], "config": x.get("configuration")}
+            for x in (before, now)
+        )
+        completed = _completed(old, new, defaults)
+        before = before | {"configuration": completed["config"]}
     for name, value in now.items():
         # Earlier versions have left out the configuration, ...
         if name not in before:
@@ -57,6 +76,46 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if old != value:
             changes += _changes(name, old, value)
     return changes
+
+
+def _defaults(model: keras.Model) -> dict[str, dict[str, Any]]:
+    """Those of the arguments of each class of a model's layers, by its name."""
+    return {
+        kind.__name__: {
+            name: _unnamed(parameter.default)
+            for name, parameter in inspect.signature(kind).parameters.items()
+            if parameter.default is not inspect.Parameter.empty
+        }
+        for kind in set(map(type, keras_private.flat_layers(model)))
+    }
+
+
+def _completed(before: Any, now: Any, defaults: dict) -> Any:
+    """A description, with arguments at their default that it lacks."""
+    if isinstance(before, list) and isinstance(now, list):
+        if len(before) != len(now):
+            return before
+        return [
+            _completed(old, new, defaults)
+            for old, new in zip(before, now, strict=True)
+        ]
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return before
+    known = before | {
+        key: _completed(value, now[key], defaults)
+        for key, value in before.items()
+        if key in now
+    }
+    kind, config = known.get("class_name"), known.get("config")
+    if kind == now.get("class_name") and isinstance(config, dict):
+        known["config"] = config | {
+            key: value
+            for key, value in (now.get("config") or {}).items()
+            if key not in config
+            and key in defaults.get(kind, {})
+            and defaults[kind][key] == value
+        }
+    return known
 
 
 def _configuration(layer: keras.layers.Layer) -> Any:

@@ -318,6 +318,41 @@ def test_goes_on_with_the_state_of_an_earlier_version(tmp_path):
     begin(tmp_path, with_dropout(0.2))
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_goes_on_with_a_state_from_before_an_argument(tmp_path, changed):
+    """Of a layer in a layer, which has done what the default does."""
+
+    def make(**arguments):
+        operator = layers.BernoulliTransition(
+            keras.layers.Dense(2), alpha=0.5, **arguments
+        )
+        model = models.VariationalWalkback(operator, 2, seed=1)
+        model.build((None, 2))
+        model.compile("sgd")
+        return model
+
+    begin(tmp_path, make()).on_epoch_end(0)
+    (path,) = tmp_path.rglob("numbers.json")
+    numbers = json.loads(path.read_text())
+    training = numbers["training"]
+    operators = [training["configuration"]["transition"]["config"]]
+    operators += [
+        layer["config"]
+        for layer in training["layers"]
+        if layer["class_name"] == "BernoulliTransition"
+    ]
+    assert len(operators) == 2
+    for config in operators:
+        assert config.pop("residual") == "states"
+    del training["configuration"]["momentum"]
+    path.write_text(json.dumps(numbers))
+    if not changed:
+        begin(tmp_path, make())
+        return
+    with pytest.raises(ValueError, match="residual: None became 0.25"):
+        begin(tmp_path, make(residual=0.25))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_program_that_is_run_again_is_the_same(name):
     """Also if it is so by another process, which counts names anew."""
