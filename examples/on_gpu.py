@@ -115,15 +115,13 @@ def entries() -> list[Entry]:
         _flags("no command buffers", buffers),
         _measurement("laws", 120),
         _measurement("tensorflow", 30),
-        *(
-            _experiment(
-                f"speech, seed {seed}",
-                200,
-                f"speech_z_forcing.py --data-dir {{data}} --seed {seed} "
-                "--epochs 170",
-                "" if seed else TINY["speech"],
-            )
-            for seed in range(5)
+        # About 10,000 updates of each way and seed.
+        _experiment(
+            "speech in pairs",
+            900,
+            "speech_paired.py --data-dir {data} --seeds 0 1 2 3 4 "
+            "--epochs 134 --ways plain annealing auxiliary both",
+            TINY["speech"],
         ),
         _experiment(
             "walkback, MNIST",
