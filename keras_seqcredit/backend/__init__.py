@@ -7,6 +7,7 @@ Every backend module has the same functions:
 - `vjp(function, *args, has_aux=False)`: outputs of `function` and its pullback;
 - `custom_gradient(forward, backward, operands, constants, jit_compile,
   batch_axes=None)`: calls `forward` and differentiates it with `backward`;
+- `differentiated_twice()`: a context for what has a second derivative;
 - `per_shard(function, args, batch_axes)`: each device on its part of a batch;
 - `jit(function, layer, optimize=True)`: `function`, compiled, with the
   variables of `layer` as they are at each call; with less effort for what runs
@@ -41,6 +42,7 @@ if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import apply_gradients
     from keras_seqcredit.backend.tensorflow import check_replicas
     from keras_seqcredit.backend.tensorflow import custom_gradient
+    from keras_seqcredit.backend.tensorflow import differentiated_twice
     from keras_seqcredit.backend.tensorflow import jit
     from keras_seqcredit.backend.tensorflow import num_batch_shards
     from keras_seqcredit.backend.tensorflow import num_replicas
@@ -61,6 +63,7 @@ elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import apply_gradients
     from keras_seqcredit.backend.jax import check_replicas
     from keras_seqcredit.backend.jax import custom_gradient
+    from keras_seqcredit.backend.jax import differentiated_twice
     from keras_seqcredit.backend.jax import jit
     from keras_seqcredit.backend.jax import num_batch_shards
     from keras_seqcredit.backend.jax import num_replicas
@@ -89,6 +92,7 @@ __all__ = [
     "apply_gradients",
     "check_replicas",
     "custom_gradient",
+    "differentiated_twice",
     "jit",
     "num_batch_shards",
     "num_replicas",

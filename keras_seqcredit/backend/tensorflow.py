@@ -1,8 +1,13 @@
 """Loops, gradients and row access on TensorFlow."""
 
+import contextlib
+import contextvars
+
 import tensorflow as tf
 
 from keras_seqcredit.backend.keras_private import distribution_strategy
+
+_COMPILES = contextvars.ContextVar("compiles", default=True)
 
 
 def scan(body, carry, xs, length, reverse=False):
@@ -73,9 +78,13 @@ def vjp(function, *args, has_aux=False, often=False):
     is pulled back from, is returned last. With `often` the pullback may be
     called more than once.
     """
-    with tf.GradientTape(
-        persistent=often, watch_accessed_variables=False
-    ) as tape:
+    context = differentiated_twice() if often else contextlib.nullcontext()
+    with (
+        context,
+        tf.GradientTape(
+            persistent=often, watch_accessed_variables=False
+        ) as tape,
+    ):
         tape.watch(tf.nest.flatten(args))
         outputs = function(*args)
         outputs, aux = outputs if has_aux else (outputs, None)
@@ -110,7 +119,7 @@ def custom_gradient(
         The outputs.
     """
     del batch_axes
-    if jit_compile and not tf.executing_eagerly():
+    if jit_compile and _COMPILES.get() and not tf.executing_eagerly():
         forward, backward = (
             tf.function(function, autograph=False, jit_compile=True)
             for function in (forward, backward)
@@ -150,6 +159,20 @@ def custom_gradient(
 
     flat_outputs = call(*tf.nest.flatten(operands))
     return tf.nest.pack_sequence_as(structure, flat_outputs)
+
+
+@contextlib.contextmanager
+def differentiated_twice():
+    """In it, `custom_gradient` may be called for a second derivative.
+
+    A loop that is compiled by itself cannot be differentiated from outside, nor
+    by a tape that keeps what it needs to do so again.
+    """
+    token = _COMPILES.set(False)
+    try:
+        yield
+    finally:
+        _COMPILES.reset(token)
 
 
 def per_shard(function, args, batch_axes):

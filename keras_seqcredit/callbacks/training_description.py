@@ -113,9 +113,18 @@ def _completed(before: Any, now: Any, defaults: dict) -> Any:
             for key, value in (now.get("config") or {}).items()
             if key not in config
             and key in defaults.get(kind, {})
-            and defaults[kind][key] == value
+            and _plain(value) == defaults[kind][key]
         }
     return known
+
+
+def _plain(value: Any) -> Any:
+    """What an argument was: a number may be saved as a schedule."""
+    if isinstance(value, dict) and value.get("class_name") == (
+        "ConstantSchedule"
+    ):
+        return value["config"]["value"]
+    return value
 
 
 def _configuration(layer: keras.layers.Layer) -> Any:

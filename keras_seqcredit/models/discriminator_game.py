@@ -196,7 +196,8 @@ class DiscriminatorGame(NamedTuple):
             return ops.mean(ops.sum(ops.square(gradient), axis=(1, 2)))
 
         weights = [backend.read(v) for v in judge.trainable_variables]
-        value, pull_back = backend.vjp(slope, *weights)
+        with backend.differentiated_twice():
+            value, pull_back = backend.vjp(slope, *weights)
         return value, list(pull_back(self.penalty * ops.ones_like(value)))
 
     def _arguments(self, mask):

@@ -125,7 +125,7 @@ def test_training_in_half_precision(make, policy):
         assert (value != old).any(), variable.path
 
 
-@every_model
+@pytest.mark.parametrize("make", [*MODELS, tamed])
 def test_eager_graph_and_jit_are_the_same(make):
     found = []
     for mode in [

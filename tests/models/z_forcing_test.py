@@ -496,7 +496,7 @@ def test_the_ends_of_an_interpolation_are_the_two_themselves(time):
     model, data = conditioned(time)
     ends = {name: values[:2] for name, values in data.items()}
     between = model.interpolate(
-        *ends["sequences"], 5, conditions=ends["conditions"], seed=3
+        *ends["sequences"], steps=5, conditions=ends["conditions"], seed=3
     )
     expected = model.decode(model.encode(ends, seed=3), ends["conditions"])
     np.testing.assert_allclose(between[[0, -1]], expected, rtol=1e-4, atol=1e-5)
