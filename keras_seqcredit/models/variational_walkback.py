@@ -97,8 +97,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         seed: Integer or None, of walks and samples. Defaults to `None`.
         class_dropout: Float in `[0, 1)`, of an operator with `num_classes` the
             share of walks in training that do not tell it the class: what
-            `guidance` of samples compares with; 0.1 where None. Defaults to
-            `None`.
+            `guidance` of samples compares with. Defaults to `0.1`.
         num_walkers: Positive integer, walkers that stay from batch to batch:
             an update takes and scores one step of each, all at steps and
             temperatures of their own, in one pass. Those whose walk is over
@@ -170,7 +169,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         momentum: float = 0.99,
         steps_per_call: int | str | None = AUTO,
         seed: int | None = None,
-        class_dropout: float | None = None,
+        class_dropout: float = 0.1,
         num_walkers: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -191,9 +190,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         self.momentum = check_share("momentum", momentum)
         self.steps_per_call: Any = steps_per_call
         self.seed = check_seed(seed)
-        self.class_dropout = class_dropout
-        if class_dropout is not None:
-            self.class_dropout = check_share("class_dropout", class_dropout)
+        self.class_dropout = check_share("class_dropout", class_dropout)
         self.num_walkers = check_integer(
             "num_walkers", num_walkers, optional=True
         )
@@ -382,7 +379,6 @@ class VariationalWalkback(SavedSeed, ChainModel):
         """`[data]` or `[data, classes]`, some of which are not known."""
         x, *classes = data_and_classes(inputs)
         dropout = self.class_dropout
-        dropout = 0.1 if dropout is None else dropout
         if not classes or not dropout:
             return [x, *classes]
         known = ops.cast(classes[0], "int32")

@@ -107,7 +107,8 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
             same for all slots, so every step ranks them alike. It is there to
             compare with the authors' code. Defaults to `"dot"`.
         attention_units: Positive integer, units of the additive and the dot
-            score. Defaults to `None`: the units of the cell.
+            score. Fewer than the cell's make long memories cheaper to read.
+            Defaults to `None`: the units of the cell.
         memory_size: Positive integer, keep only the newest `memory_size`
             states. `None` keeps all of a sequence. Defaults to `None`.
         memory_content: `"state"` remembers `h`, as in the paper;
