@@ -9,6 +9,7 @@ fails ends the build. The notebook lies beside the page, to be downloaded.
 """
 
 import base64
+import concurrent.futures
 import logging
 import os
 import pathlib
@@ -67,6 +68,37 @@ def run(notebook: nbformat.NotebookNode, name: str) -> float:
                 f"{name}: the kernel died.\n{chatter.read()}"
             ) from error
     return time.perf_counter() - start
+
+
+def run_all(notebooks: dict[str, nbformat.NotebookNode]) -> dict[str, float]:
+    """Runs notebooks by name, one on each core; returns their seconds."""
+    start = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {
+            name: pool.submit(run, notebook, name)
+            for name, notebook in notebooks.items()
+        }
+        seconds = {}
+        for name, future in runs.items():
+            seconds[name] = future.result()
+            # Not logged: `--quiet` hides that.
+            print(f"docs/{name}: {seconds[name]:.1f} s", flush=True)
+    print(
+        f"docs/tutorials: {time.perf_counter() - start:.1f} s in all",
+        flush=True,
+    )
+    return seconds
+
+
+def read(path: str) -> nbformat.NotebookNode:
+    """The tutorial as a notebook, not yet run."""
+    notebook = jupytext.read(path, fmt="py:percent")
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    return notebook
 
 
 def fenced(text: str, language: str, classes: str = "") -> str:
@@ -134,27 +166,21 @@ def on_startup(**kwargs: object) -> None:
 
 def on_files(files, config, **kwargs: object):
     """Puts a page in the place of each tutorial's source."""
-    total = 0.0
     sources = [
         file
         for file in files
         if file.src_uri.startswith(FOLDER) and file.src_uri.endswith(".py")
     ]
-    for source in sorted(sources, key=lambda file: file.src_uri):
+    sources.sort(key=lambda file: file.src_uri)
+    notebooks = [read(source.abs_src_path) for source in sources]
+    notes = ["This page is a notebook. It was not run."] * len(sources)
+    if is_run():
+        names = [source.src_uri for source in sources]
+        seconds = run_all(dict(zip(names, notebooks, strict=True)))
+        backend = os.environ["KERAS_BACKEND"]
+        notes = [RUN.format(seconds[name], backend) for name in names]
+    for source, notebook, note in zip(sources, notebooks, notes, strict=True):
         page = pathlib.PurePosixPath(source.src_uri).stem
-        notebook = jupytext.read(source.abs_src_path, fmt="py:percent")
-        notebook.metadata["kernelspec"] = {
-            "display_name": "Python 3",
-            "language": "python",
-            "name": "python3",
-        }
-        note = "This page is a notebook. It was not run."
-        if is_run():
-            seconds = run(notebook, source.src_uri)
-            total += seconds
-            # Not logged: `--quiet` hides that.
-            print(f"docs/{source.src_uri}: {seconds:.1f} s", flush=True)
-            note = RUN.format(seconds, os.environ["KERAS_BACKEND"])
         text, pictures = as_markdown(notebook, page)
         text += f"\n\n---\n\n{note}\n\n{DOWNLOAD.format(page + '.ipynb')}\n"
         files.remove(source)
@@ -165,6 +191,4 @@ def on_files(files, config, **kwargs: object):
         }
         for name, content in made.items():
             files.append(File.generated(config, FOLDER + name, content=content))
-    if total:
-        print(f"docs/tutorials: {total:.1f} s in all", flush=True)
     return files

@@ -8,6 +8,8 @@ import tensorflow as tf
 from keras_seqcredit.backend.keras_private import distribution_strategy
 
 _COMPILES = contextvars.ContextVar("compiles", default=True)
+# Whether TensorFlow may differentiate a loop.
+_DIFFERENTIATED = contextvars.ContextVar("differentiated", default=True)
 
 
 def scan(body, carry, xs, length, reverse=False):
@@ -22,22 +24,29 @@ def scan(body, carry, xs, length, reverse=False):
     def element(index):
         return tf.nest.map_structure(lambda x: tf.gather(x, index), xs)
 
-    # TensorArrays need the shapes of the outputs before the loop starts:
-    # trace the body once in a function that is never called.
-    specs = tf.function(
-        lambda carry: body(carry, element(tf.constant(0)))[1], autograph=False
-    ).get_concrete_function(carry)
+    def turn(index, carry):
+        return body(carry, element(index))
+
+    # TensorArrays need the shapes of the outputs before the loop starts.
+    traced = tf.function(turn, autograph=False)
+    _, specs = traced.get_concrete_function(
+        tf.constant(0), carry
+    ).structured_outputs
+    # The loop calls what was traced, which saves tracing it again. XLA cannot
+    # compile TensorFlow's gradient of such a call.
+    if not _DIFFERENTIATED.get():
+        turn = traced
     outputs = tf.nest.map_structure(
         lambda output: tf.TensorArray(
             output.dtype, size=length, element_shape=output.shape
         ),
-        specs.structured_outputs,
+        specs,
     )
     shapes = tf.nest.map_structure(lambda value: value.shape, carry)
 
     def step(count, carry, outputs):
         index = length - 1 - count if reverse else count
-        carry, output = body(carry, element(index))
+        carry, output = turn(index, carry)
         # XLA wants loop-invariant shapes; a body may lose static ones.
         tf.nest.map_structure(
             lambda value, shape: value.set_shape(shape), carry, shapes
@@ -119,6 +128,8 @@ def custom_gradient(
         The outputs.
     """
     del batch_axes
+    if _COMPILES.get():
+        forward, backward = map(_undifferentiated, (forward, backward))
     if jit_compile and _COMPILES.get() and not tf.executing_eagerly():
         forward, backward = (
             tf.function(function, autograph=False, jit_compile=True)
@@ -159,6 +170,19 @@ def custom_gradient(
 
     flat_outputs = call(*tf.nest.flatten(operands))
     return tf.nest.pack_sequence_as(structure, flat_outputs)
+
+
+def _undifferentiated(function):
+    """Calls `function`, whose loops nothing differentiates."""
+
+    def call(*args):
+        token = _DIFFERENTIATED.set(False)
+        try:
+            return function(*args)
+        finally:
+            _DIFFERENTIATED.reset(token)
+
+    return call
 
 
 @contextlib.contextmanager
