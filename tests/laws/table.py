@@ -211,6 +211,7 @@ ROWS = [
             FEATURES,
             alpha=0.2,
             residual=0.1,
+            max_logit=3.0,
         ),
         masked=False,
         is_head=True,

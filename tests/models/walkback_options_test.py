@@ -157,10 +157,16 @@ def test_bad_levels():
 # Binary operators.
 
 
-@pytest.mark.parametrize("residual", ["states", 0.1])
-def test_residual_path_and_bias_of_binary_states(residual, tmp_path):
+@pytest.mark.parametrize(
+    ("residual", "max_logit"), [("states", None), (0.1, None), (0.1, 0.7)]
+)
+def test_residual_path_bias_and_bound_of_binary_states(residual, max_logit):
     operator = BernoulliTransition(
-        Scaled(), alpha=0.25, residual=residual, use_bias=True
+        Scaled(),
+        alpha=0.25,
+        residual=residual,
+        use_bias=True,
+        max_logit=max_logit,
     )
     data = np.float32([[1, 0], [1, 1], [1, 0], [0, 0]])
     operator.adapt(data)
@@ -176,7 +182,10 @@ def test_residual_path_and_bias_of_binary_states(residual, tmp_path):
                 if residual != "states":
                     path = (2 * path - 1) * np.log(0.9 / 0.1)
                 mu = factor * float(np.tanh(x)) + b[i]
-                row.append(0.25 * path + 0.75 * mu)
+                logit = 0.25 * path + 0.75 * mu
+                if max_logit is not None:
+                    logit = max_logit * ops.tanh(logit / max_logit)
+                row.append(logit)
             rows.append(ops.stack(row))
         return ops.stack(rows)
 
@@ -207,6 +216,17 @@ def test_residual_path_and_bias_of_binary_states(residual, tmp_path):
     )
     assert again.get_config()["residual"] == residual
     assert (again.alpha, again.use_bias) == (0.25, True)
+    assert again.max_logit == max_logit
+
+
+def test_a_bounded_operator_is_never_certain():
+    operator = BernoulliTransition(
+        keras.layers.Dense(2, kernel_initializer="zeros"), max_logit=4.6
+    )
+    operator.build((None, 2))
+    operator.network.bias.assign([1e6, -1e6])
+    found = operator.mean(operator(np.zeros((1, 2), "float32")), 1.0)
+    np.testing.assert_allclose(found, [[0.99, 0.01]], atol=1e-4)
 
 
 def test_bad_binary_operators():
@@ -215,6 +235,7 @@ def test_bad_binary_operators():
         ({"residual": 0.5}, r"'states' or a number in \(0, 0.5\)"),
         ({"residual": "logits"}, "Received: residual='logits'"),
         ({"use_bias": 2}, "`use_bias` to be True or False"),
+        ({"max_logit": 0}, "`max_logit` to be None or a positive number"),
     ]:
         with pytest.raises(ValueError, match=message):
             BernoulliTransition(Scaled(), **arguments)

@@ -31,6 +31,10 @@ class BernoulliTransition(Transition):
     with `f` the network, `r` a path for the state itself, and `b` a bias of
     each feature. By default both are absent. States are 0 and 1.
 
+    Nothing in the loss of a walk keeps an unbounded operator from becoming more
+    certain than any temperature can undo. All chains then end in one state.
+    `max_logit` prevents this.
+
     Args:
         network: A Keras layer or model from states `(batch, ..., features)` to
             logits of the same shape.
@@ -45,6 +49,9 @@ class BernoulliTransition(Transition):
             `"states"`.
         use_bias: Boolean, whether there is `b`, which `adapt` sets to the
             logits of the means of data. Defaults to `False`.
+        max_logit: Positive number, the largest absolute value of the logits at
+            temperature 1, `m` in `m tanh(logits / m)`; or `None` for no bound.
+            With 4.6, no feature is more certain than 99 %. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -90,6 +97,7 @@ class BernoulliTransition(Transition):
         alpha: float = 0.0,
         residual: Any = "states",
         use_bias: bool = False,
+        max_logit: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(network, num_steps, num_classes, **kwargs)
@@ -105,6 +113,14 @@ class BernoulliTransition(Transition):
                 lambda x: 0 < x < 0.5,
             )
         self.use_bias = check_flag("use_bias", use_bias)
+        self.max_logit = max_logit
+        if max_logit is not None:
+            self.max_logit = check_number(
+                "max_logit",
+                max_logit,
+                "None or a positive number",
+                lambda x: x > 0,
+            )
         self.bias: Any = None
 
     def build(self, inputs_shape, steps_shape=None, classes_shape=None):
@@ -153,14 +169,17 @@ class BernoulliTransition(Transition):
         self.bias.assign(np.log(mean / (1 - mean)))
 
     def parameters(self, states: Tensor, outputs: Tensor) -> Tensor:
+        logits = outputs
         if self.bias is not None:
-            outputs = outputs + ops.cast(self.bias, outputs.dtype)
-        if not self.alpha:
-            return outputs
-        if self.residual != "states":
-            logit = math.log((1 - self.residual) / self.residual)
-            states = logit * (2 * states - 1)
-        return self.alpha * states + (1 - self.alpha) * outputs
+            logits = logits + ops.cast(self.bias, logits.dtype)
+        if self.alpha:
+            if self.residual != "states":
+                logit = math.log((1 - self.residual) / self.residual)
+                states = logit * (2 * states - 1)
+            logits = self.alpha * states + (1 - self.alpha) * logits
+        if self.max_logit is not None:
+            logits = self.max_logit * ops.tanh(logits / self.max_logit)
+        return logits
 
     def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
         logits = parameters / self.per_state(temperature, parameters)
@@ -188,4 +207,5 @@ class BernoulliTransition(Transition):
             "alpha": self.alpha,
             "residual": self.residual,
             "use_bias": self.use_bias,
+            "max_logit": self.max_logit,
         }
