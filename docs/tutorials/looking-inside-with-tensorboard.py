@@ -1,13 +1,14 @@
 # %% [markdown]
 # # Looking inside with TensorBoard
 #
-# A loss says that a network learns, not what. The callbacks of this package write views
-# for TensorBoard that show it. This tutorial trains two small networks, writes the views,
-# and reads them back as pictures, so that you see them without opening TensorBoard.
+# A loss shows that a network learns, not what it learns. This package's callbacks write
+# views for TensorBoard that show it. This tutorial trains two small networks, writes
+# the views, and reads them back as pictures, so you see them without opening
+# TensorBoard.
 #
 # ## The idea
 #
-# A callback looks at the model after an epoch and writes what it sees into a folder.
+# A callback inspects the model after an epoch and writes its view to a folder.
 # TensorBoard shows all folders side by side.
 
 # %% tags=["picture"]
@@ -43,11 +44,11 @@ plt.show()
 # %% [markdown]
 # ## Train with views
 #
-# The networks have to repeat five symbols after a gap of up to 12 steps, as in
+# The networks must repeat five symbols after a gap of up to 12 steps, as in
 # [the first tutorial](sparse-attentive-backtracking.md). One has attention, the other
-# does not; both cut the gradient every 5 steps. Three callbacks watch:
+# does not; both cut the gradient every 5 steps. Three callbacks watch the training:
 #
-# - `AttentionMap` draws which past steps each step reads.
+# - `AttentionMap` draws which past steps each step attends to.
 # - `CreditAssignment` measures how far back the gradient of the last loss reaches.
 # - `ScheduleLogger` writes what `fit` reports, schedules and hyperparameters.
 
@@ -100,7 +101,7 @@ for name, k_top in (("sab", 5), ("truncated", 0)):
     networks[name] = model
 
 # %% [markdown]
-# On your machine you would now type `tensorboard --logdir logs`. Here we read the same
+# On your machine, you would now run `tensorboard --logdir logs`. Here we read the same
 # files with TensorBoard's own reader.
 
 # %%
@@ -145,8 +146,8 @@ def show(folder, epochs, size):
 # %% [markdown]
 # ## What each step reads
 #
-# The view of `AttentionMap`, after the first epoch and after the last. An arc leads from
-# a step to a past step that it read; the darker, the more.
+# This is the `AttentionMap` view after the first epoch and after the last. An arc leads
+# from a step to a past step that it attended to; darker arcs mean more attention.
 
 # %%
 show("logs/sab/attention_map", (0, -1), (10, 5))
@@ -154,9 +155,10 @@ show("logs/sab/attention_map", (0, -1), (10, 5))
 # %% [markdown]
 # ## How far credit reaches
 #
-# The view of `CreditAssignment` after the last epoch: first with attention, then without.
-# It shows the norm of the gradient of the last loss by the state at each lag. Without
-# attention it is exactly 0 beyond the cut. With attention it reaches the first steps.
+# This is the `CreditAssignment` view after the last epoch, first with attention, then
+# without. It shows the norm of the gradient of the last loss with respect to the state
+# at each lag. Without attention, it is exactly 0 beyond the cut. With attention, it
+# reaches the first steps.
 
 # %%
 show("logs/sab/credit_assignment", (-1,), (8, 4))
@@ -165,14 +167,14 @@ show("logs/sab/credit_assignment", (-1,), (8, 4))
 show("logs/truncated/credit_assignment", (-1,), (8, 4))
 
 # %% [markdown]
-# TensorBoard has a tab *Credit* for these two views. There you select an epoch, hover over
-# a step to isolate its arcs, and compare the gradients of all runs:
+# TensorBoard has a *Credit* tab for these two views. There you select an epoch, hover
+# over a step to isolate its arcs, and compare the gradients of all runs:
 #
-# ![The tab Credit of TensorBoard](../assets/tensorboard_credit.png)
+# ![The Credit tab of TensorBoard](../assets/tensorboard_credit.png)
 #
 # ## Curves
 #
-# `ScheduleLogger` writes under the same names for every system, so that runs line up.
+# `ScheduleLogger` uses the same names for every system, so runs line up.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
@@ -195,8 +197,7 @@ plt.show()
 # %% [markdown]
 # ## Use it on your data
 #
-# Give `fit` the callback that belongs to your model, some examples it is not trained on,
-# and a folder:
+# Pass `fit` the callback for your model, with held-out examples and a folder:
 #
 # | model | callback |
 # | --- | --- |
@@ -208,8 +209,9 @@ plt.show()
 # | any that generates | `SampleLogger("logs/run")` |
 # | any | `ScheduleLogger("logs/run", {"units": 64})` |
 #
-# Each takes `frequency`, the number of epochs from one look to the next. They draw no
-# random numbers of the model's: it trains to the same weights with them and without.
+# Each takes `frequency`, the number of epochs from one view to the next. The callbacks
+# do not use the model's random numbers, so the model trains to the same weights with
+# and without them.
 #
 # More: [all views, with pictures](../guides/looking-inside.md),
 # [the callbacks](../api/callbacks/index.md).

@@ -1,15 +1,15 @@
 # %% [markdown]
 # # Professor Forcing
 #
-# A generator is trained on data and used on its own output. This tutorial shows how the
+# A generator is trained on data but runs on its own output. This tutorial shows how the
 # two differ, trains a generator against a discriminator that looks for the difference,
-# and measures whether it helped. Here, as on most data we tried, it helps little.
+# and measures whether this helped. Here, as on most data we tried, it helps little.
 #
 # ## The idea
 #
-# In training each step reads the true step before it (teacher forcing). In use it reads
-# its own sample (free running). A small error may lead to a state that training never
-# saw, and from there to a larger one.
+# In training, each step reads the true previous step (teacher forcing). In use, it
+# reads its own sample (free running). A small error may lead to a state never seen in
+# training, and from there to a larger error.
 
 # %% tags=["picture"]
 import matplotlib.pyplot as plt
@@ -37,21 +37,21 @@ axis.axis("off")
 plt.show()
 
 # %% [markdown]
-# Professor Forcing runs the generator both ways. $b$ is its behavior on data, the
-# states and the outputs of all steps, and $\hat b$ that in free running. A discriminator
-# $D$ learns to tell them apart, and the generator learns to fool it, beside its
-# likelihood:
+# Professor Forcing runs the generator both ways. Its behavior on data, the states and
+# outputs of all steps, is $b$; its behavior in free running is $\hat b$. A
+# discriminator $D$ learns to tell them apart. Besides maximizing its likelihood, the
+# generator learns to fool the discriminator:
 #
 # $$
 # \mathcal L_D = - \log D(b) - \log \big(1 - D(\hat b)\big), \qquad
 # \mathcal L_G = - \log p(x) - \lambda \log D(\hat b)
 # $$
 #
-# [The paper page](../papers/professor-forcing.md) has the gates and penalties.
+# [The paper page](../papers/professor-forcing.md) describes the gates and penalties.
 #
 # ## The data
 #
-# Noisy waves. The generator trains on 30 steps. It will run for 120.
+# The data are noisy waves. The generator trains on 30 steps and will run for 120.
 
 # %%
 import keras
@@ -71,9 +71,9 @@ train, test = waves[:512, :LENGTH], waves[512:]
 # ## The models
 #
 # `AutoregressiveRNN` is a recurrent cell with a density on top. `ProfessorForcing` adds
-# the discriminator and takes two optimizers. The two ways get the same number of
-# updates. `relative_weight=True` keeps the adversarial gradient at a tenth of that of
-# the likelihood.
+# the discriminator and takes two optimizers. Both methods get the same number of
+# updates. `relative_weight=True` keeps the adversarial gradient at a tenth of the
+# likelihood gradient.
 
 # %%
 EPOCHS = 12
@@ -103,8 +103,8 @@ professor.compile(
 history = professor.fit(train, batch_size=32, epochs=EPOCHS, verbose=0).history
 
 # %% [markdown]
-# The game is watched with two figures: how often the discriminator is right, and in what
-# share of the updates the generator listens to it. It does so while the accuracy is above
+# Two figures track the game: how often the discriminator is right, and the share of
+# updates in which the generator listens to it. It listens while the accuracy is above
 # 0.75.
 
 # %%
@@ -122,8 +122,8 @@ plt.show()
 # %% [markdown]
 # ## Free running beside the data
 #
-# Both generators read 30 steps and go on by themselves for 120, four times the length of
-# training.
+# Both generators read 30 steps and then run freely for 120, four times the training
+# length.
 
 # %%
 generators = {
@@ -150,8 +150,8 @@ axes[2].set(xlabel="step")
 plt.show()
 
 # %% [markdown]
-# Looks may deceive. `drift_by_position` trains a fresh discriminator at each position to
-# tell free runs from data. An accuracy of 0.5 means that it cannot.
+# Looks may deceive. `drift_by_position` trains a fresh discriminator at each position
+# to distinguish free runs from data. An accuracy of 0.5 means that it cannot.
 
 # %%
 positions = (1, 4)
@@ -184,19 +184,19 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# Read the figures above with care: this is one seed of a short training, and small
-# differences mean nothing. When we ran it, the two ways came out close. The waves of both
-# generators keep their shape for four times the length of training, so there is little
-# drift to train against; and in most updates the discriminator is below the accuracy from
-# which the generator listens.
+# Read the figures above with care: this is one seed of a short training run, and small
+# differences mean nothing. When we ran it, the two methods came out close. The waves of
+# both generators keep their shape for four times the training length, so there is
+# little drift to train against. In most updates, the discriminator is also below the
+# accuracy at which the generator listens.
 #
-# That is what [the results](../results.md#professor-forcing) say of other data, too:
-# teacher forcing was mostly as good, or better. Measure the drift first. If there is
-# none, you need no cure.
+# [The results](../results.md#professor-forcing) show the same on other data: teacher
+# forcing was mostly as good or better. Measure the drift first. If there is none, there
+# is nothing to fix.
 #
 # ## Use it on your data
 #
-# First see whether free runs of your generator can be told from data:
+# First check whether free runs of your generator can be distinguished from data:
 #
 # ```python
 # found = utils.drift_by_position(
@@ -206,11 +206,11 @@ plt.show()
 #
 # | what you see | what to do |
 # | --- | --- |
-# | high from the first position on | another density, more units, more training |
-# | about the same at all positions | nothing: there is no drift |
+# | high from the first position on | try another density, more units, more training |
+# | about the same at all positions | nothing; there is no drift |
 # | grows with the position | try what [the guide](../guides/drifting-forecaster.md) lists, then this |
 #
-# Text takes a `CategoricalHead` and an embedding:
+# For text, use a `CategoricalHead` and an embedding:
 #
 # ```python
 # generator = models.AutoregressiveRNN(
@@ -224,7 +224,7 @@ plt.show()
 # text = model.generator.generate(length=200, num_samples=4)
 # ```
 #
-# Always train a generator by teacher forcing beside it, for as long, and compare.
+# Always train a second generator by teacher forcing for the same time, and compare.
 #
 # More: [When your forecaster drifts](../guides/drifting-forecaster.md),
 # [`ProfessorForcing`](../api/models/ProfessorForcing.md),

@@ -8,7 +8,7 @@
 # ## The idea
 #
 # Each step may attend to a few past states. The gradient follows the attention and
-# skips what lies between.
+# skips the steps in between.
 
 # %% tags=["picture"]
 import matplotlib.pyplot as plt
@@ -64,8 +64,8 @@ plt.show()
 # ## The data
 #
 # In the copying problem five symbols arrive, then blanks, then a marker. After the
-# marker the network has to repeat the symbols. Each sequence draws a gap of its own
-# between 1 and 20 steps.
+# marker the network has to repeat the symbols. Each sequence has its own random gap of
+# 1 to 20 steps.
 
 # %%
 import keras
@@ -110,12 +110,12 @@ class Copying(keras.utils.PyDataset):
 # %% [markdown]
 # ## The model
 #
-# `SABLSTM` takes the place of an LSTM. `k_trunc=5` cuts the gradient every 5 steps.
-# `k_top` is the number of past states that a step may read; with `k_top=0` the layer
-# is an LSTM under truncated back-propagation, our baseline.
+# `SABLSTM` replaces an LSTM. `k_trunc=5` cuts the gradient every 5 steps. `k_top` is
+# the number of past states that a step may read; with `k_top=0` the layer is an LSTM
+# under truncated back-propagation, our baseline.
 #
-# The input kernel starts three times as wide as usual, because one-hot inputs hardly
-# move the state otherwise.
+# The input kernel is initialized three times as wide as usual, because otherwise
+# one-hot inputs hardly change the state.
 # [Long dependencies](../guides/long-dependencies.md) explains each setting.
 
 
@@ -155,8 +155,8 @@ for name, k_top in (("SABLSTM", 5), ("without attention", 0)):
 # %% [markdown]
 # ## What it learned
 #
-# Test both networks on fresh sequences, also on gaps longer than those of training.
-# Chance is one in eight.
+# Test both networks on new sequences, including gaps longer than in training. Chance is
+# one in eight.
 
 # %%
 gaps = (5, 10, 20, 40, 60, 100)
@@ -183,11 +183,11 @@ axis.legend(loc="center right")
 plt.show()
 
 # %% [markdown]
-# The network with attention recalls its symbols, and keeps doing so far beyond the gaps
-# it was trained on. The same network without attention forgets: its state can hold a
-# little for a while, but no gradient ever told it what to keep.
+# The network with attention recalls its symbols, even far beyond the gaps it was
+# trained on. The same network without attention forgets: its state can hold a little
+# for a while, but no gradient ever told it what to keep.
 #
-# Ask the layer what it reads. Copy it with `return_attention=True` and draw one
+# To see what the layer reads, copy it with `return_attention=True` and plot one
 # sequence with a gap of 40 steps.
 
 # %%
@@ -208,12 +208,12 @@ utils.plot_attention(
 )
 
 # %% [markdown]
-# The last steps attend to the first ones, where the symbols came in. That is the path
-# the gradient took in training.
+# The last steps attend to the first ones, where the symbols arrived. The gradient took
+# that path in training.
 #
 # ## Use it on your data
 #
-# Replace the LSTM of your model, and keep the rest:
+# Replace the LSTM in your model, and keep the rest:
 #
 # ```python
 # model = keras.Sequential(
@@ -225,13 +225,14 @@ utils.plot_attention(
 # )
 # ```
 #
-# - `k_trunc` has to span what belongs together at the event, not the distance to it.
-# - `k_att=2` remembers every second state, which halves the memory.
+# - `k_trunc` must span the steps that belong together at the event, not the distance to
+#   it.
+# - `k_att=2` stores every second state, which halves the memory.
 # - Train on many lengths, short ones included.
-# - Watch what is read with `callbacks.AttentionMap`; see
+# - Watch the attention with `callbacks.AttentionMap`; see
 #   [Looking inside with TensorBoard](looking-inside-with-tensorboard.py).
-# - Where your whole sequence fits in full attention, start there.
+# - If full attention over your whole sequence fits, start there.
 #
-# More: [what to set](../guides/long-dependencies.md),
+# More: [which settings to use](../guides/long-dependencies.md),
 # [`SABLSTM`](../api/layers/recurrent/SABLSTM.md),
 # [results over lengths and seeds](../results.md#copying-memory).

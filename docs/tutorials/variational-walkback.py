@@ -56,13 +56,13 @@ plt.show()
 # \right]
 # $$
 #
-# $p^*$ is a normal distribution, from which the chain starts when it generates.
+# To generate, the chain starts from $p^*$, a normal distribution.
 # [The paper page](../papers/variational-walkback.md) has the details.
 #
 # ## The model
 #
-# `network` maps a state to a state. `GaussianTransition` makes the operator of it, and
-# `VariationalWalkback` trains it with `fit`.
+# `network` maps a state to a state. `GaussianTransition` turns it into the operator,
+# and `VariationalWalkback` trains the operator with `fit`.
 
 # %%
 import keras
@@ -83,12 +83,12 @@ model.compile(keras.optimizers.Adam(2e-3), jit_compile=True)
 history = model.fit(points, batch_size=128, epochs=4, verbose=2)
 
 # %% [markdown]
-# `bound` is the lower bound, in nats for a point. It rises.
+# `bound` is the lower bound, in nats per point. It rises.
 #
 # ## Walk home
 #
 # `sample` draws from $p^*$ and cools the chain down; `return_trajectory=True` returns
-# every step of it.
+# every step of the chain.
 
 # %%
 chain = model.sample(400, extra_steps=10, return_trajectory=True, seed=0)
@@ -112,7 +112,7 @@ print(f"median distance to the ring: {np.median(distance):.3f}")
 
 # %% [markdown]
 # The points start as noise and end on the ring. The chain learned a field that leads
-# there from everywhere: `denoise` takes one step without its noise. Draw that step on a
+# there from everywhere: `denoise` takes one step without its noise. Plot that step on a
 # grid, and the paths of a few points.
 
 # %%
@@ -138,7 +138,7 @@ plt.show()
 # %% [markdown]
 # ## Use it on your data
 #
-# Rows of floats, of any shape, are data:
+# The data are rows of floats of any shape:
 #
 # ```python
 # operator = layers.GaussianTransition(
@@ -151,10 +151,11 @@ plt.show()
 # filled = model.inpaint(x[:10], known)  # `known`: which features to keep
 # ```
 #
-# - Set `min_scale` to the noise of your data: it is how sharp samples are.
-# - The walk has to reach $p^*$: `scale**2 * temperature_factor**num_steps` is to be about
-#   the variance of the data.
-# - Images want `models.transition_unet`, binary data `layers.BernoulliTransition`.
+# - Set `min_scale` to the noise of your data: it determines how sharp samples are.
+# - The walk must reach $p^*$: `scale**2 * temperature_factor**num_steps` should be
+#   about the variance of the data.
+# - For images, use `models.transition_unet`; for binary data, use
+#   `layers.BernoulliTransition`.
 #
 # More: [A generative Markov chain](../guides/markov-chain.md),
 # [`VariationalWalkback`](../api/models/VariationalWalkback.md),

@@ -1,15 +1,15 @@
 # %% [markdown]
 # # Z-Forcing
 #
-# A recurrent network with a latent variable at each step often ignores it: the posterior
-# collapses to the prior. Here you see that happen, and how an auxiliary cost brings the
-# latents to life. You also see what it costs.
+# A recurrent network with a latent variable at each step often ignores it: the
+# posterior collapses to the prior. This tutorial shows that collapse, how an auxiliary
+# cost brings the latents to life, and what that costs.
 #
 # ## The idea
 #
-# A second network reads the sequence backward, so its state knows the future. The latent
-# of a step is drawn from a posterior that sees this state, and has to predict it again.
-# A latent that says nothing cannot.
+# A second network reads the sequence backward, so its state knows the future. The
+# latent of a step is drawn from a posterior that sees this state, and must then predict
+# it. A latent that carries no information cannot.
 
 # %% tags=["picture"]
 import matplotlib.pyplot as plt
@@ -67,14 +67,14 @@ plt.show()
 # $$
 #
 # The first two terms are the evidence lower bound (ELBO), with its sign changed. The
-# third is the auxiliary cost; it does not move $b_t$. The KL divergence says how many
-# nats the latents carry: at 0 they are ignored.
+# third is the auxiliary cost; it treats $b_t$ as a constant. The KL divergence shows
+# how many nats the latents carry: at 0 they are ignored.
 # [The paper page](../papers/z-forcing.md) has all details.
 #
 # ## The data
 #
-# A walk that goes up or down by 0.5 at each step, plus a little noise. The past does not
-# tell which way a step goes, the future does.
+# The data are walks that go up or down by 0.5 at each step, plus a little noise. The
+# past does not tell which way a step goes; the future does.
 
 # %%
 import keras
@@ -96,9 +96,9 @@ plt.show()
 # ## The model
 #
 # `StochasticRNN` holds the prior, the posterior and the backward network. The head is
-# the density of a step, a normal distribution. It cannot say "up or down": it is wide
-# unless a latent tells the direction. `ZForcing` trains both with `fit`. Train it twice:
-# as it is, and with the auxiliary cost.
+# the density of a step, a normal distribution. It cannot express "up or down": it is
+# wide unless a latent gives the direction. `ZForcing` trains both with `fit`. Train it
+# twice: without and with the auxiliary cost.
 
 # %%
 from keras_seqcredit import layers
@@ -127,9 +127,9 @@ for name, weights in ways.items():
     ).history
 
 # %% [markdown]
-# ## What the latents hold
+# ## What the latents carry
 #
-# In nats for a walk of the test set:
+# In nats per walk of the test set:
 
 # %%
 for name, model in trained.items():
@@ -165,18 +165,19 @@ figure.colorbar(image, ax=axes[2], label="nats")
 plt.show()
 
 # %% [markdown]
-# Without the auxiliary cost the latents start to say something, and then fall silent: a
-# bound that has to pay for every nat finds it cheaper to ignore them. With it they are
-# used at every step.
+# Without the auxiliary cost, the latents start to carry information and then fall
+# silent: the bound pays for every nat, so ignoring them is cheaper. With the auxiliary
+# cost, they are used at every step.
 #
-# **It has a price.** The bound is lower with the auxiliary cost than without. That is what
-# we found on other data too; see [the results](../results.md#z-forcing). A higher KL
-# divergence alone is no success. Z-Forcing is for those who need latents that carry
-# something: to control what is generated, or as features.
+# **This has a price.** The bound is lower with the auxiliary cost than without. We
+# found the same on other data; see [the results](../results.md#z-forcing). A higher KL
+# divergence alone is not a success. Use Z-Forcing if you need latents that carry
+# information, to control generation or as features.
 #
-# What do they carry? `shift` is the distance of the posterior's mean from the prior's, in
-# the prior's standard deviations. A latent is drawn around it, so add noise of that size.
-# Then predict, by linear regression, whether the step goes up:
+# What do the latents carry? `shift` is the distance of the posterior's mean from the
+# prior's, in the prior's standard deviations. A latent is drawn around it, so add noise
+# of one standard deviation. Then use linear regression to predict whether the step goes
+# up:
 
 # %%
 up = (ups[1024:] > 0).astype("float64")
@@ -205,9 +206,9 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# Latents that are ignored tell nothing. Those trained with the auxiliary cost tell which
-# way the walk goes, though not reliably: the cost asks for the backward state, which
-# sums up all steps to come, not this one alone.
+# Ignored latents tell nothing. Latents trained with the auxiliary cost tell which way
+# the walk goes, though not reliably: their target is the backward state, which
+# summarizes all steps to come, not this one alone.
 #
 # ## Use it on your data
 #
@@ -227,9 +228,9 @@ plt.show()
 # samples = model.generate(length=50, num_samples=4)
 # ```
 #
-# - Look first: if `kl` is well above 0 without help, you need none.
-# - Compare models by `elbo`, never by `loss`: the weights are in it.
-# - Try a rising `kl_weight` and `free_bits` before, or with it.
+# - Check first: if `kl` is well above 0 without Z-Forcing, you do not need it.
+# - Compare models by `elbo`, never by `loss`, which includes the weights.
+# - Try a rising `kl_weight` and `free_bits` before Z-Forcing, or together with it.
 #
 # More: [Posterior collapse](../guides/posterior-collapse.md),
 # [`ZForcing`](../api/models/ZForcing.md), [results](../results.md#z-forcing).
