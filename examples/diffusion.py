@@ -6,6 +6,8 @@ noise of a point after `num_steps` of a fixed diffusion.
 References:
     - Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS 2020,
       arXiv:2006.11239.
+    - Song et al., "Denoising Diffusion Implicit Models", ICLR 2021,
+      arXiv:2010.02502.
 """
 
 import json
@@ -81,6 +83,29 @@ class DDPM(GenerativeModel):
 
         run = self._compiled(("sample", num_samples, extra_steps), run)
         return np.asarray(run(first, keys, ops.convert_to_tensor(steps)))
+
+    def sample_in(self, num_steps, num_samples, seed=0):
+        """Samples in fewer steps, without noise, as an implicit model (DDIM)."""
+        first = keras.random.normal((num_samples, *self.event), seed=seed)
+        steps = np.linspace(self.num_steps - 1, 0, num_steps).round()
+        steps = steps.astype("int32")
+        kept = self.kept[steps]
+        after = np.append(kept[1:], np.float32(1))
+
+        def body(state, given):
+            step, kept, after = given
+            batch = ops.broadcast_to(step, (num_samples,))
+            noise = self.network([state, batch], training=False)
+            clean = (state - ops.sqrt(1 - kept) * noise) / ops.sqrt(kept)
+            state = ops.sqrt(after) * clean + ops.sqrt(1 - after) * noise
+            return state, ()
+
+        def run(first, *given):
+            return backend.scan(body, first, given, num_steps)[0]
+
+        run = self._compiled(("sample_in", num_samples, num_steps), run)
+        given = map(ops.convert_to_tensor, (steps, kept, after))
+        return np.asarray(run(first, *given))
 
 
 class StopAfter(keras.callbacks.Callback):

@@ -473,30 +473,38 @@ class Binary:
         }
 
 
-# The factor of the temperature, and what of a state stays; or steps of a DDPM.
+# Of Walkback: steps, the factor of the temperature, and the operator. Of a
+# diffusion model: steps.
+STAYS = {"alpha": 0.5, "residual": 0.01}
 BINARY = {
-    "Walkback, factor 2": (2.0, {"alpha": 0.5, "residual": 0.01}),
-    "Walkback, factor 1.4": (1.4, {"alpha": 0.5, "residual": 0.01}),
-    "Walkback, factor 2, states": (2.0, {"alpha": 0.5}),
-    "DDPM, 100 steps": (100, None),
-    "DDPM, 10 steps": (10, None),
+    "Walkback, 10 steps": (10, 2.0, {**STAYS, "max_logit": 12.0}),
+    "Walkback, 5 steps": (5, 4.0, {**STAYS, "max_logit": 12.0}),
+    "Walkback, 20 steps": (20, 1.4, {**STAYS, "max_logit": 12.0}),
+    "Walkback, unbounded": (10, 2.0, STAYS),
+    "Walkback, no state": (10, 2.0, {"max_logit": 12.0}),
+    "DDPM, 100 steps": (100, None, None),
+    "DDPM, 10 steps": (10, None, None),
 }
 
 
 def binary(data, arguments, way, seed, folder):
     """A binary operator, or a diffusion model."""
-    factor, how = BINARY[way]
-    shape, steps = data.x.shape[1:], 10
+    steps, factor, how = BINARY[way]
+    shape = data.x.shape[1:]
     units = (arguments.image_units, arguments.image_units)
     given = {"learned_scale": False, "residual": False}
     keras.utils.set_random_seed(seed)
     if how is None:
-        network = models.transition_mlp(shape, units, num_steps=factor, **given)
-        model = diffusion.DDPM(network, factor, seed)
+        network = models.transition_mlp(shape, units, num_steps=steps, **given)
+        model = diffusion.DDPM(network, steps, seed)
         draws = Draws(2 * data.x - 1, arguments.batch_size, seed)
         result = {"updates": fit(model, draws, arguments, folder)}
         samples = (model.sample(SAMPLES, seed=seed) + 1) / 2
         result["samples"] = data.measure(samples, folder / "samples.png")
+        if steps > 10:
+            samples = (model.sample_in(10, SAMPLES, seed) + 1) / 2
+            label = "10 steps of DDIM"
+            result[label] = data.measure(samples, folder / f"{label}.png")
         return result
     network = models.transition_mlp(shape, units, num_steps=steps, **given)
     operator = layers.BernoulliTransition(
