@@ -85,7 +85,7 @@ class DDPM(GenerativeModel):
         return np.asarray(run(first, keys, ops.convert_to_tensor(steps)))
 
     def sample_in(self, num_steps, num_samples, seed=0):
-        """Samples in fewer steps, without noise, as an implicit model (DDIM)."""
+        """Samples in fewer steps, without noise (DDIM)."""
         first = keras.random.normal((num_samples, *self.event), seed=seed)
         steps = np.linspace(self.num_steps - 1, 0, num_steps).round()
         steps = steps.astype("int32")

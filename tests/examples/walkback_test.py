@@ -81,6 +81,27 @@ def test_figures(toy):
     assert one["total_variation"] == pytest.approx(8 / 9)
 
 
+@pytest.mark.parametrize("num_steps", [1, 10])
+def test_fewer_steps_of_a_diffusion_model(toy, num_steps):
+    del toy  # Examples can be imported.
+    diffusion = importlib.import_module("diffusion")
+
+    class OfOnePoint(keras.layers.Layer):
+        """The exact noise, were all data one point."""
+
+        def call(self, inputs):
+            x, step = inputs
+            kept = keras.ops.take(keras.ops.convert_to_tensor(model.kept), step)
+            kept = kept[:, None]
+            return (x - keras.ops.sqrt(kept) * point) / keras.ops.sqrt(1 - kept)
+
+    point = np.float32([0.5, -2.0])
+    model = diffusion.DDPM(OfOnePoint(), 100, seed=0)
+    model.build((None, 2))
+    found = model.sample_in(num_steps, 5)
+    np.testing.assert_allclose(found, np.tile(point, (5, 1)), atol=1e-3)
+
+
 @only_on("jax")
 def test_images(tmp_path):
     result, printed = run(
