@@ -147,7 +147,7 @@ class AttentionMap(View):
             self._draw(row, example, epoch, slots[row], weights[row])
 
     def reads(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the layer's reads in the chosen examples, with current weights.
+        """Returns the layer's reads in the examples, with current weights.
 
         Returns:
             Tuple of NumPy arrays `(slots, weights)`, each

@@ -286,7 +286,7 @@ def _find_layer(model: keras.Model, layer: Any) -> Any:
 
 
 def _gradients(model: keras.Model, layer: Any, output: Any) -> Any:
-    """A function of `(x, y)`: norms by state, the last steps, norms by weight."""
+    """A function of `(x, y)`: norms by state, last steps, norms by weight."""
     perturbed = PerturbedRNN(layer)
     generator = generator_of(model)
     if isinstance(generator, AutoregressiveRNN):

@@ -66,7 +66,7 @@ def write_projector_files(
 
 
 def _cell(value: Any) -> str:
-    """A cell without tabs and newlines, which would end it, and not empty."""
+    """Text for a cell: not empty, and without tabs and newlines."""
     text = " ".join(str(value).split())
     return text or "-"
 
@@ -79,7 +79,7 @@ def _replace(path: pathlib.Path, content: bytes) -> None:
 
 
 def _sprite(thumbnails: np.ndarray) -> tuple[bytes, list[int]]:
-    """All pictures in a square, row by row, and the `[width, height]` of one."""
+    """All pictures in a square, row by row, and `[width, height]` of one."""
     image_module = import_optional(
         "matplotlib.image", "examples", "The projector"
     )

@@ -128,7 +128,7 @@ def _plain(value: Any) -> Any:
 
 
 def _configuration(layer: keras.layers.Layer) -> Any:
-    """The result of `get_config`, or None if it has none."""
+    """The result of `get_config`, or None if it fails."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # It may not be reloadable.

@@ -40,7 +40,7 @@ def save(
 def load(
     folder: pathlib.Path,
 ) -> tuple[pathlib.Path, dict[str, Any], dict[str, np.ndarray]] | None:
-    """Returns the path of the weights and the rest of the last state, if any."""
+    """The path of the weights and the rest of the last state, if any."""
     saved = _saved(folder)
     if not saved:
         return None
