@@ -92,7 +92,7 @@ class LatentMonitor(View):
         self._x = as_arrays(x)
         if num_examples(self._x) < 2:
             raise ValueError(
-                "What a latent tells of an example shows beside another. "
+                "The information of latents shows only between examples. "
                 "Expected `x` to have at least 2 rows. Received: 1 row"
             )
         self.threshold = check_non_negative("threshold", threshold)

@@ -101,7 +101,7 @@ class View(keras.callbacks.Callback):
         ]
         raise ValueError(
             f"`{type(self).__name__}` shows {self.shows}. Expected a model "
-            f"that has them. Received: {described(model)}. Views that fit it: "
+            f"that has them. Received: {described(model)}. Suitable views: "
             f"{', '.join(sorted(others)) or 'none'}"
         )
 

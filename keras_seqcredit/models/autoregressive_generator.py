@@ -180,7 +180,7 @@ class AutoregressiveGenerator(SequenceGenerator):
             # Other heads have events of several numbers.
             if value is not None and self.head.event_size is not None:
                 raise ValueError(
-                    f"`{name}` is of classes. Expected a model with a "
+                    f"`{name}` applies to classes. Expected a model with a "
                     f"`CategoricalHead`. Received: {name}={value}, "
                     f"head={self.head}"
                 )
@@ -217,7 +217,7 @@ class AutoregressiveGenerator(SequenceGenerator):
                 possible[~mask] = True
             if not possible.all():
                 raise ValueError(
-                    f"Expected a prompt of what {self.head.name} can draw, a "
+                    f"Expected a prompt that {self.head.name} can draw, a "
                     f"{type(self.head).__name__} with "
                     f"{self.head.num_parameters} parameters. Received: "
                     f"{np.unique(prompt[~possible])[:5].tolist()}"

@@ -193,7 +193,7 @@ class AutoregressiveRNN(
         if len(frames) != 3:
             raise ValueError(
                 "Expected sequences of shape (batch, time, features), or an "
-                "`embedding` that makes such of them. Received: "
+                "`embedding` that outputs this shape. Received: "
                 f"shape={tuple(inputs_shape)}, embedding={self.embedding}"
             )
         batch, time, self.frame_size = frames

@@ -306,8 +306,8 @@ def example_weights(sample_weight: Any) -> Any:
         return sample_weight[:, 0]
     if len(shape) != 1:
         raise ValueError(
-            "A sequence or point is weighted as a whole. Expected "
-            "`sample_weight` of shape (batch,); steps are left out by a mask. "
+            "Each sequence or point has a single weight. Expected "
+            "`sample_weight` of shape (batch,); a mask leaves out steps. "
             f"Received: shape={shape}"
         )
     return sample_weight

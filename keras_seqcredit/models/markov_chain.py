@@ -168,8 +168,8 @@ class MarkovChain:
             regularizer = getattr(layer, "activity_regularizer", None)
             if regularizer is not None:
                 raise ValueError(
-                    "Expected a network without activity regularizers; those "
-                    "of weights may be there. Received: a layer "
+                    "Expected a network without activity regularizers; "
+                    "weight regularizers are allowed. Received: a layer "
                     f"{layer.name!r} with activity_regularizer={regularizer}"
                 )
         number = added_losses(
@@ -179,8 +179,8 @@ class MarkovChain:
         )
         if number:
             raise ValueError(
-                "Expected a network whose layers add no losses; regularizers "
-                "of weights may be there. Received: a network "
+                "Expected a network whose layers add no losses; weight "
+                "regularizers are allowed. Received: a network "
                 f"{self.transition.network.name!r} with `add_loss`, "
                 f"{number} times a call"
             )

@@ -223,7 +223,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
             self.discriminator is not None or self.match_teacher
         ):
             raise ValueError(
-                "With `matching='mse'` nothing is told apart. Expected "
+                "With `matching='mse'` there is no discriminator. Expected "
                 "`discriminator=None` and `match_teacher=False`. Received: "
                 f"discriminator={self.discriminator}, "
                 f"match_teacher={self.match_teacher}"
@@ -291,7 +291,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         wrong = set(kwargs) & {"loss", "loss_weights", "metrics"}
         if wrong:
             raise ValueError(
-                "The model has a loss and metrics of its own. Expected none in "
+                "The model has its own loss and metrics. Expected none in "
                 f"`compile`. Received: {sorted(wrong)}"
             )
         self._optimizers = optimizer_pair(optimizer, discriminator_optimizer)

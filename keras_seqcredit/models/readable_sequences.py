@@ -99,8 +99,8 @@ def _look_at_array(array: np.ndarray, name: str, embedding: Any) -> None:
     if array.ndim == 3 and array.shape[-1] > 1:
         raise ValueError(
             f"Expected `{name}` to be tokens, integers (batch, time), as the "
-            "model has an embedding. Of one-hot vectors `np.argmax(x, "
-            f"axis=-1)` makes them. Received: shape={array.shape}"
+            "model has an embedding. Convert one-hot vectors by `np.argmax(x, "
+            f"axis=-1)`. Received: shape={array.shape}"
         )
     if array.dtype.kind == "f" and not np.all(array == np.round(array)):
         raise ValueError(

@@ -141,7 +141,7 @@ def check_two_steps(shape: tuple) -> None:
     """Checks that a shape `(batch, time, ...)` has at least two steps."""
     if shape[1] is not None and shape[1] < 2:
         raise ValueError(
-            "A run differs from a free one from its second step on. Expected "
+            "A free run differs only from the second step on. Expected "
             f"sequences of at least 2 steps. Received: shape={tuple(shape)}"
         )
 

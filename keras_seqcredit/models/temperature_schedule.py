@@ -59,8 +59,8 @@ class TemperatureSchedule:
         last = first + (self.num_steps - 1) * math.log10(self.factor)
         if min(first, last) < -37 or max(first, last) > 38:
             raise ValueError(
-                "Expected temperatures between 1e-37 and 1e38, as float32 has "
-                f"them. Received: 1e{first:.3g} to 1e{last:.3g}, for "
+                "Expected temperatures between 1e-37 and 1e38, the range of "
+                f"float32. Received: 1e{first:.3g} to 1e{last:.3g}, for "
                 f"initial_temperature={self.first}, "
                 f"temperature_factor={self.factor}, "
                 f"num_steps={self.num_steps}"

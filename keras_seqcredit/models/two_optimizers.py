@@ -24,7 +24,7 @@ def optimizer_pair(optimizer: Any, discriminator_optimizer: Any) -> list:
         second = type(first).from_config(first.get_config())
     if second is first:
         raise ValueError(
-            "Each net needs an optimizer of its own. Expected "
+            "Each network needs its own optimizer. Expected "
             "`discriminator_optimizer` to be another object, or None for a "
             f"copy. Received: {second} twice"
         )

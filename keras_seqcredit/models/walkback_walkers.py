@@ -62,8 +62,8 @@ class WalkerSteps(backend.TrainingSteps):
         shared = keras.distribution.distribution() is not None
         if shared or backend.num_batch_shards(model) != 1:
             raise ValueError(
-                "Expected one device for `num_walkers`, which devices that "
-                f"share a batch do not keep. Received: "
+                "Expected one device for `num_walkers`; devices that share a "
+                f"batch do not keep walkers. Received: "
                 f"num_walkers={model.num_walkers}"
             )
         super().__init__(model.transition, update_each_step=False)

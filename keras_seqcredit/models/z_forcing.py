@@ -194,7 +194,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
             self.auxiliary_weight
         ):
             raise ValueError(
-                "`auxiliary_weight` is of the auxiliary cost. Expected a "
+                "`auxiliary_weight` weights the auxiliary cost. Expected a "
                 "`StochasticRNN` with an `auxiliary`. Received: "
                 f"auxiliary=None, auxiliary_weight={self.auxiliary_weight}"
             )
@@ -202,7 +202,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         for name in ("auxiliary_weight", "backward_weight"):
             if not backward and not schedules.is_zero(getattr(self, name)):
                 raise ValueError(
-                    f"`{name}` is of the backward network's state. Expected a "
+                    f"`{name}` uses the backward network's state. Expected a "
                     "`StochasticRNN` with `posterior='backward'`. Received: "
                     f"posterior={self.stochastic_rnn.posterior!r}, "
                     f"{name}={getattr(self, name)}"
@@ -212,7 +212,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         ):
             raise ValueError(
                 "With `stop_backward_gradient` the backward network learns "
-                "from its own likelihood alone. Expected a positive "
+                "only from its own likelihood. Expected a positive "
                 "`backward_weight`. Received: "
                 f"backward_weight={self.backward_weight}"
             )
@@ -238,7 +238,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         if len(frames) != 3:
             raise ValueError(
                 "Expected sequences of shape (batch, time, features), or an "
-                "`embedding` that makes such of them. Received: "
+                "`embedding` that outputs this shape. Received: "
                 f"shape={tuple(inputs_shape)}, embedding={self.embedding}"
             )
         self.condition_size = conditions

@@ -200,7 +200,7 @@ class _Processes:
         if not has_ended:
             raise RuntimeError(
                 "Expected a worker to run trials until the search ends. "
-                "Received: none is left; what they have printed may say why"
+                "Received: none is left; their output may say why"
             )
 
     def end(self) -> None:
@@ -293,9 +293,9 @@ class _Processes:
             if process.exitcode is not None:
                 how = f"its end, exit code {process.exitcode}"
             raise RuntimeError(
-                f"Expected an answer of the chief. Received: {how}; what it "
-                "has printed may say why. If it was killed, the same call goes "
-                "on with the search"
+                f"Expected an answer of the chief. Received: {how}; its "
+                "output may say why. If it was killed, the same call resumes "
+                "the search"
             )
         kind, answer = said
         if kind == "error":
@@ -386,7 +386,7 @@ def _check_functions(make_tuner: Any, search: Any) -> None:
             raise ValueError(
                 f"Expected `{name}` to be a function that a new process can "
                 "import: one of a module or of a script in a file, neither a "
-                "lambda nor inside of another function. Received: "
+                "lambda nor inside another function. Received: "
                 f"{name}={value!r}"
             )
 
@@ -411,7 +411,7 @@ def _check_gpus(gpus: Any) -> list[str]:
     names = [str(gpu) for gpu in gpus]
     if len(set(names)) < len(names):
         raise ValueError(
-            f"Expected `gpus` to be different ones. Received: gpus={gpus!r}"
+            f"Expected `gpus` to be distinct. Received: gpus={gpus!r}"
         )
     return names
 

@@ -111,7 +111,7 @@ class TunedModel(keras_tuner.HyperModel):
         self.seed = check_integer("seed", seed, minimum=0, optional=True)
         if train_size is not None and batch_sizes is None:
             raise ValueError(
-                "The number of updates is that of batches. Expected "
+                "The number of updates depends on the batch size. Expected "
                 "`batch_sizes` to be given with `train_size`. Received: "
                 f"train_size={train_size}, batch_sizes=None"
             )
@@ -281,7 +281,7 @@ class TunedModel(keras_tuner.HyperModel):
         validates = validates or bool(kwargs.get("validation_split"))
         if self.objective.name.startswith("val_") and not validates:
             raise FatalValueError(
-                f"`{self.objective.name}` is of data that are not trained on. "
+                f"`{self.objective.name}` is measured on held-out data. "
                 "Expected `validation_data` or `validation_split`. "
                 f"Received: {sorted(kwargs)}"
             )

@@ -158,7 +158,7 @@ def _check_reads(
     if late.size:
         at = tuple(late[0])
         raise ValueError(
-            "Expected each step to have read states of earlier steps only, in "
+            "Expected each step to have read only states of earlier steps, in "
             "a layer with the same `k_att` that started without a memory. "
             f"Received: k_att={k_att}, and slot {slots[at]} read at step "
             f"{at[0]}"

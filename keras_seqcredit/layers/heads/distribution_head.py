@@ -260,10 +260,11 @@ class DistributionHead(keras.layers.Layer):
         """Raises an error if this head has no `sample_with_gradient`."""
         if not self.has_sample_gradient:
             raise ValueError(
-                "Samples of this head have no gradient by its parameters. "
-                "Expected a `GaussianHead`, a `GaussianMixtureHead`, a "
-                "`BernoulliHead`, a `CategoricalHead`, or a head of your own "
-                "whose distribution is reparameterized. Received: "
+                "Samples of this head have no gradient with respect to its "
+                "parameters. Expected a `GaussianHead`, a "
+                "`GaussianMixtureHead`, a `BernoulliHead`, a "
+                "`CategoricalHead`, or your own head with a reparameterized "
+                "distribution. Received: "
                 f"head={self.name}, a {type(self).__name__}"
             )
 
@@ -337,7 +338,7 @@ class DistributionHead(keras.layers.Layer):
         if tuple(parameters.shape[-1:]) != (self.num_parameters,):
             raise ValueError(
                 f"Expected parameters of shape (..., {self.num_parameters}), "
-                f"what {self.name} returns. "
+                f"as {self.name} returns them. "
                 f"Received: shape={tuple(parameters.shape)}"
             )
         return ops.cast(parameters, self.parameter_dtype)

@@ -81,10 +81,10 @@ class CarriedStates(keras.layers.Layer):
         if found not in (None, expected):
             raise ValueError(
                 f"Layer '{self.name}' is stateful, "
-                "so that each batch has as many rows as its states. Expected "
+                "so each batch must have as many rows as its states. Expected "
                 f"batch size: {expected}. Received: batch size {found}. "
-                "`predict` and `evaluate` take `batch_size`; to serve another "
-                "one, make the model anew for it and use `set_weights`."
+                "`predict` and `evaluate` take `batch_size`; for another one, "
+                "create the model again for it and use `set_weights`."
             )
 
     def save_own_variables(self, store) -> None:

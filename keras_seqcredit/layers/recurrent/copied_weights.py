@@ -31,10 +31,10 @@ class CopiedWeights:
         )
         if expected != received:
             raise ValueError(
-                f"`{self._name}` is used with the weights that it has, but was "
-                "built for other inputs than it is given here. Expected "
+                f"`{self._name}` is used with its current weights, but was "
+                "built for other inputs than those given here. Expected "
                 f"weights of shapes {expected}. Received: {received}. To start "
-                "anew, pass a layer that is not built, such as "
+                "over, pass a layer that is not built, such as "
                 f"`type({self._name}).from_config({self._name}.get_config())`"
             )
         copy.set_weights(values)

@@ -72,7 +72,7 @@ def take_drop_in_arguments(kwargs: dict[str, Any]) -> None:
         if isinstance(weights, (list, tuple)):
             received = f"a list of {len(weights)}"
         raise ValueError(
-            "A layer has weights once it knows its input. Expected "
+            "A layer has weights once it is built. Expected "
             "`weights=None`, then `layer.build((None, None, features))` and "
             "`layer.set_weights(weights)`. Received: "
             f"weights={received}"

@@ -65,7 +65,7 @@ def _check_cell(cell) -> None:
     output_size = getattr(cell, "output_size", None)
     if output_size is not None and output_size != sizes[0]:
         raise ValueError(
-            "What is read is added to the hidden state. Expected a cell whose "
+            "Reads are added to the hidden state. Expected a cell whose "
             "output is its first state. Received: "
             f"cell={cell} with output_size={output_size}, "
             f"state_size={cell.state_size}"

@@ -103,7 +103,7 @@ def _check_cell(layer) -> None:
         _check_units(layer)
     if layer.latent_to_cell == "layer_norm" and layer.cell != "lstm":
         raise ValueError(
-            "`latent_to_cell='layer_norm'` brings an LSTM cell of its own. "
+            "`latent_to_cell='layer_norm'` uses its own LSTM cell. "
             f"Expected cell='lstm'. Received: cell={layer.cell!r}"
         )
 
@@ -139,9 +139,9 @@ def _check_dropout(layer) -> None:
             continue
         if not isinstance(layer.cell, str):
             raise ValueError(
-                f"`{name}` is of the cells 'lstm' and 'gru'. Expected "
-                f"{name}=0 beside a cell of your own, which takes `{name}` "
-                f"itself. Received: {name}={value}, cell={layer.cell}"
+                f"`{name}` applies to the cells 'lstm' and 'gru'. Expected "
+                f"{name}=0 with your own cell, which takes `{name}` itself. "
+                f"Received: {name}={value}, cell={layer.cell}"
             )
         if layer.latent_to_cell == "layer_norm":
             raise ValueError(
