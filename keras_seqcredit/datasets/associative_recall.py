@@ -44,12 +44,12 @@ def associative_recall(
     chain. A key comes first in only one pair, and no two chains share a key or
     a value, so each query has one answer.
 
-    Blank is 0, the values are `1 ... num_values` and the keys are `num_values +
-    1 ... num_values + num_keys`, for any number of hops. A model of the targets
-    therefore needs `num_values + 1` outputs. Without memory, one answer in
-    `num_values` is right, with a cross-entropy of `log(num_values)`. A model
-    that knows the values of the list but not their keys is right once in
-    `num_pairs / hops`.
+    Blank is 0, the values are `1 ... num_values` and the keys are
+    `num_values + 1 ... num_values + num_keys`, for any number of hops. A model
+    of the targets therefore needs `num_values + 1` outputs. Without memory, one
+    answer in `num_values` is right, with a cross-entropy of `log(num_values)`.
+    A model that knows the values of the list but not their keys is right once
+    in `num_pairs / hops`.
 
     Here, all steps after the list are equally likely to hold a query. In the
     code of Arora et al., steps soon after the list are more likely, all keys
@@ -59,15 +59,15 @@ def associative_recall(
         num_samples: Integer, the number of sequences.
         num_pairs: Integer, the number of pairs, a multiple of `hops`. Defaults
             to `8`.
-        num_queries: Integer, the number of queried keys, at most `num_pairs /
-            hops`: no key is queried twice. Defaults to `4`.
+        num_queries: Integer, the number of queried keys, at most
+            `num_pairs / hops`: no key is queried twice. Defaults to `4`.
         num_keys: Integer, the number of different keys, at least `num_pairs`.
             Defaults to `16`.
         num_values: Integer, the number of different values, at least
             `num_pairs / hops`. Defaults to `16`.
-        length: Integer, the number of steps, at least `2 * num_pairs +
-            num_queries`. Defaults to `None`, which means that number, without
-            blanks.
+        length: Integer, the number of steps, at least
+            `2 * num_pairs + num_queries`. Defaults to `None`, which means that
+            number, without blanks.
         hops: Integer, the number of pairs that lead from a query to its
             answer. Defaults to `1`.
         one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.
@@ -133,15 +133,15 @@ def associative_recall_stream(
         batch_size: Integer, the number of sequences per batch.
         num_pairs: Integer, the number of pairs, a multiple of `hops`. Defaults
             to `8`.
-        num_queries: Integer, the number of queried keys, at most `num_pairs /
-            hops`: no key is queried twice. Defaults to `4`.
+        num_queries: Integer, the number of queried keys, at most
+            `num_pairs / hops`: no key is queried twice. Defaults to `4`.
         num_keys: Integer, the number of different keys, at least `num_pairs`.
             Defaults to `16`.
         num_values: Integer, the number of different values, at least
             `num_pairs / hops`. Defaults to `16`.
-        length: Integer, the number of steps, at least `2 * num_pairs +
-            num_queries`. Defaults to `None`, which means that number, without
-            blanks.
+        length: Integer, the number of steps, at least
+            `2 * num_pairs + num_queries`. Defaults to `None`, which means that
+            number, without blanks.
         hops: Integer, the number of pairs that lead from a query to its
             answer. Defaults to `1`.
         one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.

@@ -32,10 +32,10 @@ def copying_memory(
     y:  blank ............................... s_1   ... s_n
     ```
 
-    Blank is 0, the symbols are `1 ... vocabulary` and the marker is `vocabulary
-    + 1`, so a model of the targets needs `vocabulary + 1` outputs. Without
-    memory, the best cross-entropy is `num_symbols * log(vocabulary)` per
-    sequence.
+    Blank is 0, the symbols are `1 ... vocabulary` and the marker is
+    `vocabulary + 1`, so a model of the targets needs `vocabulary + 1` outputs.
+    Without memory, the best cross-entropy is `num_symbols * log(vocabulary)`
+    per sequence.
 
     Args:
         num_samples: Integer, the number of sequences.

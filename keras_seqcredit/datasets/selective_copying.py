@@ -35,10 +35,10 @@ def selective_copying(
     y:  blank .......................................... s_1   ... s_n
     ```
 
-    Blank is 0, the symbols are `1 ... vocabulary` and the marker is `vocabulary
-    + 1`, so a model of the targets needs `vocabulary + 1` outputs. Without
-    memory, the best cross-entropy is `num_symbols * log(vocabulary)` per
-    sequence, and a recalled symbol is right by chance once in `vocabulary`.
+    Blank is 0, the symbols are `1 ... vocabulary` and the marker is
+    `vocabulary + 1`, so a model of the targets needs `vocabulary + 1` outputs.
+    Without memory, the best cross-entropy is `num_symbols * log(vocabulary)`
+    per sequence, and a recalled symbol is right by chance once in `vocabulary`.
 
     Gu and Dao recall 16 symbols from sequences of 4,096 steps. The code of S4,
     by the same group, repeats the marker at each step of the recall; here it

@@ -39,8 +39,8 @@ def spoken_digits(
         Tuple `(x_train, y_train), (x_test, y_test)`, 2,700 recordings and 300:
 
         - `x_train`, `x_test`: dictionaries, as `ZForcing` takes them, with
-            `"sequences"`, float32 `(recordings, frames, frame_size)` in `[-1,
-            1)`, and `"mask"`, bool `(recordings, frames)`.
+            `"sequences"`, float32 `(recordings, frames, frame_size)` in
+            `[-1, 1)`, and `"mask"`, bool `(recordings, frames)`.
         - `y_train`, `y_test`: int32 `(recordings,)`, the digits.
 
     Raises:

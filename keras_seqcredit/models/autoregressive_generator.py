@@ -305,9 +305,9 @@ class AutoregressiveGenerator(SequenceGenerator):
                 comes last. For contexts of different lengths: the horizon of
                 each starts at its own end, so its conditions must cover the
                 steps after that end. Defaults to `None`.
-            conditions: As in training. Conditions that vary by step need `steps
-                + horizon` steps and can hold what is known about the future,
-                such as the weekday.
+            conditions: As in training. Conditions that vary by step need
+                `steps + horizon` steps and can hold what is known about the
+                future, such as the weekday.
             temperature: See `generate`.
             seed: See `generate`.
 

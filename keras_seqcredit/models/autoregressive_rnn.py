@@ -38,7 +38,7 @@ class AutoregressiveRNN(
 
     Fit it on sequences. It reads each one delayed by a step, starting with a
     step of zeros, and its head gives the density of the next step (teacher
-    forcing). At inference, it reads its own samples and may drift. To prevent
+    forcing). At inference, it reads its own samples and may drift. To counter
     this, training steps may also read samples:
 
     - `sampling_probability`: scheduled sampling. A coin flip decides at each

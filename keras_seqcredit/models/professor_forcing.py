@@ -99,8 +99,8 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         inputs: As for the generator.
 
     Returns:
-        A tuple that describes both runs of the generator: `nats`, `(batch,
-        time)`, the negative log-likelihood of the data; `hidden` and
+        A tuple that describes both runs of the generator: `nats`,
+        `(batch, time)`, the negative log-likelihood of the data; `hidden` and
         `parameters`, `(2 * batch, steps, ...)`, the states and the head's
         parameters, with the run on data first; and a `mask` of these, or None.
         The discriminator is not called.

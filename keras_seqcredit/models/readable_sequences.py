@@ -16,7 +16,7 @@ def readable_sequences(data: Any, name: str, embedding: Any = None) -> Any:
     """Returns data as arrays; for datasets, checks the batch specification.
 
     Args:
-        data: As `fit` takes it: arrays, lists, dictionaries, data sets.
+        data: As `fit` takes it: arrays, lists, dictionaries, datasets.
         name: String, name of the data in errors.
         embedding: The layer that turns tokens into vectors, or None. Defaults
             to `None`.

@@ -15,8 +15,8 @@ class Sequences(NamedTuple):
 
     Attributes:
         values: `(batch, time, features)`, or integers `(batch, time)`.
-        conditions: Vectors that steps see, `(batch, features)` or `(batch,
-            time, features)`, or None. Defaults to `None`.
+        conditions: Vectors that steps see, `(batch, features)` or
+            `(batch, time, features)`, or None. Defaults to `None`.
         mask: Boolean `(batch, time)`, False at padding, or None. Defaults to
             `None`.
     """
@@ -40,8 +40,8 @@ class Sequences(NamedTuple):
             dtype: String, dtype of vectors without an embedding.
             dropped: Boolean `(batch, time)`, the steps that must not see their
                 predecessor, or None. Defaults to `None`.
-            mixed_with: Frames to mix with the others, and their share `(batch,
-                time)` (see `mixed`); or None. Defaults to `None`.
+            mixed_with: Frames to mix with the others, and their share
+                `(batch, time)` (see `mixed`); or None. Defaults to `None`.
 
         Returns:
             Frames `(batch, time, features)`; and for each step, the frame of

@@ -101,10 +101,10 @@ class VariationalWalkback(SavedSeed, ChainModel):
         num_walkers: Positive integer, number of walkers that persist from batch
             to batch. An update takes and scores one step of each walker in one
             pass; each is at its own step and temperature. Walkers that finish
-            their walk restart at points of the batch: batches of `num_walkers /
-            (extra_steps + num_steps)` points are used up; from larger batches,
-            only the first points are used. `None` for whole walks from each
-            point. Defaults to `None`.
+            their walk restart at points of the batch: batches of
+            `num_walkers / (extra_steps + num_steps)` points are used up; from
+            larger batches, only the first points are used. `None` for whole
+            walks from each point. Defaults to `None`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:

@@ -64,8 +64,8 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
-        inputs: Sequences `(batch, time, features)`, or integers `(batch,
-            time)`; or a dictionary with `"sequences"` and, optionally,
+        inputs: Sequences `(batch, time, features)`, or integers
+            `(batch, time)`; or a dictionary with `"sequences"` and, optionally,
             `"conditions"`, `(batch, features)` or `(batch, time, features)`,
             which every step sees, and `"mask"`, boolean `(batch, time)`.
         mask: Boolean `(batch, time)`, False at padding.

@@ -42,9 +42,9 @@ class CreditPlugin(base_plugin.TBPlugin):
     Routes:
 
     - `/tags`: `{run: {tag: kind}}`.
-    - `/data?run=...&tag=...`: all epochs of a tag, as a list of `{"step": ...,
-      "wall_time": ..., "value": <the document>}`. Non-finite values in a
-      document are `null`.
+    - `/data?run=...&tag=...`: all epochs of a tag, as a list of
+      `{"step": ..., "wall_time": ..., "value": <the document>}`. Non-finite
+      values in a document are `null`.
     - `/index.js` and the other files of the page.
 
     Args:

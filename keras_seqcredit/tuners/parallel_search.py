@@ -54,9 +54,9 @@ def parallel_search(
     interrupted, and within seconds of the end of this process.
 
     Each process creates its own tuner. Therefore, both functions must be
-    importable: from a module, or from a script whose own work is under `if
-    __name__ == "__main__":`. Use `functools.partial` to pass them arguments.
-    The chief does not call `search`; load data there.
+    importable: from a module, or from a script whose own work is under
+    `if __name__ == "__main__":`. Use `functools.partial` to pass them
+    arguments. The chief does not call `search`; load data there.
 
     The same call resumes a search that was killed, including its running
     trials. If a worker is killed, its trial fails and is repeated if the

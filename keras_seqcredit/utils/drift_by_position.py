@@ -29,8 +29,8 @@ def drift_by_position(
 
     Args:
         model: A built `AutoregressiveRNN`, or a `ProfessorForcing`.
-        x: Sequences as `fit` takes them, of at least `prompt_steps +
-            max(positions) * length` steps. Use held-out data.
+        x: Sequences as `fit` takes them, of at least
+            `prompt_steps + max(positions) * length` steps. Use held-out data.
         length: Positive integer, number of steps of the sequences in training.
         positions: Positive integers. Defaults to `(1, 4, 10)`.
         prompt_steps: Non-negative integer, number of data steps that the free

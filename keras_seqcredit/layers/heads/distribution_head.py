@@ -148,8 +148,8 @@ class DistributionHead(keras.layers.Layer):
                 to the power `1 / temperature`. Defaults to `1.0`.
 
         Returns:
-            A TensorFlow Probability distribution with batch shape `(batch,
-            ...)`.
+            A TensorFlow Probability distribution with batch shape
+            `(batch, ...)`.
         """
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `distribution`."
@@ -245,8 +245,8 @@ class DistributionHead(keras.layers.Layer):
             seed: See `sample`. Defaults to `None`.
 
         Returns:
-            As `sample`, but for a `CategoricalHead` one-hot vectors `(batch,
-            ..., num_classes)`.
+            As `sample`, but for a `CategoricalHead` one-hot vectors
+            `(batch, ..., num_classes)`.
 
         Raises:
             ValueError: if samples of the head have no gradient.

@@ -129,7 +129,7 @@ class PenStrokeHead(GaussianMixtureHead):
         return tfd().Blockwise([offset, tfd().Independent(bernoulli, 1)])
 
     def _reparameterized(self, parameters):
-        # TFP has no gradient for components whose numbers are correlated.
+        # TFP has no gradient for components whose numbers are dependent.
         return self.distribution(parameters)
 
     def mode(self, parameters: Tensor) -> Tensor:

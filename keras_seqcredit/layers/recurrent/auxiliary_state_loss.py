@@ -21,12 +21,12 @@ from keras_seqcredit.saving import public
 class AuxiliaryStateLoss(schedules.ScheduledWeights, SerializesArguments):
     """Auxiliary loss in which a latent predicts a summary of the future.
 
-    The cost of a step is `-log r(sg(b) | z)` with `r = N(tanh(mean(z)),
-    variance(z))`, or the squared error of `tanh(mean(z))`. A latent that
-    ignores the state cannot lower this cost, which keeps it from collapsing to
-    its prior. The gradient never reaches the state (`sg`). Works in any model
-    with a latent and a target state, such as a variational RNN or a world
-    model.
+    The cost of a step is `-log r(sg(b) | z)` with
+    `r = N(tanh(mean(z)), variance(z))`, or the squared error of
+    `tanh(mean(z))`. A latent that ignores the state cannot lower this cost,
+    which keeps it from collapsing to its prior. The gradient never reaches the
+    state (`sg`). Works in any model with a latent and a target state, such as a
+    variational RNN or a world model.
 
     Args:
         kind: `"gaussian"` or `"l2"`. Defaults to `"gaussian"`.

@@ -128,7 +128,7 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
         return_memory: Boolean, whether to return the memory. Defaults to
             `False`.
         attention_initializer: Initializer of the attention's weights. Defaults
-            to `None`: which means Glorot uniform, six times as wide for the
+            to `None`, which means Glorot uniform, six times as wide for the
             additive score. Otherwise its tanh would be nearly linear and rank
             the slots alike for all queries.
         attention_regularizer: Regularizer of the attention's weights. Defaults
@@ -170,8 +170,8 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
           boolean mask `(batch, slots)`, valid as part of `initial_state`;
         - with `return_attention`, int32 slots and float32 weights of the reads,
           `(batch, time, k_top)`, the best first. Slots count all states ever
-          remembered: 0 is the initial state, and `i` is the state after step `i
-          * k_att - 1`. The slot is -1 where nothing was read.
+          remembered: 0 is the initial state, and `i` is the state after step
+          `i * k_att - 1`. The slot is -1 where nothing was read.
 
         Except for integers and booleans, all are in the layer's compute dtype.
 

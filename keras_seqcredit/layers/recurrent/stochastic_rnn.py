@@ -475,9 +475,9 @@ class StochasticRNN(
         """Returns all results of the layer, for a model with its own objective.
 
         Args: as `call`. `sample_from` is `"posterior"`, regardless of the
-        layer's argument, or `"prior"`, and `sample` is `"random"` or `"mean"`.
-        With `stop_backward_gradient`, only the returned `evidence` passes
-        gradients to the backward network.
+            layer's argument, or `"prior"`, and `sample` is `"random"` or
+            `"mean"`. With `stop_backward_gradient`, only the returned
+            `evidence` passes gradients to the backward network.
 
         Returns:
             `StochasticOutputs`. Adds no loss and advances no schedule.
