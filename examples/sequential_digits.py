@@ -17,9 +17,8 @@ and the results as JSON. Run the same command again to resume a killed run.
 `--tune` tries learning rates for each network, evaluated on the last fifth of
 the training digits, which it holds out, and writes the results to `tune.json`.
 The default rates were found this way, with seed 0; the test digits were not
-used for the choice.
-`--attention additive --memory-content state --read-into state` is the form of
-the paper.
+used for the choice. The form of the paper is
+`--attention additive --memory-content state --read-into state`.
 
 `--data-dir` is the folder with `mnist.npz`: MNIST, 784 pixels. JAX takes one to
 three steps of 100 digits per second on one core, so the three networks take

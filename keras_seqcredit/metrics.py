@@ -148,9 +148,9 @@ class ActiveUnits(keras.metrics.Metric):
 
     Call arguments:
         means: `(..., latent_dim)`, for example `(batch, time, latent_dim)`:
-            posterior means, where all leading axes are data. sample_weight:
-            Non-negative weight `(...)`, such as a boolean mask. Entries of
-            weight 0 may hold anything.
+            posterior means, where all leading axes are data.
+        sample_weight: Non-negative weight `(...)`, such as a boolean mask.
+            Entries of weight 0 may hold anything.
 
     Returns:
         Float scalar, the number of active dimensions; NaN once a mean of

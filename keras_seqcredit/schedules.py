@@ -436,7 +436,7 @@ def get(identifier: Any) -> Schedule:
 def get_weight(
     name: str, identifier: Any, largest: float = math.inf
 ) -> Schedule:
-    """Like `get`, for constants that are not negative or above `largest`."""
+    """Like `get`; a constant must not be negative or above `largest`."""
     schedule = get(identifier)
     if (
         isinstance(schedule, ConstantSchedule)

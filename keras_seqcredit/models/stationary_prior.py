@@ -14,7 +14,8 @@ class StationaryPrior:
 
     Args:
         transition: A `Transition`, which determines the family.
-        mean: Variable of the shape of a state. variance: The same.
+        mean: Variable of the shape of a state.
+        variance: The same.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from keras_seqcredit.tuners.search_configuration import check_configuration
 
 # The tuner id of a single-process search, to find saved parallel searches.
 SINGLE = "tuner0"
-# Length of a traceback that is passed on.
+# Number of lines of a traceback that is passed on.
 LINES = 20
 # Seconds that a chief may take to finish writing.
 GRACE = 5.0

@@ -116,7 +116,8 @@ class TunedModel(keras_tuner.HyperModel):
                 f"train_size={train_size}, batch_sizes=None"
             )
 
-        # Other args. Other things that a cleared session forgets.
+        # Other args.
+        # Other things that a cleared session forgets.
         self._dtype_policy = keras.config.dtype_policy()
         self._distribution = keras.distribution.distribution()
         self._executions: Any = weakref.WeakKeyDictionary()
