@@ -1,16 +1,16 @@
 """Adds the two marked numbers of a long sequence.
 
-Trains one network on fresh sequences without end, and measures its mean squared
-error on others. Whoever always answers 1 has an error of 1/6.
+Trains one network on an endless stream of fresh sequences and measures its mean
+squared error on others. A network that always answers 1 has an error of 1/6.
 
 ```bash
 python examples/adding_problem.py --length 200
 python examples/adding_problem.py --length 200 --net truncated
 ```
 
-A run that was interrupted goes on where it stopped when the same command is
-given again. `--logdir` gets logs for TensorBoard, the figures of each epoch,
-the trained model, and `result.json`.
+Run the same command again to resume an interrupted run. `--logdir` gets logs
+for TensorBoard, the metrics of each epoch, the trained model, and
+`result.json`.
 
 References:
     - Ke et al., "Sparse Attentive Backtracking: Temporal Credit Assignment

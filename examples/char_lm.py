@@ -1,16 +1,16 @@
-"""Text, character by character, by a net that runs on its own characters.
+"""Generates text, character by character, from the network's own samples.
 
-Tiny Shakespeare or the Penn Treebank. A recurrent net is trained in several
-ways, see `generators.py`; each gets its logs for TensorBoard, `samples.txt` and
-the trained generator. The figures go to `result.json`, each for the length of
-training and for texts twice and four times as long: bits a character, the gap
-between free runs and those on data, and the share of written words that the
-training text has. A run that was killed goes on where it was, by the same
-command.
+Uses Tiny Shakespeare or the Penn Treebank. A recurrent network is trained in
+several ways (see `generators.py`). For each, the script writes logs for
+TensorBoard, `samples.txt` and the trained generator. `result.json` has the
+results for texts as long as in training, twice and four times as long: bits per
+character, the gap between free runs and runs on data, and the share of
+generated words that occur in the training text. Run the same command again to
+resume a killed run.
 
     python examples/char_lm.py --data-dir data
 
-`--data-dir` is the folder of `tinyshakespeare.txt.gz`, or of
+`--data-dir` is the folder with `tinyshakespeare.txt.gz`, or with
 `ptb.train.txt.gz`, `ptb.valid.txt.gz` and `ptb.test.txt.gz`.
 
 References:

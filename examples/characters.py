@@ -1,17 +1,17 @@
-"""Bits a character of text, with the gradient cut every few characters.
+"""Bits per character of text, with the gradient cut every few characters.
 
 Trains one network on the Penn Treebank, character by character, and measures
-bits a character on the validation and the test text.
+bits per character on the validation and test text.
 
 ```bash
 python examples/characters.py --data-dir data
 python examples/characters.py --data-dir data --net truncated
 ```
 
-`--data-dir` is the folder of `ptb.train.txt.gz`, `ptb.valid.txt.gz` and
-`ptb.test.txt.gz`. A run that was interrupted goes on where it stopped when the
-same command is given again. `--logdir` gets logs for TensorBoard, the figures
-of each epoch, the trained model, and `result.json`.
+`--data-dir` is the folder with `ptb.train.txt.gz`, `ptb.valid.txt.gz` and
+`ptb.test.txt.gz`. Run the same command again to resume an interrupted run.
+`--logdir` gets logs for TensorBoard, the metrics of each epoch, the trained
+model, and `result.json`.
 
 References:
     - Ke et al., "Sparse Attentive Backtracking: Temporal Credit Assignment

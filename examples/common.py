@@ -1,4 +1,4 @@
-"""What the examples share: the backend, the machine, the result file."""
+"""Shared code of the examples: the backend, the machine, the result file."""
 
 import argparse
 import importlib.metadata

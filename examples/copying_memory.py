@@ -1,30 +1,29 @@
 """Recalls symbols after a long gap: the copying memory problem.
 
-Trains `SABLSTM` on fresh sequences without end, its gradient cut every 5 steps,
-and measures on others how many of the symbols it recalls, after gaps as long as
-those it was trained on, and after shorter and longer ones.
+Trains `SABLSTM` on an endless stream of fresh sequences, with its gradient cut
+every 5 steps. On other sequences, measures how many of the symbols it recalls,
+after gaps as long as in training, and after shorter and longer ones.
 
 ```bash
 python examples/copying_memory.py
 python examples/copying_memory.py --net truncated
 ```
 
-The second line trains the same network without attention, which is a plain LSTM
-under truncated back-propagation; `full` is a plain LSTM under full
-back-propagation, `dense` the first network with a softmax over all slots, under
-full back-propagation too, and `self-attention` an LSTM followed by causal
+The second command trains the same network without attention, which is a plain
+LSTM under truncated back-propagation. `full` is a plain LSTM under full
+back-propagation. `dense` is the first network with a softmax over all slots,
+also under full back-propagation. `self-attention` is an LSTM followed by causal
 attention to all its past states, from Keras' own layers.
 
-Each sequence has a gap of its own, of 1 to `--length` steps, short ones as
-often as long ones; `--shortest 100` trains on gaps of 100 steps alone. The
-recall counts in the loss as `--recall-weight` times all other steps; with 0
-every step counts alike, as in the paper. `--read-into state` is the paper's
-form.
+Each sequence has its own gap, of 1 to `--length` steps, short ones as often as
+long ones; `--shortest 100` trains only on gaps of 100 steps. In the loss, the
+recall counts as `--recall-weight` times all other steps; with 0, every step
+counts the same, as in the paper. `--read-into state` is the paper's form.
 
-A run that was interrupted goes on where it stopped when the same command is
-given again, and a finished one does with more `--epochs`. `--logdir` gets logs
-and views for TensorBoard, the figures of each epoch, the trained model, a
-picture of what it reads, and `result.json`.
+Run the same command again to resume an interrupted run, or with more `--epochs`
+to extend a finished one. `--logdir` gets logs and views for TensorBoard, the
+metrics of each epoch, the trained model, a picture of its attention, and
+`result.json`.
 
 References:
     - Ke et al., "Sparse Attentive Backtracking: Temporal Credit Assignment

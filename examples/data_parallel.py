@@ -1,4 +1,4 @@
-"""What examples of several devices share: the net, the data, the figures."""
+"""Shared code of the multi-device examples: network, data, results."""
 
 import argparse
 import pathlib

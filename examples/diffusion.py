@@ -1,6 +1,6 @@
-"""A denoising diffusion model, to compare generative Markov chains with.
+"""A denoising diffusion model, for comparison with Markov chains.
 
-The network is one of a transition operator that sees its step; it predicts the
+The network is that of a transition operator that sees its step. It predicts the
 noise of a point after `num_steps` of a fixed diffusion.
 
 References:

@@ -1,19 +1,19 @@
 r"""Trains on many devices of many hosts, with `keras.distribution` on JAX.
 
-Start it once on each host, with the address of the first:
+Start it once on each host, with the address of the first host:
 
     python examples/distributed_jax.py --coordinator 10.0.0.1:8476 \
         --processes 2 --process 0
     python examples/distributed_jax.py --coordinator 10.0.0.1:8476 \
         --processes 2 --process 1
 
-Or try it on one host, with processes that talk to each other on it:
+Or try it on one host, with processes that communicate locally:
 
     python examples/distributed_jax.py --local 2
 
-Each device holds a copy of the net and a part of each batch; gradients are
-added up after each step. A run that was killed goes on by the same commands,
-if all hosts see `--logdir`; the first process writes there.
+Each device holds a copy of the network and a shard of each batch; gradients are
+summed after each step. Run the same commands again to resume a killed run, if
+all hosts see `--logdir`; the first process writes there.
 """
 
 import argparse

@@ -1,14 +1,14 @@
 r"""Trains on all GPUs of one host, with TensorFlow's `MirroredStrategy`.
 
-Each device holds a copy of the net and a part of each batch; gradients are
-added up after each step. Without a GPU the processor is taken for `--devices`
-devices, to try it. A run that was killed goes on by the same command.
+Each device holds a copy of the network and a shard of each batch; gradients are
+summed after each step. Without a GPU, the CPU acts as `--devices` devices, to
+try it. Run the same command again to resume a killed run.
 
     python examples/distributed_tensorflow.py
     MALLOC_TOP_PAD_=67108864 \
         python examples/distributed_tensorflow.py --devices 2
 
-The variable saves time on processors; GPUs have no need of it.
+The variable saves time on CPUs; GPUs do not need it.
 """
 
 import argparse

@@ -1,29 +1,31 @@
-"""Forecasters that drift, and what keeps them on course.
+"""Forecasters that drift, and ways to keep them on course.
 
-A net that is trained to predict the next value is run ten times as long as the
-series it was trained on, on its own samples. Two systems: the Lorenz equations,
-of which one coordinate is observed with noise, and speech, recordings of spoken
-digits. Each way to train gets the same time, by the cost of its step:
+A network trained to predict the next value runs on its own samples for ten
+times the length of its training series. There are two systems: the Lorenz
+equations, with one coordinate observed with noise, and speech, recordings of
+spoken digits. Each training method gets the same time, according to the cost of
+its step:
 
-- `teacher`: teacher forcing, it only ever reads data; `dropout` and
-  `weight_decay`, the same with these regularizers; `temperature`, the net of
-  `teacher` with the temperature that forecasts best on validation data;
-  `mixture`, the density is a mixture of five;
-- `rising` and `falling`: scheduled sampling, with a probability that does so;
-- `generalized`: generalized teacher forcing, each step reads a mixture of its
-  own sample and the data; `rollout`: the likelihood of the next steps on its
-  own samples; both with gradients through samples;
+- `teacher`: teacher forcing, which only reads data; `dropout` and
+  `weight_decay`: the same with these regularizers; `temperature`: the network
+  of `teacher` with the temperature that forecasts best on validation data;
+  `mixture`: the density is a mixture of five components;
+- `rising` and `falling`: scheduled sampling, with a rising or falling
+  probability;
+- `generalized`: generalized teacher forcing, where each step reads a mixture of
+  its own sample and the data; `rollout`: the likelihood of the next steps on
+  its own samples; both with gradients through samples;
 - `professor`: Professor Forcing; `penalty`: with a penalty for the
-  discriminator and a relative weight; `samples`: with gradients through
-  samples, too. The first half of their time is teacher forcing, as in the
-  authors' code they go on from a trained net; `half` is where they start.
+  discriminator and a relative weight; `samples`: also with gradients through
+  samples. The first half of their time is teacher forcing: as in the authors'
+  code, they start from a trained network, which is `half`.
 
-By horizon the continuous ranked probability score (CRPS), and for windows at
-one, four and ten times the trained length how well a fresh discriminator tells
-samples and behaviors from data, the ratio of variances, and the distance of
-power spectra. Figures go to `result.json` and `drift.png`; `--figure` draws the
-means of several files of results. A run that was killed goes on where it was,
-by the same command.
+Measures the continuous ranked probability score (CRPS) by horizon and, for
+windows at one, four and ten times the trained length, how well a fresh
+discriminator distinguishes samples and behaviors from data, the ratio of
+variances, and the distance of power spectra. Results go to `result.json` and
+`drift.png`; `--figure` plots the means of several result files. Run the same
+command again to resume a killed run.
 
     python examples/forecasting.py --system lorenz
     python examples/forecasting.py --system speech --data-dir data

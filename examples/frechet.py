@@ -1,4 +1,4 @@
-"""Distances of images in the features of a small classifier.
+"""Distances between images in the feature space of a small classifier.
 
 References:
     - Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to

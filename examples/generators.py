@@ -1,12 +1,12 @@
-"""What the examples of Professor Forcing share: flags, training and figures.
+"""Shared code of the Professor Forcing examples: flags, training, results.
 
-Each example trains the same generator in several ways, on the same data for
-the same number of steps, so that what it does on its own samples can be seen:
+Each example trains the same generator in several ways, on the same data for the
+same number of steps, to compare how it behaves on its own samples:
 
-- `teacher`: teacher forcing, it only ever reads data;
-- `scheduled`: scheduled sampling, more and more steps read its own samples;
-- `professor`: Professor Forcing, a discriminator tells the two runs apart;
-- `mse`: states of the free run are drawn to those on data.
+- `teacher`: teacher forcing, which only reads data;
+- `scheduled`: scheduled sampling, where more and more steps read samples;
+- `professor`: Professor Forcing, where a discriminator compares both runs;
+- `mse`: states of the free run are pulled toward states on data.
 """
 
 import argparse

@@ -1,17 +1,17 @@
-"""Characters drawn with a pen, by a net that runs on its own strokes.
+"""Generates pen drawings of characters, from the network's own strokes.
 
-Drawings of Omniglot as sequences of pen points. A recurrent net that knows the
-character gives a density of the next point, a mixture of normal distributions
-of the plane, and the probability that the pen is lifted. It is trained in
-several ways, see `generators.py`; each gets its logs for TensorBoard, drawings
-as `drawings.svg` and `drawings.png`, and the trained generator. The figures go
-to `result.json`. A run that was killed goes on where it was, by the same
-command.
+The data are Omniglot drawings as sequences of pen points. A recurrent network
+that knows the character predicts the density of the next point, a mixture of
+bivariate normal distributions, and the probability that the pen is lifted. It
+is trained in several ways (see `generators.py`). For each, the script writes
+logs for TensorBoard, drawings as `drawings.svg` and `drawings.png`, and the
+trained generator. Results go to `result.json`. Run the same command again to
+resume a killed run.
 
     python examples/handwriting.py --data-dir data
 
-`--data-dir` is the folder of `omniglot_pen_raw.npz`. The people whose drawings
-are the test are not those of the training.
+`--data-dir` is the folder with `omniglot_pen_raw.npz`. The people who drew the
+test set are not those who drew the training set.
 
 References:
     - Graves, "Generating Sequences With Recurrent Neural Networks", 2013,

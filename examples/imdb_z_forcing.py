@@ -1,19 +1,19 @@
 """Movie reviews, word by word: a language model with latent variables.
 
-The first words of IMDB's reviews. Without help a language model ignores its
-latents; it is trained in several ways, see `z_forcing.py`, and its perplexity
-is bounded by the evidence lower bound. What its latents say of a review is
-measured by a linear probe, logistic regression of the sentiment, see
-`summaries`. A posterior that has collapsed has means that tell something, too,
-much smaller than its noise: it is the samples that matter.
-Each gets its logs for TensorBoard, `texts.json` with generated reviews and with
-ones between the latents of two, and the trained model. The figures go to
-`result.json`. A run that was killed goes on where it was, by the same command.
+The data are the first words of IMDB reviews. Without help, a language model
+ignores its latents. Here it is trained in several ways (see `z_forcing.py`),
+and its perplexity is bounded by the evidence lower bound. A linear probe,
+logistic regression of the sentiment, measures what its latents encode about a
+review (see `summaries`). The means of a collapsed posterior also carry
+information, but are much smaller than its noise: only its samples matter. For
+each way, the script writes logs for TensorBoard, `texts.json` with generated
+reviews and interpolations between the latents of two, and the trained model.
+Results go to `result.json`. Run the same command again to resume a killed run.
 
     python examples/imdb_z_forcing.py --data-dir data
 
-`--data-dir` is the folder of `imdb.npz` and `imdb_word_index.json`; without it
-Keras downloads both.
+`--data-dir` is the folder with `imdb.npz` and `imdb_word_index.json`; without
+it, Keras downloads both.
 
 References:
     - Goyal et al., "Z-Forcing: Training Stochastic Recurrent Networks", NeurIPS

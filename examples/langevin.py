@@ -1,9 +1,9 @@
-"""Annealed Langevin dynamics, to compare with chains that go on.
+"""Annealed Langevin dynamics, for comparison with chains that continue.
 
-The network is one of a transition operator that sees its step; it predicts the
+The network is that of a transition operator that sees its step. It predicts the
 noise of a point at each of several levels. Unlike the chain of a diffusion
-model, the dynamics at one level have a law that they keep: the chain may go on
-at the last one for as long as one likes.
+model, the dynamics at one level have a stationary distribution: the chain may
+continue at the last level for any number of steps.
 
 References:
     - Song, Ermon, "Generative Modeling by Estimating Gradients of the Data

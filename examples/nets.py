@@ -1,6 +1,6 @@
 """The networks that the examples of long dependencies compare.
 
-All have the same units and the same head; they differ in how a step sees the
+All have the same units and the same head. They differ in how a step sees the
 past, and in how far the gradient goes back step by step.
 """
 

@@ -1,17 +1,18 @@
-"""All that a GPU is needed for, in one run that stops in time and goes on.
+"""Everything that needs a GPU, in one run that stops in time and can resume.
 
     python -m examples.on_gpu --seconds 500 --data-dir data
 
-It goes down a list by priority. Each entry is a process of its own, with an
-estimate of its seconds; one that does not fit into what is left waits for the
-next run, but for an experiment, which is stopped when the time is up. Each
-result is written at once: `OUT/results.json`. An experiment that was stopped
-goes on from its checkpoint, which is kept in `OUT` as a `.tar.gz`. The same
-command goes on where the last one stopped.
+The script works through a list by priority. Each entry is a separate process
+with an estimate of its seconds. An entry that does not fit into the remaining
+time waits for the next run, except for an experiment, which is stopped when the
+time is up. Each result is written to `OUT/results.json` immediately. A stopped
+experiment resumes from its checkpoint, which is kept in `OUT` as a `.tar.gz`.
+The same command continues where the last one stopped.
 
-`--list` shows the entries, `--entries` chooses some, `--tiny` tries them all
-with tiny sizes, on a CPU too. It runs on JAX. The program of TensorFlow is
-measured if it was written into `OUT` before, where TensorFlow is:
+`--list` shows the entries, `--entries` chooses some, and `--tiny` tries them
+all with tiny sizes, also on a CPU. The script runs on JAX. The TensorFlow
+program is measured if it was written to `OUT` before, on a machine with
+TensorFlow:
 
     python -m examples.benchmarks.tensorflow_program OUT
 """

@@ -1,4 +1,4 @@
-"""What the examples of binary images share: their pixels, and a picture."""
+"""Shared code of the binary image examples: pixels and pictures."""
 
 import argparse
 import pathlib

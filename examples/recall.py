@@ -1,23 +1,23 @@
-"""Recall as it is measured today: selective copying, and answers to queries.
+"""Modern recall benchmarks: selective copying and answers to queries.
 
-Trains one network on fresh sequences without end, and measures on others how
-much it recalls. The tasks:
+Trains one network on an endless stream of fresh sequences and measures on
+others how much it recalls. The tasks:
 
 - `selective-copying`: ten symbols at random steps between blanks, to be
-  recalled in their order;
-- `associative-recall`: pairs of a key and a value, and then keys whose values
-  are asked for;
-- `two-hops`: pairs of which one leads to the next, so that an answer needs two
-  reads, the second at what the first has found.
+  recalled in order;
+- `associative-recall`: pairs of a key and a value, then queries for the values
+  of some keys;
+- `two-hops`: pairs that lead to other pairs, so that an answer needs two reads,
+  the second one based on the result of the first.
 
 ```bash
 python examples/recall.py --task selective-copying
 python examples/recall.py --task associative-recall --net self-attention
 ```
 
-A run that was interrupted goes on where it stopped when the same command is
-given again. `--logdir` gets logs for TensorBoard, the figures of each epoch,
-the trained model, and `result.json`.
+Run the same command again to resume an interrupted run. `--logdir` gets logs
+for TensorBoard, the metrics of each epoch, the trained model, and
+`result.json`.
 
 References:
     - Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State

@@ -1,4 +1,4 @@
-"""Runs that go on where they were, and the time of their steps."""
+"""Resumable runs, and the time of their steps."""
 
 import json
 import pathlib

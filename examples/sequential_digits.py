@@ -1,28 +1,27 @@
 """Handwritten digits, pixel by pixel: credit across 60 steps, 4 at a time.
 
-Three nets read a digit as 64 pixels in a fixed random order and name it after
-the last one:
+Three networks read a digit as 64 pixels in a fixed random order and predict its
+class after the last pixel:
 
-- `sab`: `SABLSTM`, its gradient cut every 4 steps;
-- `truncated`: the same layer without attention, its gradient cut every 4 steps;
-- `full`: `keras.layers.LSTM`, its gradient passing through all 64 steps.
+- `sab`: `SABLSTM`, with its gradient cut every 4 steps;
+- `truncated`: the same layer without attention, with the same cuts;
+- `full`: `keras.layers.LSTM`, with its gradient through all 64 steps.
 
-Prints a table, and writes to `--logdir`: logs for TensorBoard with views into
-the nets, a picture of what the trained net reads, the net itself and the
-figures as JSON. A run that was killed goes on where it was, by the same
-command.
+Prints a table and writes to `--logdir`: logs for TensorBoard with views into
+the networks, a picture of the trained network's attention, the network itself
+and the results as JSON. Run the same command again to resume a killed run.
 
     python examples/sequential_digits.py
     tensorboard --logdir runs/sequential_digits
 
-`--tune` tries learning rates for each net, on the last fifth of the digits to
-train on, which it holds out, and writes what it found to `tune.json`. The rates
-that are used without a flag were found so, with seed 0: the digits to test on
-choose nothing. `--attention additive --memory-content state --read-into state`
-is the form of the paper.
+`--tune` tries learning rates for each network, evaluated on the last fifth of
+the training digits, which it holds out, and writes the results to `tune.json`.
+The default rates were found this way, with seed 0; the test digits were not
+used for the choice. The form of the paper is
+`--attention additive --memory-content state --read-into state`.
 
-`--data-dir` is the folder of `mnist.npz`: MNIST, 784 pixels. JAX takes one to
-three steps of 100 digits a second on one core, so that the three nets take
+`--data-dir` is the folder with `mnist.npz`: MNIST, 784 pixels. JAX takes one to
+three steps of 100 digits per second on one core, so the three networks take
 about an hour with `--backend jax --no-views --train-size 10000 --epochs 20
 --batch-size 100`.
 """

@@ -1,17 +1,18 @@
-"""Binary images, pixel by pixel, drawn by a net that runs on its own pixels.
+"""Generates binary images, pixel by pixel, from the network's own samples.
 
-Scikit-learn's digits of 8 x 8 pixels by default, MNIST with `--data-dir`. A
-recurrent net gives the probability that the next pixel is set. It is trained in
-several ways, see `generators.py`; each gets its logs for TensorBoard, a picture
-of images that it draws, and the trained generator. The figures go to
-`result.json`: nats an image, the gap between free runs and those on data, and
-the maximum mean discrepancy between drawn images and those of the test. A run
-that was killed goes on where it was, by the same command.
+Uses scikit-learn's digits of 8 x 8 pixels by default, or MNIST with
+`--data-dir`. A recurrent network predicts the probability that the next pixel
+is set. It is trained in several ways (see `generators.py`). For each, the
+script writes logs for TensorBoard, a picture of generated images, and the
+trained generator. `result.json` has the results: nats per image, the gap
+between free runs and runs on data, and the maximum mean discrepancy between
+generated images and the test set. Run the same command again to resume a killed
+run.
 
     python examples/sequential_mnist_professor.py
     python examples/sequential_mnist_professor.py --data-dir data
 
-`--data-dir` is the folder of `mnist.npz`.
+`--data-dir` is the folder with `mnist.npz`.
 
 References:
     - Lamb et al., "Professor Forcing: A New Algorithm for Training Recurrent

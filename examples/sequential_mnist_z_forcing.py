@@ -1,17 +1,17 @@
 """Binary images, pixel by pixel: the likelihood of handwriting in nats.
 
-Scikit-learn's digits of 8 x 8 pixels by default, MNIST with `--data-dir`. A
-recurrent net with latent variables gives the probability that the next pixel is
-set. It is trained in several ways, see `z_forcing.py`; each gets its logs for
-TensorBoard, a picture of images that it draws, reconstructs and goes through
-between two others, and the trained model. The figures go to `result.json`. A
-run that was killed goes on where it was, by the same command.
+Uses scikit-learn's digits of 8 x 8 pixels by default, or MNIST with
+`--data-dir`. A recurrent network with latent variables predicts the probability
+that the next pixel is set. It is trained in several ways (see `z_forcing.py`).
+For each, the script writes logs for TensorBoard, a picture of generated,
+reconstructed and interpolated images, and the trained model. Results go to
+`result.json`. Run the same command again to resume a killed run.
 
     python examples/sequential_mnist_z_forcing.py
     python examples/sequential_mnist_z_forcing.py --data-dir data
 
-`--data-dir` is the folder of `mnist.npz`. Published figures of binary MNIST are
-of pixels drawn with their gray level as the probability.
+`--data-dir` is the folder with `mnist.npz`. Published results on binary MNIST
+use pixels drawn with their gray level as the probability.
 
 References:
     - Goyal et al., "Z-Forcing: Training Stochastic Recurrent Networks", NeurIPS

@@ -1,4 +1,4 @@
-"""What the examples of speech share: sounds as files and as pictures."""
+"""Shared code of the speech examples: sounds as files and pictures."""
 
 import pathlib
 

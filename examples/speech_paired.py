@@ -1,29 +1,29 @@
-"""Spoken digits in pairs: what annealing and the auxiliary cost change.
+"""Paired runs on spoken digits: effects of annealing and the auxiliary cost.
 
-Nets with latent variables, and others beside them, are trained on frames of raw
-speech. Those of one seed start from the same weights, where they have the same
-ones, and see the data in the same order, so that their differences say more
-than their figures. The ways are
+Networks with latent variables, and others for comparison, are trained on frames
+of raw speech. Networks of one seed start from the same weights, where they
+share weights, and see the data in the same order, so that their differences say
+more than their absolute results. The ways are
 
-- `plain`: the evidence lower bound as it is, the posterior knows the future, as
-  in an SRNN;
+- `plain`: the plain evidence lower bound; the posterior knows the future, as in
+  an SRNN;
 - `annealing`, `backward`, `auxiliary`, `both`: see `z_forcing.py`;
-- `vrnn`: the posterior sees the frame, and no later one;
-- `storn`: so it does, and the prior is a standard normal distribution;
+- `vrnn`: the posterior sees the current frame, but no later one;
+- `storn`: the same, and the prior is a standard normal distribution;
 - `lstm`: no latents, the same head.
 
-The weight of the auxiliary cost, and of the backward net's likelihood with it,
-is chosen for `auxiliary` on the first seed, by the bound of recordings that are
-held back from training, and `both` and `backward` have it, too. So is chosen,
-for each net, the epoch that it is measured after. Tests are of other
-recordings. `result.json` has the figures of each net, the weights that were
-chosen, and the differences from `plain` with their standard errors over seeds.
-A run that was killed goes on where it was, by the same command.
+The weight of the auxiliary cost, and with it of the backward network's
+likelihood, is chosen for `auxiliary` on the first seed, by the bound on
+recordings held out from training. `both` and `backward` use the same weight.
+The epoch at which each network is evaluated is chosen the same way. Tests use
+other recordings. `result.json` has the results of each network, the chosen
+weights, and the differences from `plain` with their standard errors over seeds.
+Run the same command again to resume a killed run.
 
     python examples/speech_paired.py --data-dir data --backend jax
 
-On JAX the order of the data is the same for all ways of a seed; TensorFlow
-counts random operations, and orders them differently.
+On JAX, the order of the data is the same for all ways of a seed; TensorFlow
+counts random operations, so its orders differ.
 
 References:
     - Goyal et al., "Z-Forcing: Training Stochastic Recurrent Networks", NeurIPS

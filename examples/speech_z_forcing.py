@@ -1,15 +1,16 @@
 """Spoken digits as raw samples: a generative model whose latents stay alive.
 
 A recording is a sequence of frames of 200 samples at 8 kHz. Each frame is drawn
-from a Gaussian, or a mixture of some, whose parameters a recurrent net with
-latent variables gives. The net is trained in several ways, see `z_forcing.py`;
-each gets its logs for TensorBoard, generated speech as WAV files, a picture of
-its spectrograms and the trained model. The figures go to `result.json`. A run
-that was killed goes on where it was, by the same command.
+from a Gaussian, or a mixture of Gaussians, whose parameters are predicted by a
+recurrent network with latent variables. The network is trained in several ways
+(see `z_forcing.py`). For each, the script writes logs for TensorBoard,
+generated speech as WAV files, a picture of its spectrograms and the trained
+model. Results go to `result.json`. Run the same command again to resume a
+killed run.
 
     python examples/speech_z_forcing.py --data-dir data
 
-`--data-dir` is the folder of `fsdd_8khz.npz`.
+`--data-dir` is the folder with `fsdd_8khz.npz`.
 
 References:
     - Goyal et al., "Z-Forcing: Training Stochastic Recurrent Networks", NeurIPS

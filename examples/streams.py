@@ -1,7 +1,7 @@
-"""Training on streams of fresh sequences, in runs that can go on.
+"""Training on streams of fresh sequences, in resumable runs.
 
-A run that was killed goes on where it was when the same command is given
-again, and a finished one does with more `--epochs`.
+Run the same command again to resume a killed run, or with more `--epochs` to
+extend a finished one.
 """
 
 import argparse

@@ -1,17 +1,17 @@
-"""A search for a net that reads permuted digits, 4 to 16 steps at a time.
+"""Searches for a network that reads permuted digits, 4 to 16 steps at a time.
 
-KerasTuner tries nets around `SABLSTM` and `SABGRU` from the search space of
+KerasTuner tries networks with `SABLSTM` and `SABGRU` from the search space of
 `tuners.SABHyperModel` on scikit-learn's digits, pixel by pixel in a fixed
-random order. A part of the digits to train on is held out to choose by; those
-to test on are seen once, by the best net.
+random order. Part of the training digits is held out for the choice; the test
+digits are seen once, by the best network.
 
     python examples/tune.py
     tensorboard --logdir runs/tune/logs
 
-Writes to `--logdir`: logs for TensorBoard, whose page "HParams" compares the
-trials; the best net; the figures as JSON. A search that was killed goes on
-inside the trial that was running, by the same command; so does one that is
-given more trials. `--workers 2` runs two trials at once.
+Writes to `--logdir`: logs for TensorBoard, whose "HParams" tab compares the
+trials; the best network; the results as JSON. Run the same command again to
+resume a killed search inside its running trial, or to continue with more
+trials. `--workers 2` runs two trials at once.
 """
 
 import argparse

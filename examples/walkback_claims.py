@@ -1,4 +1,4 @@
-"""What the paper of Variational Walkback claims, on small data.
+"""Tests claims of the Variational Walkback paper on small data.
 
     python examples/walkback_claims.py --experiment chains
     python examples/walkback_claims.py --experiment steps
@@ -7,15 +7,15 @@
     python examples/walkback_claims.py --experiment binary --data-dir folder
 
 *chains*: samples after the `K` steps of a chain, and after 10 and 100 times as
-many, of Walkback, of a diffusion model (DDPM) whose last step is repeated, and
-of annealed Langevin dynamics, which are made to go on. *steps*: the same first
-and last noise in 5 to 30 steps. *balance*: how a chain turns on a ring of
-modes, before and after training. *training*: whole walks, an update after each
-step, and walkers that stay from batch to batch. *binary*: MNIST in black and
-white, 14 x 14 pixels, by binary operators and diffusion models. All nets of an
-experiment have the same size, and all are trained for the same time, with
-averaged weights. Writes `<experiment>.json` to `--logdir`, and grids of images.
-An interrupted run goes on with the cases that are missing.
+many, from Walkback, from a diffusion model (DDPM) whose last step is repeated,
+and from annealed Langevin dynamics, which are made to continue. *steps*: the
+same first and last noise in 5 to 30 steps. *balance*: how a chain rotates on a
+ring of modes, before and after training. *training*: whole walks, an update
+after each step, and walkers that persist from batch to batch. *binary*: MNIST
+in black and white, 14 x 14 pixels, by binary operators and diffusion models.
+All networks of an experiment have the same size, and all are trained for the
+same time, with averaged weights. Writes `<experiment>.json` and grids of images
+to `--logdir`. An interrupted run continues with the missing cases.
 
 References:
     - Goyal et al., "Variational Walkback: Learning a Transition Operator as a

@@ -1,8 +1,8 @@
-r"""A Markov chain that learns images, and fills in what is missing of them.
+r"""A Markov chain that learns images and fills in missing parts.
 
 Trains `VariationalWalkback` with a small U-Net on handwritten digits of 8 x 8
-pixels, and a denoising diffusion model (DDPM) of the same network for the same
-time. MNIST or CIFAR-10 take the place of the digits.
+pixels, and a denoising diffusion model (DDPM) with the same network for the
+same time. MNIST or CIFAR-10 can replace the digits.
 
     python examples/walkback_images.py
     python examples/walkback_images.py --data mnist --data-dir folder_of_mnist
@@ -11,11 +11,11 @@ time. MNIST or CIFAR-10 take the place of the digits.
         --temperature-factor 1.5 --batch-size 100 --learning-rate 3e-4
     python examples/walkback_images.py --data cifar10 --data-dir folder_of_it
 
-The third has the settings of the paper's release for MNIST. Without
-`--data-dir` MNIST and CIFAR-10 come from Keras' own loaders. Writes to
+The third command has the settings of the paper's release for MNIST. Without
+`--data-dir`, MNIST and CIFAR-10 come from Keras' own loaders. Writes to
 `--logdir`: logs for TensorBoard, grids of samples and of digits whose lower
-half was filled in, the model, and `result.json`. An interrupted run goes on
-where it stopped, by the same command.
+half was filled in, the model, and `result.json`. Run the same command again to
+resume an interrupted run.
 
 References:
     - Goyal et al., "Variational Walkback: Learning a Transition Operator as a

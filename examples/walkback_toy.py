@@ -1,17 +1,17 @@
 """A Markov chain that learns three densities in the plane.
 
 Trains `VariationalWalkback` on points of a circle, a swiss roll and a mixture
-of nine normal distributions, and a denoising diffusion model (DDPM) of the same
-network for the same time. Both are then asked for chains as long as those of
-training, and for chains ten times longer.
+of nine normal distributions, and a denoising diffusion model (DDPM) with the
+same network for the same time. Both then generate chains as long as in
+training, and chains ten times longer.
 
     python examples/walkback_toy.py
     python examples/walkback_toy.py --data circle --epochs 5
 
 Writes to `--logdir`, for each density: logs for TensorBoard, a picture of the
 data, the samples and the learned vector field, an animation of the chain and
-the model; and `result.json`. An interrupted run goes on where it stopped, by
-the same command.
+the model; and `result.json`. Run the same command again to resume an
+interrupted run.
 
 References:
     - Goyal et al., "Variational Walkback: Learning a Transition Operator as a

@@ -1,15 +1,15 @@
-"""Spoken digits sample by sample, by a net that runs on its own samples.
+"""Generates spoken digits sample by sample, from the network's own samples.
 
-A recording is a sequence of samples in 256 levels, spaced by the mu-law; a
-recurrent net that knows the digit gives the probability of each level. It is
-trained in several ways, see `generators.py`; each gets its logs for
-TensorBoard, a WAV file of each digit, a picture of their spectrograms and the
-trained generator. The figures go to `result.json`. A run that was killed goes
-on where it was, by the same command.
+A recording is a sequence of samples in 256 levels, spaced by the mu-law. A
+recurrent network that knows the digit predicts the probability of each level.
+It is trained in several ways (see `generators.py`). For each, the script writes
+logs for TensorBoard, a WAV file of each digit, a picture of their spectrograms
+and the trained generator. Results go to `result.json`. Run the same command
+again to resume a killed run.
 
     python examples/waveform.py --data-dir data
 
-`--data-dir` is the folder of `fsdd_8khz.npz`.
+`--data-dir` is the folder with `fsdd_8khz.npz`.
 
 References:
     - Lamb et al., "Professor Forcing: A New Algorithm for Training Recurrent

@@ -1,8 +1,7 @@
-"""What the examples share that train a net in several ways, to compare them.
+"""Shared code of the examples that compare several ways to train a network.
 
-Each way gets a folder of logs, checkpoints and the trained model; the figures
-of all go to `result.json`. A run that was killed goes on where it was, by the
-same command.
+Each way gets a folder with logs, checkpoints and the trained model; the results
+of all go to `result.json`. Run the same command again to resume a killed run.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""What the examples of Z-Forcing share: flags, training and figures.
+"""Shared code of the Z-Forcing examples: flags, training, results.
 
-Each example trains a net in several ways, on the same data for the same number
-of steps, so that what keeps its latents alive can be seen:
+Each example trains a network in several ways, on the same data for the same
+number of steps, to show what keeps its latents alive:
 
-- `plain`: the evidence lower bound as it is;
+- `plain`: the plain evidence lower bound;
 - `annealing`: its KL term grows from a small weight to 1 in the first half;
-- `backward`: the backward net must also predict the step before, as its own
-  likelihood;
-- `auxiliary`: Z-Forcing, a latent must also predict what the backward net
-  knows of the future, and the backward net has its own likelihood, as the
-  authors always trained it;
+- `backward`: the backward network must also predict the previous step, as its
+  own likelihood;
+- `auxiliary`: Z-Forcing, where a latent must also predict what the backward
+  network knows of the future, and the backward network has its own likelihood,
+  as the authors always trained it;
 - `both`: annealing and auxiliary.
 """
 

@@ -1,8 +1,7 @@
 """Credit assignment and training of recurrent networks, for Keras.
 
-Subpackages are imported when they are first used: `import keras_seqcredit`
-alone imports neither Keras nor a backend. It is all that
-`keras.saving.load_model` needs.
+Subpackages are imported on first use: `import keras_seqcredit` alone imports
+neither Keras nor a backend. It is all that `keras.saving.load_model` needs.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Checks that arguments of many objects share.
+"""Checks of arguments that many objects have in common.
 
 Each raises a ValueError that says what was expected and what was received.
 """
@@ -44,18 +44,18 @@ def check_number(
     optional: bool = False,
     largest: float = LARGEST,
 ) -> Any:
-    """Returns a real number that fits, as one of Python's own.
+    """Returns a valid real number as a Python number.
 
     Beyond `largest`, a float32 is infinite.
     """
     if value is None and optional:
         return None
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    # NumPy's compare in their own precision, where `largest` may be infinite.
+    # NumPy compares in its own precision, where `largest` may be infinite.
     number = value.item() if isinstance(value, np.generic) else value
     if not (is_real and abs(number) <= largest and fits(number)):
         raise _error(name, expected, value, optional)
-    # Not all others are for JSON.
+    # JSON does not support all other types.
     return number if type(number) in (int, float) else float(number)
 
 
@@ -65,7 +65,7 @@ def check_non_negative(name: str, value: Any) -> Any:
 
 
 def check_share(name: str, value: Any) -> Any:
-    """Returns a number from 0, and below 1."""
+    """Returns a number of at least 0 and below 1."""
     return check_number(name, value, "a number in [0, 1)", lambda x: 0 <= x < 1)
 
 
@@ -76,7 +76,7 @@ def check_proportion(name: str, value: Any, optional: bool = False) -> Any:
 
 
 def check_choice(name: str, value: Any, choices: tuple) -> None:
-    """One of `choices`, which are strings, booleans, numbers or None."""
+    """Checks for one of `choices`: strings, booleans, numbers or None."""
     # An array would be compared element by element.
     plain = value is None or isinstance(value, (str, numbers.Number))
     if not plain or value not in choices:
@@ -87,7 +87,7 @@ def check_choice(name: str, value: Any, choices: tuple) -> None:
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """Returns True or False; 0 and 1 are as good."""
+    """Returns True or False; also accepts 0 and 1."""
     is_integer = isinstance(value, (numbers.Integral, np.bool_))
     if not is_integer or value not in (0, 1):
         raise _error(name, "True or False", value)
@@ -95,12 +95,12 @@ def check_flag(name: str, value: Any) -> bool:
 
 
 def check_seed(value: Any, optional: bool = True) -> int | None:
-    """Returns the seed of a generator of random numbers."""
+    """Returns the seed of a random number generator."""
     return check_integer("seed", value, minimum=0, optional=optional)
 
 
 def check_path(name: str, value: Any, optional: bool = False) -> Any:
-    """Returns a path, which need not exist, as it was given."""
+    """Returns a path unchanged; it need not exist."""
     if value is None and optional:
         return None
     is_path = isinstance(value, (str, os.PathLike))
@@ -110,7 +110,7 @@ def check_path(name: str, value: Any, optional: bool = False) -> Any:
 
 
 def check_layer(name: str, value: Any, optional: bool = False) -> None:
-    """A Keras layer; a model is one, too."""
+    """Checks for a Keras layer, which includes models."""
     if value is None and optional:
         return
     if not isinstance(value, keras.layers.Layer):
@@ -118,7 +118,7 @@ def check_layer(name: str, value: Any, optional: bool = False) -> None:
 
 
 def output_shape(name: str, layer: Any, shape: tuple) -> tuple:
-    """The shape of what a layer makes of one input; builds it for that."""
+    """Returns a layer's output shape for one input, and builds the layer."""
     try:
         if not layer.built:
             layer.build(shape)
@@ -137,7 +137,7 @@ def check_sequence(
     optional: bool = False,
     noun: str = "entries",
 ) -> None:
-    """As many entries as `length`, if that is known."""
+    """Checks for `length` entries, if that is known."""
     if value is None and optional:
         return
     expected = "a sequence"
@@ -170,7 +170,7 @@ def check_shape(
     lengths: tuple[int, ...] | None = None,
     expected: str = "a tuple of positive integers",
 ) -> tuple[int, ...]:
-    """Returns a shape of known sizes, of one of so many axes."""
+    """Returns a shape of known sizes, with one of the numbers of axes."""
     try:
         shape = tuple(check_integer(name, size) for size in value)
     except (TypeError, ValueError):
@@ -183,7 +183,7 @@ def check_shape(
 
 
 def check_array(name: str, value: Any, ndim: int | None = None) -> np.ndarray:
-    """Returns an array of numbers as NumPy has it, of so many axes."""
+    """Returns a NumPy array of numbers with `ndim` axes."""
     try:
         array = np.asarray(value)
     except ValueError:  # Rows of different lengths.
@@ -197,7 +197,7 @@ def check_array(name: str, value: Any, ndim: int | None = None) -> np.ndarray:
 
 
 def check_tensor(name: str, x: Any, shape: tuple) -> Any:
-    """Returns a tensor of that shape, where None stands for any size."""
+    """Returns a tensor of a shape, where None is any size."""
     if not hasattr(x, "shape") or not hasattr(x, "dtype"):
         x = check_array(name, x)
     if not fits(x.shape, shape):
@@ -209,7 +209,7 @@ def check_tensor(name: str, x: Any, shape: tuple) -> Any:
 
 
 def check_tensors(name: str, tensors: list) -> None:
-    """Tensors, or arrays."""
+    """Checks for tensors or arrays."""
     wrong = [x for x in tensors if not hasattr(x, "shape")]
     if wrong:
         raise ValueError(
@@ -218,14 +218,14 @@ def check_tensors(name: str, tensors: list) -> None:
 
 
 def check_size(name: str, value: Any) -> Any:
-    """Returns a non-negative integer, or a tensor as it is."""
+    """Returns a non-negative integer, or a tensor unchanged."""
     if keras.ops.is_tensor(value):
         return value
     return check_integer(name, value, minimum=0)
 
 
 def check_generator_or_seed(value: Any) -> Any:
-    """Returns what draws, or a seed of it; or None."""
+    """Returns a seed generator, a seed, or None."""
     if isinstance(value, keras.random.SeedGenerator):
         return value
     expected = "a non-negative integer, a `keras.random.SeedGenerator`"
@@ -244,11 +244,11 @@ _BY_SUFFIX = {
 
 
 def check_named(name: str, value: Any, optional: bool = True) -> Any:
-    """Returns what Keras knows by a name: an initializer, an activation, ...
+    """Returns a Keras object by name: an initializer, an activation, ...
 
     Args:
-        name: what the argument is called; its end says which of them it is.
-        value: an object of Keras, a function, a name, or a configuration.
+        name: name of the argument; its end determines the kind of object.
+        value: a Keras object, a function, a name, or a configuration.
         optional: whether None is allowed.
     """
     kind = name.rpartition("_")[2]
@@ -273,7 +273,7 @@ def _error(
 
 
 def check_steps(name: str, shape) -> None:
-    """A shape `(batch, time, ...)` of one step or more, if it is known."""
+    """Checks that a shape `(batch, time, ...)` has at least one step."""
     if len(shape) > 1 and shape[1] == 0:
         raise ValueError(
             f"'{name}' reads sequences of at least one step. Expected inputs "
@@ -283,7 +283,7 @@ def check_steps(name: str, shape) -> None:
 
 
 def fits(shape, expected) -> bool:
-    """Whether two shapes agree; None stands for any size."""
+    """Whether two shapes match; None is any size."""
     return len(shape) == len(expected) and all(
         a is None or b is None or a == b
         for a, b in zip(shape, expected, strict=True)

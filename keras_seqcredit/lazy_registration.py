@@ -1,9 +1,9 @@
-"""Files with our classes load after `import keras_seqcredit`, which is quick.
+"""Lazy registration, so that `import keras_seqcredit` suffices to load files.
 
-Keras finds a class of a file by its registered name. To register the classes is
-to import them, and with them Keras and a backend. Instead, Keras is told a
-stand-in for each class, which imports the classes when a file names it. They
-then register themselves in the place of the stand-ins.
+Keras finds the classes in a file by their registered names. Registering the
+classes requires importing them, and with them Keras and a backend. Instead, a
+stand-in is registered for each class, which imports the classes when a file
+names it. They then register themselves in place of the stand-ins.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 PACKAGE = "keras_seqcredit"
-# Where classes are registered, and all of them.
+# Where classes are registered, and their names.
 SUBPACKAGES = ("layers", "metrics", "models", "schedules")
 CLASSES = (
     "ActiveUnits",
@@ -53,7 +53,7 @@ CLASSES = (
 
 
 class StandIn:
-    """Makes an object from its config as the class of that name does."""
+    """Creates an object from its config, like the class of that name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -67,7 +67,7 @@ class StandIn:
 
 
 def register_stand_ins() -> None:
-    """Tells Keras the stand-ins, now or when it is imported."""
+    """Registers the stand-ins with Keras, now or when it is imported."""
     keras = sys.modules.get("keras")
     if keras is None:
         sys.meta_path.insert(0, _OnImportOfKeras())
@@ -79,7 +79,7 @@ def register_stand_ins() -> None:
 
 
 class _OnImportOfKeras(importlib.abc.MetaPathFinder):
-    """Finds Keras as others do, and adds the stand-ins when it has run."""
+    """Finds Keras as other finders do, and adds stand-ins after its import."""
 
     def find_spec(
         self, fullname: str, path: Any = None, target: Any = None

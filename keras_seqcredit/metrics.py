@@ -23,10 +23,10 @@ __all__ = ["ActiveUnits", "BitsPerStep", "mean_discrepancy"]
 class BitsPerStep(keras.metrics.MeanMetricWrapper):
     """Mean number of bits per time step, the negative log2 of its likelihood.
 
-    With a `head` it is a metric for `compile`: it is updated with targets and
-    with the parameters that the head has put out, and Keras leaves out padded
-    steps. Without one it is updated with negative log-likelihoods in nats, by a
-    model that computes them anyway.
+    With a `head`, it is a metric for `compile`: it is updated with targets and
+    the head's parameters, and Keras excludes padded steps. Without one, it is
+    updated with negative log-likelihoods in nats, by a model that computes them
+    anyway.
 
     For characters this is the number of bits per character.
 
@@ -37,7 +37,7 @@ class BitsPerStep(keras.metrics.MeanMetricWrapper):
         dtype: Dtype of the result. Defaults to `keras.config.floatx()`.
 
     Call arguments:
-        y_true: With a head, targets as it wants them; without one, negative
+        y_true: With a head, targets as it expects them; without one, negative
             log-likelihoods in nats, `(batch, time)`.
         y_pred: With a head, parameters `(batch, time, num_parameters)`.
         sample_weight: Weight of each step, `(batch, time)`, such as a boolean
@@ -81,8 +81,8 @@ class BitsPerStep(keras.metrics.MeanMetricWrapper):
                 "Expected `head` to be a `DistributionHead` or None. "
                 f"Received: head={head!r}"
             )
-        # A metric may not hold the head itself: Keras would save its weights
-        # here, and not with the model.
+        # A metric must not hold the head itself: Keras would save its weights
+        # here instead of with the model.
         nats = None if head is None else head.negative_log_likelihood
         super().__init__(nats, name=name, dtype=dtype)
         keras_private.set_direction(self, "down")
@@ -127,17 +127,17 @@ class BitsPerStep(keras.metrics.MeanMetricWrapper):
 class ActiveUnits(keras.metrics.Metric):
     """Number of latent dimensions that carry information about the data.
 
-    A dimension is active if the mean of its posterior varies over the data, by
-    a variance above `threshold`. In a collapsed model none is.
+    A dimension is active if the mean of its posterior varies over the data,
+    with a variance above `threshold`. In a collapsed model, none is active.
 
-    In a model of sequences whose prior depends on the past, the posterior mean
-    moves with the prior's even where the two are equal and say nothing. Hand
-    such a model's metric the difference of the two means, in the prior's
-    standard deviations; for a fixed standard normal prior that is the posterior
-    mean itself.
+    In a sequence model whose prior depends on the past, the posterior mean
+    moves with the prior's even if the two are equal and carry no information.
+    For such a model, pass the difference of the two means, in standard
+    deviations of the prior. For a fixed standard normal prior, that is the
+    posterior mean itself.
 
-    Means and variances are merged batch by batch in a way that does not cancel
-    digits.
+    Means and variances are merged batch by batch without loss of precision by
+    cancellation.
 
     Args:
         latent_dim: Positive integer, number of latent dimensions.
@@ -148,16 +148,16 @@ class ActiveUnits(keras.metrics.Metric):
 
     Call arguments:
         means: `(..., latent_dim)`, for example `(batch, time, latent_dim)`:
-            posterior means, all leading axes being data.
-        sample_weight: Non-negative weight `(...)`, such as a boolean mask. What
-            has weight 0 may hold anything.
+            posterior means, where all leading axes are data.
+        sample_weight: Non-negative weight `(...)`, such as a boolean mask.
+            Entries of weight 0 may hold anything.
 
     Returns:
-        Float scalar, the number of active dimensions; NaN once a mean that
-        counts was not finite.
+        Float scalar, the number of active dimensions; NaN once a mean of
+        nonzero weight was not finite.
 
     Raises:
-        ValueError: if an argument or a shape is wrong.
+        ValueError: if an argument or a shape is invalid.
 
     Example:
 
@@ -187,7 +187,7 @@ class ActiveUnits(keras.metrics.Metric):
         self.latent_dim = check_integer("latent_dim", latent_dim)
         self.threshold = check_non_negative("threshold", threshold)
         keras_private.set_direction(self, "up")
-        # All three are sums, which is how replicas are put together.
+        # All three are sums, the aggregation over replicas.
         self.count = self.add_variable((), "zeros", self.dtype, name="count")
         self.total = self.add_variable(
             (latent_dim,), "zeros", self.dtype, name="total"
@@ -217,12 +217,12 @@ class ActiveUnits(keras.metrics.Metric):
         weight = ops.broadcast_to(weight, ops.shape(means[..., :1]))
         axes = tuple(range(len(means.shape) - 1))
         count, total = self.count.value, self.total.value
-        # Each replica holds its part of the sums, the same as all others.
+        # Each replica holds an equal share of the sums.
         new_count = backend.replica_mean(ops.sum(weight))
         new_total = backend.replica_mean(ops.sum(weight * means, axis=axes))
         mean = new_total / ops.maximum(new_count, 1e-30)
         squares = ops.sum(weight * ops.square(means - mean), axis=axes)
-        # What lies between the mean so far and that of the new data.
+        # The difference between the mean so far and that of the new data.
         gap = ops.square(mean - total / ops.maximum(count, 1e-30))
         both = count * new_count / ops.maximum(count + new_count, 1e-30)
         self.squares.assign_add(squares + both * gap)
@@ -230,14 +230,14 @@ class ActiveUnits(keras.metrics.Metric):
         self.count.assign_add(new_count)
 
     def variances(self) -> Tensor:
-        """Variance of each dimension over the data so far, `(latent_dim,)`."""
+        """Returns the variance of each dimension so far, `(latent_dim,)`."""
         count = ops.maximum(self.count.value, 1e-30)
         return self.squares.value / count
 
     def result(self) -> Tensor:
         variances = self.variances()
         active = ops.cast(variances > self.threshold, self.dtype)
-        # NaN goes on.
+        # NaN propagates.
         return ops.sum(active + 0 * variances)
 
     def get_config(self):
@@ -250,15 +250,16 @@ class ActiveUnits(keras.metrics.Metric):
 
 
 def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
-    """Squared maximum mean discrepancy of two samples of sequences.
+    """Computes the squared maximum mean discrepancy of two sets of sequences.
 
-    For each step, with a Gaussian kernel as wide as the rows of `a` are apart,
-    estimated on pairs of neighboring rows: its expectation is 0 where both are
-    distributed alike, and it may be negative.
+    It is computed for each step with a Gaussian kernel whose width is the
+    distance between rows of `a`, and estimated on pairs of neighboring rows.
+    Its expectation is 0 if both have the same distribution, and it may be
+    negative.
 
     Args:
         a: `(batch, time, features)`.
-        b: As `a`; a row of it may depend on the same row of `a` only.
+        b: Like `a`; a row may depend only on the same row of `a`.
         mask: Boolean `(batch, time)` or `None`, the steps that count. Defaults
             to all.
 
@@ -266,7 +267,7 @@ def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
         Scalar, the mean over steps.
 
     Raises:
-        ValueError: if shapes do not fit.
+        ValueError: if shapes do not match.
 
     Example:
 
@@ -310,7 +311,7 @@ def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
 
     apart = distance(a, next_row(a))
     number = ops.maximum(ops.sum(pairs, axis=0), 1.0)
-    # Rows that differ by rounding alone, as first states may, are alike.
+    # Rows that differ only by rounding, as first states may, are equal.
     size = ops.sum(pairs * ops.sum(ops.square(a), axis=-1), axis=0) / number
     width = ops.sum(pairs * apart, axis=0) / number
     width = ops.maximum(width, 1e-6 * size) + 1e-12
@@ -325,7 +326,7 @@ def mean_discrepancy(a: Tensor, b: Tensor, mask: Any = None) -> Tensor:
 
 
 def _as_tensor(name: str, x: Any, shape: str) -> Tensor:
-    """A tensor of as many axes as `shape` names."""
+    """A tensor with as many axes as `shape` names."""
     ndim = len(shape.split(", "))
     if not ops.is_tensor(x):
         x = ops.convert_to_tensor(check_array(name, x, ndim))

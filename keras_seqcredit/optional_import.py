@@ -1,16 +1,16 @@
-"""Imports of packages that only some of the users need."""
+"""Imports of optional packages."""
 
 import importlib
 from typing import Any
 
 
 def import_optional(module: str, extra: str, user: str) -> Any:
-    """Imports a module, or says which extra of the package brings it.
+    """Imports a module, or raises an error that names the extra it needs.
 
     Args:
         module: String, the full name of the module.
         extra: String, the extra that installs it.
-        user: String, who needs it.
+        user: String, the feature that needs it.
 
     Returns:
         The module.

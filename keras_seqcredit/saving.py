@@ -1,4 +1,4 @@
-"""How objects are registered with Keras, and saved with their arguments."""
+"""Registration of objects with Keras, and saving of their arguments."""
 
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ def public(cls: T) -> T:
 
 
 class SerializesArguments(keras.layers.Layer):
-    """A mixin: arguments named in `_objects` are saved as Keras objects."""
+    """A mixin that saves the arguments in `_objects` as Keras objects."""
 
     _objects: tuple[str, ...] = ()
 

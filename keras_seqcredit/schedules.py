@@ -1,8 +1,8 @@
 """Weights that change while a model trains, and free bits.
 
-A schedule is a pure function of the number of updates. Whoever uses one, a
-layer or a model, counts the updates in a non-trainable variable, so that the
-count is saved and training goes on where it stopped.
+A schedule is a pure function of the number of updates. A layer or model that
+uses one counts the updates in a non-trainable variable, so that the count is
+saved and training resumes where it stopped.
 """
 
 import math
@@ -40,7 +40,7 @@ class Schedule:
     `keras.saving.register_keras_serializable` to save models that use it.
 
     Call arguments:
-        step: Integer scalar, number of updates made; a tensor or a number.
+        step: Integer scalar, number of updates so far; a tensor or a number.
 
     Returns:
         Float32 scalar tensor.
@@ -141,7 +141,7 @@ class ConstantSchedule(Schedule):
 class LinearSchedule(Schedule):
     """Linear ramp from `start` to `end`, constant afterwards.
 
-    Z-Forcing raises the weight of its KL term from 0.2 to 1 by 5e-5 an update:
+    Z-Forcing raises the weight of its KL term from 0.2 to 1 by 5e-5 per update:
     `LinearSchedule(0.2, 1.0, steps=16000)`.
 
     Args:
@@ -150,7 +150,7 @@ class LinearSchedule(Schedule):
         steps: Positive integer, number of updates from `start` to `end`.
 
     Raises:
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
 
     Example:
 
@@ -184,20 +184,21 @@ class LinearSchedule(Schedule):
 class CyclicalSchedule(Schedule):
     """Repeated linear ramps from `start` to `end`, constant afterwards.
 
-    In each of `num_cycles` equal cycles the weight grows linearly during the
+    In each of `num_cycles` equal cycles, the weight grows linearly during the
     first `ratio` of the updates and stays at `end` for the rest, so that the
-    latent variables learned at a low weight are the start for the next cycle.
+    latent variables learned at a low weight are the starting point of the next
+    cycle.
 
     Args:
         start: Finite float, the weight at the start of each cycle.
         end: Finite float, the weight at the end of each cycle.
-        steps: Positive integer, number of updates of all cycles together.
+        steps: Positive integer, total number of updates of all cycles.
         num_cycles: Positive integer of at most `steps`. Defaults to `4`.
-        ratio: Float above 0 and at most 1, the part of a cycle in which the
+        ratio: Float above 0 and at most 1, the fraction of a cycle in which the
             weight grows. Defaults to `0.5`.
 
     Raises:
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
 
     Example:
 
@@ -256,8 +257,8 @@ class CyclicalSchedule(Schedule):
 class KerasSchedule(Schedule):
     """Uses a Keras learning rate schedule as a weight.
 
-    `get` makes it of a `keras.optimizers.schedules.LearningRateSchedule`, so
-    that a model takes one as it is.
+    `get` wraps a `keras.optimizers.schedules.LearningRateSchedule` in it, so
+    models accept such a schedule directly.
 
     Args:
         schedule: A `keras.optimizers.schedules.LearningRateSchedule`.
@@ -305,34 +306,35 @@ class KerasSchedule(Schedule):
 class FreeBits:
     """Leaves the KL divergence below a threshold unpenalized.
 
-    The KL of a group of latent variables counts `max(nats, KL)`: up to `nats`
-    a group may hold information for free, and no gradient presses it to zero.
+    The KL of a group of latent variables counts as `max(nats, KL)`: a group may
+    hold up to `nats` of information for free, and no gradient pushes it to
+    zero.
 
-    The paper compares the threshold with the average over the minibatch, here
-    over all valid steps of it. Groups whose average is below the threshold
-    then count `nats` at every step, so that the mean of the result over valid
-    steps is the sum over groups of `max(nats, average KL)`.
+    The paper compares the threshold with the average over the mini-batch, here
+    over all its valid steps. Groups whose average is below the threshold then
+    count `nats` at every step, so that the mean of the result over valid steps
+    is the sum over groups of `max(nats, average KL)`.
 
     Args:
-        nats: Non-negative float, what a group may hold, in nats.
+        nats: Non-negative float, the free information of a group, in nats.
         per: `"dimension"`, each dimension of the latent variable is a group, or
             `"step"`, all dimensions together are one. Defaults to
             `"dimension"`.
-        average: Boolean, compare the average over the minibatch, as the paper
-            does, or else each step of each example on its own. Defaults to
-            `True`.
+        average: Boolean, whether to compare the average over the mini-batch, as
+            in the paper, instead of each step of each example separately.
+            Defaults to `True`.
 
     Call arguments:
         kl: `(..., dimensions)` in nats, for example
             `(batch, time, dimensions)`: the KL of each dimension.
         mask: Boolean `(...)`. Padded steps, whatever they hold, do not count
-            and come out as 0.
+            and give 0.
 
     Returns:
         Float32 tensor `(...)`, the KL of each step in nats.
 
     Raises:
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
 
     Example:
 
@@ -367,7 +369,7 @@ class FreeBits:
         if self.per == "step":
             kl = ops.sum(kl, axis=-1, keepdims=True)
         level = self._average(kl, mask) if self.average else kl
-        # Not `level > nats`: NaN goes on.
+        # Not `level > nats`, so that NaN propagates.
         kl = ops.where(level <= self.nats, self.nats, kl)
         if mask is not None:
             kl = ops.where(mask, kl, 0.0)
@@ -391,13 +393,12 @@ class FreeBits:
 
 
 def get(identifier: Any) -> Schedule:
-    """Returns the schedule that is meant.
+    """Converts an identifier to a schedule.
 
     Args:
-        identifier: A `Schedule`; a number, the constant weight; a schedule of
-            `keras.optimizers.schedules`, its step being the number of updates;
-            or the dictionary that `keras.saving.serialize_keras_object` makes
-            of a schedule.
+        identifier: A `Schedule`; a number, the constant weight; a schedule from
+            `keras.optimizers.schedules`, whose step is the number of updates;
+            or a schedule serialized by `keras.saving.serialize_keras_object`.
 
     Returns:
         A `Schedule`.
@@ -435,7 +436,7 @@ def get(identifier: Any) -> Schedule:
 def get_weight(
     name: str, identifier: Any, largest: float = math.inf
 ) -> Schedule:
-    """As `get`, where a constant is neither negative nor above `largest`."""
+    """Like `get`; a constant must not be negative or above `largest`."""
     schedule = get(identifier)
     if (
         isinstance(schedule, ConstantSchedule)
@@ -452,10 +453,10 @@ def get_weight(
 
 
 class ScheduledWeights:
-    """A mixin of layers and models whose weights are schedules.
+    """A mixin for layers and models whose weights are schedules.
 
-    A weight is a part of the program that `fit` compiles: another one, given
-    later, would change nothing and say nothing.
+    A weight is part of the program that `fit` compiles: assigning another one
+    later would silently have no effect.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -472,7 +473,7 @@ class ScheduledWeights:
 
 
 def add_counter(layer: keras.layers.Layer) -> keras.Variable:
-    """A saved weight of a layer that counts updates, for its schedules."""
+    """Adds a saved weight to a layer that counts updates for its schedules."""
     return layer.add_weight(
         shape=(),
         dtype="int32",

@@ -1,4 +1,4 @@
-"""Random seeds: saved with a model, one a replica, drawn before a loop."""
+"""Random seeds: saved with a model, per replica, or drawn before a loop."""
 
 import keras
 
@@ -7,10 +7,10 @@ from keras_seqcredit.backend.keras_private import SeedWithoutState
 
 
 class ReplicaSeed(keras.random.SeedGenerator):
-    """Other random numbers for each replica of `tf.distribute`.
+    """Different random numbers for each replica of `tf.distribute`.
 
-    The state is the same in all: Keras' own generator would give each replica
-    the noise of the others.
+    The state is the same in all replicas: Keras' own generator would give all
+    of them the same noise.
     """
 
     def next(self, ordered=True):
@@ -18,10 +18,10 @@ class ReplicaSeed(keras.random.SeedGenerator):
 
 
 class SavedSeed(keras.layers.Layer):
-    """A mixin of layers: the state of `seed_generator` is saved with them.
+    """A mixin for layers that saves the state of `seed_generator` with them.
 
-    Keras saves weights only: a layer loaded from a file, or a training that
-    is resumed, would draw the noise of the first steps again.
+    Keras saves only weights: a layer loaded from a file, or a resumed training
+    run, would draw the noise of the first steps again.
     """
 
     seed_generator: keras.random.SeedGenerator
@@ -38,9 +38,9 @@ class SavedSeed(keras.layers.Layer):
 
 
 class FixedSeed(SeedWithoutState):
-    """Hands out one key, for `seed=` inside a loop, where none may be drawn.
+    """Returns one fixed key, for `seed=` in a loop, where none may be drawn.
 
-    Draw the keys of all steps outside: `FixedSeed.draw`.
+    Draw the keys of all steps outside of the loop with `FixedSeed.draw`.
     """
 
     def __init__(self, key):
@@ -52,6 +52,6 @@ class FixedSeed(SeedWithoutState):
 
     @staticmethod
     def draw(seed, num, like):
-        """Keys `(num, 2)`, from what Keras takes as a seed, typed as `like`."""
+        """Draws keys `(num, 2)` from a Keras seed, with the type of `like`."""
         keys = keras.random.randint((num, 2), 0, 2**31 - 1, "int32", seed=seed)
         return keras.ops.cast(keys, like.state.dtype)

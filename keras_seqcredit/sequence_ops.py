@@ -1,4 +1,4 @@
-"""Steps of a sequence, where some are padding."""
+"""Operations on sequences with padding."""
 
 from keras import ops
 
@@ -6,7 +6,7 @@ from keras_seqcredit.types import Tensor
 
 
 def next_valid(x: Tensor, mask: Tensor) -> Tensor:
-    """Fills padded steps with the next valid one, or 0 where there is none.
+    """Fills padded steps with the next valid one, or 0 if there is none.
 
     Args:
         x: `(batch, time, features)`; padding may hold anything.
@@ -22,30 +22,30 @@ def next_valid(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def previous_valid(x: Tensor, mask: Tensor) -> Tensor:
-    """Fills padded steps with the last valid one, or 0 where there is none."""
+    """Fills padded steps with the last valid one, or 0 if there is none."""
     filled = next_valid(ops.flip(x, axis=1), ops.flip(mask, axis=1))
     return ops.flip(filled, axis=1)
 
 
 def has_later_valid(mask: Tensor) -> Tensor:
-    """Boolean `(batch, time)`, the valid steps that are not the last one."""
+    """Boolean `(batch, time)`, True at valid steps before the last one."""
     count = ops.flip(ops.cast(mask, "int32"), axis=1)
     return mask & (ops.flip(ops.cumsum(count, axis=1), axis=1) > 1)
 
 
 def infinite_to_nan(inputs):
-    """Gates would turn an infinity into a finite state, in silence."""
+    """Replaces infinities, which gates would silently make finite, by NaN."""
     # A constant: without one, tf2onnx selects by products, and 0 * NaN is NaN.
     return ops.where(ops.isfinite(inputs), inputs, float("nan"))
 
 
 def time_first(x: Tensor) -> Tensor:
-    """`(batch, time, features)` to `(time, batch, features)`, and back."""
+    """Swaps `(batch, time, features)` and `(time, batch, features)`."""
     return ops.transpose(x, (1, 0, 2))
 
 
 def without_padding(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Zeros at padding, which may hold anything: it must reach no gradient."""
+    """Sets padding, which may hold anything, to 0, to protect gradients."""
     if mask is None:
         return x
     return ops.where(mask[..., None], x, ops.zeros_like(x))

@@ -1,25 +1,24 @@
-"""What it costs to send credit to an event at the start of a sequence.
+"""Measures the cost of sending credit to the start of a sequence.
 
 Full back-propagation passes through every step between the last one and the
-event. Truncated back-propagation does not get there. Sparse attention gets
-there by one hop. For each network and length: the fewest steps that a gradient
-passes through on its way from the last output to an event at step 3, the number
-of steps that it reaches at all, the time of a training step and the peak memory
-of the process that trains.
+event. Truncated back-propagation does not reach the event. Sparse attention
+reaches it in one hop. For each network and length, reports the fewest steps
+that a gradient passes through from the last output to an event at step 3, the
+number of steps that it reaches at all, the time of a training step and the peak
+memory of the training process.
 
     python -m examples.benchmarks.backward_replay
 
-Steps are counted in what the network reads and where its gradient is cut. Then
-the gradient of the last output by each input is taken: the steps where it is
-not 0 must be those that were counted, no more and no fewer, or the program
-stops. For this the forget gates are set to hold a state for as many steps as
-there are; those of Keras' start let the gradient of a thousand steps underflow
-to 0. The event is an input ten times as large as the others. Sequences, and
-networks with attention, are drawn until a last step reads a state between the
-event and the next cut, which training brings about and chance alone seldom
-does.
+The steps are derived from the network's reads and the cuts of its gradient.
+Then the gradient of the last output with respect to each input is computed: it
+must be nonzero at exactly these steps, or the program stops. For this, the
+forget gates are set to hold a state for the whole sequence; with Keras' initial
+gates, the gradient over a thousand steps underflows to 0. The event is an input
+ten times as large as the others. Sequences, and networks with attention, are
+drawn until the last step reads a state between the event and the next cut,
+which training brings about and chance alone seldom does.
 
-Prints a table in Markdown and writes JSON to `--output`.
+Prints a Markdown table and writes JSON to `--output`.
 """
 
 import argparse

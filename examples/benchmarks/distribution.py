@@ -1,15 +1,16 @@
-"""Times training on several devices of one host, against one device.
+"""Times training on several devices of one host against one device.
 
-The net is an `SABLSTM`, the batch of all devices together the same. Devices are
-parts of the processor, or the GPUs if there are some: on a processor, more
-devices than cores cannot make it faster, and what is seen is what sharing a
-batch costs. Ways take turns in the same run, each in a process; a turn is `fit`
-over an epoch, timed from the end of its first step to the end of its last. What
-TensorFlow takes to stop its input pipeline after that can be as long again.
+The network is an `SABLSTM`; the total batch of all devices stays the same.
+Devices are parts of the CPU, or the GPUs if there are any. On a CPU, more
+devices than cores cannot speed up training, and the result is the cost of
+sharing a batch. Configurations take turns in the same run, each in its own
+process. A turn is one epoch of `fit`, timed from the end of its first step to
+the end of its last. The time that TensorFlow takes afterwards to stop its input
+pipeline can be as long again.
 
     KERAS_BACKEND=jax python -m examples.benchmarks.distribution
 
-Prints a table in Markdown and writes JSON to `--output`.
+Prints a Markdown table and writes JSON to `--output`.
 """
 
 import argparse

@@ -1,16 +1,17 @@
-"""Times training steps on a processor, with small pages of memory and large.
+"""Times training steps on a CPU with small and large memory pages.
 
-A step on JAX asks the system for its memory, some hundred megabytes, and hands
-it back; each page of it costs a fault. Linux gives pages of 2 MB in place of
-4 kB to programs whose allocator asks for them: glibc's does with
+A step on JAX requests its memory, some hundred megabytes, from the system and
+returns it; each page causes a page fault. Linux provides pages of 2 MB instead
+of 4 kB to programs whose allocator requests them: glibc's does with
 `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` in the environment.
 
-Each system's step is that of its own benchmark. Ways take turns, each turn a
-process; figures are medians over turns of the turns' medians.
+Each model's step is the one from its own benchmark. Configurations take turns,
+each turn in its own process; results are medians over turns of the medians of
+each turn.
 
     KERAS_BACKEND=jax python -m examples.benchmarks.large_pages
 
-Prints a table in Markdown and writes JSON to `--output`.
+Prints a Markdown table and writes JSON to `--output`.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the benchmarks share: times in turns, peak memory, tables."""
+"""Shared code of the benchmarks: timing in turns, peak memory, tables."""
 
 import json
 import os

@@ -1,9 +1,9 @@
-"""What `examples.on_gpu` measures, one name a process.
+"""The measurements of `examples.on_gpu`, one per process.
 
     python -m examples.benchmarks.on_gpu_measurements "steps of T=220"
 
-Prints JSON, last. A process of its own gives its memory back to the GPU, and
-takes XLA's flags.
+Prints JSON as its last line. A separate process returns its memory to the GPU
+and reads XLA's flags.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""Times `tuners.parallel_search`: trials an hour, by the number of workers.
+"""Times `tuners.parallel_search`: trials per hour by number of workers.
 
-A trial trains an `SABLSTM` on permuted digits, compiled anew as in any search;
+A trial trains an `SABLSTM` on permuted digits, newly compiled as in any search;
 only the learning rate differs. Searches with few and with many workers take
-turns. The time is that from the first worker's first trial to the end of the
-search; what comes before, the start of processes, is given apart.
+turns. The time is measured from the first worker's first trial to the end of
+the search; the time before that, to start processes, is reported separately.
 
     KERAS_BACKEND=jax python -m examples.benchmarks.parallel_search
 
-Prints a table in Markdown and writes JSON to `--output`.
+Prints a Markdown table and writes JSON to `--output`.
 """
 
 import argparse

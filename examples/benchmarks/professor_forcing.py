@@ -4,20 +4,20 @@ A step is a whole training step of `fit` under jit: forward, backward and Adam,
 on a batch of 64 sequences of 100 steps of 50 classes, with a GRU of 256 units
 and the default discriminator:
 
-- professor_forcing: the library's;
-- separate: the same losses, a pass for each thing it needs, see
-  `separate_professor_forcing.py`; of the library's layers;
-- separate, Keras: that of Keras' own layers;
+- professor_forcing: the library's model;
+- separate: the same losses with a separate pass for each of its parts, see
+  `separate_professor_forcing.py`; with the library's layers;
+- separate, Keras: the same with Keras' own layers;
 - teacher_forcing: an `AutoregressiveRNN` with the same GRU;
-- gru: the same of Keras' own layers.
+- gru: the same with Keras' own layers.
 
-Generation is that of 1 and of 256 sequences of 200 steps, by one compiled
-program or by a call of a Keras net for each step. Figures are medians; what is
-compared takes turns.
+Generation is measured for 1 and for 256 sequences of 200 steps, by one compiled
+program or by a call of a Keras network for each step. Results are medians; the
+compared variants take turns.
 
     KERAS_BACKEND=jax python -m examples.benchmarks.professor_forcing
 
-Prints tables in Markdown and writes JSON to `--output`.
+Prints Markdown tables and writes JSON to `--output`.
 """
 
 import argparse

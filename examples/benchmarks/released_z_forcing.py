@@ -1,8 +1,8 @@
-"""Z-Forcing as the authors' release computes it: every net in the time loop.
+"""Z-Forcing as in the authors' release: every network in the time loop.
 
 The backward LSTM runs first. Then a loop over time calls prior, posterior,
-auxiliary net, cell and emission one step after another, and automatic
-differentiation goes back through it. Sizes and the loss are those of
+auxiliary network, cell and emission at each step, and automatic differentiation
+goes back through it. Sizes and the loss are those of
 `ZForcing(StochasticRNN(units, latent_dim), GaussianHead(features))`.
 """
 

@@ -1,4 +1,4 @@
-"""A model on paper of training on many hosts: what an exchange costs.
+"""A theoretical model of training on many hosts: the cost of an exchange.
 
 A step on one device takes `--step-seconds`. Devices that share batches add up
 their gradients after each step, or average their weights after every
@@ -11,9 +11,9 @@ tree:  2 ceil(log2 n) (latency + bytes / bandwidth)
 
     python -m examples.benchmarks.scaling --step-seconds 0.05 --parameters 81e3
 
-Prints, for links from one host to the internet, the share of the time that is
-spent on computing, with the same work for each device however many there are,
-and how many devices there may be until that is a half.
+Prints, for links from within one host to the internet, the share of time spent
+on computing, with constant work per device, and the number of devices at which
+this share falls to one half.
 """
 
 import argparse

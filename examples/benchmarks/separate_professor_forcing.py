@@ -1,4 +1,4 @@
-"""Professor Forcing the straightforward way: a pass for each thing it needs.
+"""Professor Forcing the straightforward way: a pass for each of its parts.
 
 The run on data and the free run are two scans; the free one samples inside and
 is differentiated through. The discriminator is called on data and on the free

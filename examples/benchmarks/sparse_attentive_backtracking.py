@@ -1,12 +1,12 @@
 """Times and measures `SABLSTM` against `keras.layers.LSTM`.
 
-Every figure is a median; nets that are compared take turns in the same run. A
-step is a whole training step: forward, backward and Adam, on a batch of 64
-sequences of 10 features, 128 units, k_top 5, k_trunc 5.
+Every result is a median; compared networks take turns in the same run. A step
+is a whole training step: forward, backward and Adam, on a batch of 64 sequences
+of 10 features, 128 units, k_top 5, k_trunc 5.
 
     make benchmark BACKENDS=jax
 
-Prints tables in Markdown and writes JSON to `--output`.
+Prints Markdown tables and writes JSON to `--output`.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Generation as one writes it with Keras alone: a call of a net for each step.
+"""Generation with Keras alone: a call of a network for each step.
 
-The net has the layers and the sizes of the benchmark's generator; samples are
-drawn with numpy. What it reads before the first step is a class of its own. Its
-state goes in and out: on JAX a stateful GRU forgets between two calls.
+The network has the layers and sizes of the benchmark's generator; samples are
+drawn with NumPy. Its input before the first step is a separate class. Its state
+is passed in and out: on JAX, a stateful GRU forgets its state between calls.
 """
 
 import keras

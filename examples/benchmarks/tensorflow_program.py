@@ -1,10 +1,10 @@
-"""A training step that TensorFlow traces, run on a GPU through JAX.
+"""A training step traced by TensorFlow and run on a GPU through JAX.
 
     python -m examples.benchmarks.tensorflow_program FOLDER
 
-writes the loss and the gradients of a `SABLSTM`, as HLO for a GPU, with its
-inputs and its values on this machine's CPU. That needs TensorFlow, and no GPU.
-`run` needs JAX, and no TensorFlow.
+writes the loss and the gradients of an `SABLSTM` as HLO for a GPU, with its
+inputs and its values on this machine's CPU. This needs TensorFlow, but no GPU.
+`run` needs JAX, but no TensorFlow.
 """
 
 import argparse

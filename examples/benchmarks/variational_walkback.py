@@ -1,28 +1,28 @@
 """Times `VariationalWalkback`: training steps and sampling.
 
-Every figure is a median; what is compared takes turns in the same run. A
-training step of `fit` is the walk, its way back and Adam, on points of a plane
-(two hidden layers of 256, batch 500) or on images of 28 x 28 (a U-Net, batch
-100), with walks of 30 steps unless said otherwise:
+Every result is a median; the compared variants take turns in the same run. A
+training step of `fit` consists of the walk, its way back and Adam, on points in
+the plane (two hidden layers of 256, batch 500) or on images of 28 x 28 (a
+U-Net, batch 100), with walks of 30 steps unless stated otherwise:
 
-- default: what the library does here. On a processor a step is scored by the
-  pass of the network that the next one is drawn from;
+- default: the library's default here. On a CPU, a step is scored by the network
+  pass that the next one is drawn from;
 - whole: the walk is sampled, then all its steps are scored in one call
   (`steps_per_call=None`);
-- one by one: the same objective, each step scored in a call of its own, inside
+- one by one: the same objective, with each step scored in its own call, inside
   the same compiled training step (`steps_per_call=1`);
 - online: an update after each step, inside one compiled training step;
-- separate: the way of the authors' release, an update after each step, each
-  one a call of a compiled training step. The acceptance, which that does not
-  measure and which would cost two more passes a call, is left out.
+- separate: as in the authors' release, an update after each step, each one a
+  call of a compiled training step. The acceptance, which the release does not
+  measure and which would need two more passes per call, is left out.
 
-Steps on points are compiled by XLA on both backends. Those on images are
-compiled as Keras chooses: on a processor TensorFlow's own convolutions are
-faster than those of XLA.
+Steps on points are compiled by XLA on both backends. Steps on images are
+compiled as Keras chooses: on a CPU, TensorFlow's own convolutions are faster
+than XLA's.
 
     make benchmark BENCHMARKS=variational_walkback
 
-Prints tables in Markdown and writes JSON to `--output`.
+Prints Markdown tables and writes JSON to `--output`.
 """
 
 import argparse

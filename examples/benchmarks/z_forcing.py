@@ -1,14 +1,14 @@
-"""Times and measures `ZForcing` against what it replaces.
+"""Times and measures `ZForcing` against the code it replaces.
 
 A step is a whole training step of `fit` under jit: forward, backward and Adam,
 on a batch of 32 sequences of 40 frames of 200 samples; 512 units, 128 latent
-variables, a Gaussian head. `released` computes the same loss with every net
-inside the time loop, as the authors' code does; `lstm` is a language model of
-the same size without latents. Figures are medians; nets take turns.
+variables, a Gaussian head. `released` computes the same loss with every network
+inside the time loop, as in the authors' code; `lstm` is a language model of the
+same size without latents. Results are medians; networks take turns.
 
     make benchmark BACKENDS=jax
 
-Prints tables in Markdown and writes JSON to `--output`.
+Prints Markdown tables and writes JSON to `--output`.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What Keras' public API does not offer, once per backend.
+"""Functions that Keras' public API lacks, once per backend.
 
 Every backend module has the same functions:
 
@@ -7,24 +7,24 @@ Every backend module has the same functions:
 - `vjp(function, *args, has_aux=False)`: outputs of `function` and its pullback;
 - `custom_gradient(forward, backward, operands, constants, jit_compile,
   batch_axes=None)`: calls `forward` and differentiates it with `backward`;
-- `differentiated_twice()`: a context for what has a second derivative;
-- `per_shard(function, args, batch_axes)`: each device on its part of a batch;
-- `jit(function, layer, optimize=True)`: `function`, compiled, with the
-  variables of `layer` as they are at each call; with less effort for what runs
-  a few times;
-- `read(variable)`: a Keras variable's value now, as a tensor;
+- `differentiated_twice()`: a context for code with a second derivative;
+- `per_shard(function, args, batch_axes)`: each device on its shard of a batch;
+- `jit(function, layer, optimize=True)`: `function`, compiled, with the current
+  variables of `layer` at each call; with less effort for code that runs only a
+  few times;
+- `read(variable)`: a Keras variable's current value, as a tensor;
 - `train(model, function, ...)`: a training step in which `function(data)`
   updates variables itself, the weights by `apply_gradients(optimizer,
   gradients, variables)`;
-- `num_replicas()`, `replica_mean(x)`, `replica_seed(seed)`: how many replicas
-  see a part of the batch each, the mean over them, and a seed for each;
-- `num_batch_shards(model)`, `check_replicas(model)`: among how many devices a
-  batch of the model is shared, and whether they can;
+- `num_replicas()`, `replica_mean(x)`, `replica_seed(seed)`: the number of
+  replicas that share a batch, the mean over them, and a seed for each;
+- `num_batch_shards(model)`, `check_replicas(model)`: the number of devices that
+  share a batch of the model, and whether they can;
 - `runs_on_cpu()`: whether programs run on the CPU;
-- `process_index()`, `process_count()`: of this process among those that train
-  together, and how many they are;
+- `process_index()`, `process_count()`: the index of this process among those
+  that train together, and their number;
 - `train_in_steps(model, steps, ...)`: a training step that is a loop over
-  `TrainingSteps` with a loss each, with an update after each or one of their
+  `TrainingSteps` with a loss each, with an update after each or one for their
   sum;
 - `take_rows(table, indices)` and `add_rows(table, indices, rows)`: gather from
   and scatter-add into the rows of a matrix.

@@ -1,9 +1,8 @@
-"""Convolutions of JAX in the one layout that XLA has fast code for.
+"""JAX convolutions in the one layout that is fast in XLA.
 
-XLA for processors calls a library for convolutions of channels-last images
-with `(height, width, in, out)` kernels. It brings others, such as the gradients
-of these, into that layout, but not inside of loops, where they take 10 to 25
-times as long.
+On CPUs, XLA calls a library for convolutions of channels-last images with
+`(height, width, in, out)` kernels. It converts others, such as their gradients,
+to that layout, but not inside loops, where they take 10 to 25 times as long.
 """
 
 import jax
@@ -13,7 +12,7 @@ from jax.extend.core import primitives
 
 
 def canonical_convolutions(function):
-    """Returns a function that does the same; none differentiates it."""
+    """Returns an equivalent function, which cannot be differentiated."""
 
     def call(*args):
         closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
@@ -58,7 +57,7 @@ def _evaluate(closed, args):
 
 
 def _convolve(x, kernel, params):
-    """A convolution, transposed there and back."""
+    """A convolution, transposed to the layout and back."""
     of_x, of_kernel, of_y = params["dimension_numbers"]
     rank = x.ndim
     space = tuple(range(1, rank - 1))

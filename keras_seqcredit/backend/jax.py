@@ -11,8 +11,8 @@ from keras_seqcredit.backend.canonical_convolutions import (
 )
 from keras_seqcredit.backend.keras_private import backend_mesh
 
-# Turns of a loop that an accelerator is given at once: it takes longer to start
-# the operations of one than to run them.
+# Iterations of a loop that an accelerator gets at once: starting the operations
+# of one takes longer than running them.
 TURNS_AT_ONCE = 4
 
 
@@ -33,9 +33,9 @@ def scan(body, carry, xs, length, reverse=False):
 def vjp(function, *args, has_aux=False, often=False):
     """Returns `function(*args)` and its pullback to `args`.
 
-    With `has_aux` the function returns a pair, and the second, which nothing
-    is pulled back from, is returned last. `often` is unused: the pullback may
-    be called more than once.
+    With `has_aux`, the function returns a pair, and the second part, which has
+    no gradient, is returned last. `often` is unused: the pullback may be called
+    more than once.
     """
     del often
     return jax.vjp(function, *args, has_aux=has_aux)
@@ -47,16 +47,16 @@ def custom_gradient(
     """Calls `forward(operands, constants)`, differentiated by `backward`.
 
     Args:
-        forward: returns the outputs, and what else to keep for `backward`.
+        forward: returns the outputs, and what to keep for `backward`.
         backward: `backward(operands, constants, outputs, kept, gradients)`
             returns gradients in the structure of `operands`.
         operands: structure of tensors with a gradient.
         constants: structure of tensors without one.
         jit_compile: unused, JAX compiles where its caller does.
-        batch_axes: those of operands, constants and outputs, see `per_shard`.
-            Devices that share a batch then add up gradients once. Left to
-            itself, the compiler has them exchange rows and gradients at each
-            turn of a loop.
+        batch_axes: axes of operands, constants and outputs; see `per_shard`.
+            Devices that share a batch then sum gradients once. Otherwise, the
+            compiler makes them exchange rows and gradients at each iteration of
+            a loop.
 
     Returns:
         The outputs.
@@ -82,19 +82,19 @@ def custom_gradient(
 
 
 def differentiated_twice():
-    """In it, `custom_gradient` may be called for a second derivative."""
+    """A context in which `custom_gradient` may have a second derivative."""
     return contextlib.nullcontext()
 
 
 def per_shard(function, args, batch_axes):
-    """`function(*args)`, called by each device on its own part of the batch.
+    """Calls `function(*args)` on each device, on its own shard of the batch.
 
     Args:
         function: computes each row of the batch from that row alone.
         args: tuple of structures of tensors.
-        batch_axes: where the batch is in each of `args` and in what is
-            returned, an integer for each or for parts of their structures, -1
-            for nowhere.
+        batch_axes: position of the batch axis in each of `args` and in the
+            result, an integer for each or for parts of their structures, -1 for
+            none.
     """
     distribution = keras.distribution.distribution()
     if distribution is None:
@@ -143,7 +143,7 @@ def add_rows(table, indices, rows):
     return table.at[indices].add(rows)
 
 
-# For a program that runs a few times; other devices compile as they do.
+# For a program that runs only a few times; other devices compile as usual.
 _UNOPTIMIZED = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
@@ -156,7 +156,7 @@ def jit(function, layer, optimize=True):
     Args:
         function: takes and returns structures of tensors.
         layer: a built layer or model.
-        optimize: whether to take the time that XLA takes for what runs often.
+        optimize: whether to compile with full effort, for code that runs often.
     """
     variables = layer.variables
     options = None if optimize or not runs_on_cpu() else _UNOPTIMIZED
@@ -185,9 +185,9 @@ def train_in_steps(model, steps, *arguments):
     Args:
         model: a compiled model, whose weights are updated.
         steps: the `TrainingSteps`.
-        *arguments: those of `train_step`: values of the trainable and the other
-            variables, of those of the optimizer and of the metrics; and a
-            batch.
+        *arguments: arguments of `train_step`: values of the trainable and the
+            other variables, of the optimizer's and the metrics' variables; and
+            a batch.
 
     Returns:
         The logs, and the state after the step.
@@ -247,7 +247,7 @@ def train(model, function, *args):
     Args:
         model: a compiled model.
         function: returns the logs.
-        *args: those of `train_step`: values of the variables, and a batch.
+        *args: arguments of `train_step`: values of the variables, and a batch.
 
     Returns:
         The logs, and the values after the step.
@@ -257,7 +257,7 @@ def train(model, function, *args):
 
 
 def _scoped(model, function, state):
-    """Calls a function on a state of the variables; returns that after too."""
+    """Calls a function on a state of variables; also returns the new state."""
     groups = (
         model.trainable_variables,
         model.non_trainable_variables,
@@ -290,22 +290,22 @@ def apply_gradients(optimizer, gradients, variables):
 
 
 def runs_on_cpu():
-    """Whether programs run on a processor, not on an accelerator."""
+    """Whether programs run on the CPU, not on an accelerator."""
     return jax.default_backend() == "cpu"
 
 
 def process_index():
-    """Of this process among those that train together, the first is 0."""
+    """Index of this process among those that train together, from 0."""
     return jax.process_index()
 
 
 def process_count():
-    """How many processes train together."""
+    """Number of processes that train together."""
     return jax.process_count()
 
 
 def num_batch_shards(model):
-    """How many devices share a batch of this process."""
+    """Number of devices that share a batch of this process."""
     del model
     distribution = keras.distribution.distribution()
     if distribution is None:
@@ -314,25 +314,25 @@ def num_batch_shards(model):
 
 
 def _num_shards(distribution):
-    """In how many parts a distribution of Keras divides a batch."""
+    """Number of shards into which a Keras distribution divides a batch."""
     mesh = distribution.device_mesh
     return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
 
 
 def check_replicas(model):
-    """There is one, see `num_replicas`."""
+    """Nothing to check: there is one replica, see `num_replicas`."""
 
 
 def num_replicas():
-    """One: arrays of JAX are those of all devices together."""
+    """One: JAX arrays span all devices."""
     return 1
 
 
 def replica_mean(x):
-    """Mean over replicas, of which there is one."""
+    """Mean over replicas; there is only one."""
     return x
 
 
 def replica_seed(seed):
-    """A random seed of its own for each replica, of which there is one."""
+    """A separate random seed for each replica; there is only one."""
     return seed

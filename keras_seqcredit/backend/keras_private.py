@@ -1,8 +1,8 @@
-"""Every use of what Keras does not document, one function each.
+"""All uses of undocumented Keras features, one function each.
 
-Keras may rename any of it in a release. `tests/keras_private_test.py` has a
-test for each function that fails then, and one that finds these names in no
-other file of the package.
+Keras may rename any of them in a release. `tests/keras_private_test.py` has a
+test for each function that then fails, and one that checks that no other file
+of the package has these names.
 """
 
 import json
@@ -15,7 +15,7 @@ from keras_seqcredit.types import Tensor
 
 
 def flat_layers(layer: Any, include_self: bool = True) -> list:
-    """A layer and all layers inside it, at any depth.
+    """Returns a layer and all layers inside it, at any depth.
 
     `keras.Model.layers` has the first level only, and a layer has no `layers`.
     """
@@ -33,8 +33,8 @@ def own_trainable_variables(layer: Any) -> list:
 def own_non_trainable_variables(layer: Any) -> list:
     """The other variables of a layer, without those of layers inside it.
 
-    Nor has the list states of seed generators and metrics, as
-    `non_trainable_variables` has.
+    Unlike `non_trainable_variables`, the list has no states of seed generators
+    and metrics.
     """
     return layer._non_trainable_variables
 
@@ -64,9 +64,9 @@ def has_dropout_masks(cell: Any) -> bool:
 
 
 def draw_dropout_masks(cell: Any, inputs: Tensor, state: Tensor) -> tuple:
-    """Draws the two dropout masks of a cell, which forgets them.
+    """Draws the two dropout masks of a cell, without storing them there.
 
-    A loop needs them as constants: what a cell draws inside a loop is another
+    A loop needs them as constants: inside a loop, a cell would draw another
     mask for each step, and for the gradient.
 
     Args:
@@ -75,8 +75,8 @@ def draw_dropout_masks(cell: Any, inputs: Tensor, state: Tensor) -> tuple:
         state: Tensor `(batch, units)`, a hidden state.
 
     Returns:
-        The masks of inputs and states. Each is a tensor, a list of one a gate,
-        or `None`.
+        The masks of inputs and states. Each is a tensor, a list of one per
+        gate, or `None`.
 
     Raises:
         RuntimeError: if the cell keeps them where `set_dropout_masks` does not
@@ -113,19 +113,19 @@ def set_dropout_masks(cell: Any, mask: Any, recurrent_mask: Any) -> None:
 
 
 def reset_dropout_masks(cell: Any) -> None:
-    """Makes a cell forget its masks, as `keras.layers.RNN` does after a call.
+    """Deletes the masks of a cell, as `keras.layers.RNN` does after a call.
 
-    They would be tensors of a trace that has ended.
+    They would be tensors of an ended trace.
     """
     cell.reset_dropout_mask()
     cell.reset_recurrent_dropout_mask()
 
 
 class SeedWithoutState(keras.random.SeedGenerator):
-    """Base class of seeds that have no variable.
+    """Base class of seeds without a variable.
 
-    `keras.random` takes a `SeedGenerator`, of which it calls `next` only. The
-    constructor of the parent makes a variable, which a loop cannot.
+    `keras.random` takes a `SeedGenerator` and only calls its `next`. The
+    parent's constructor creates a variable, which a loop cannot.
     """
 
     def __init__(self) -> None:
@@ -135,17 +135,17 @@ class SeedWithoutState(keras.random.SeedGenerator):
 def loss_tracker(model: keras.Model) -> keras.metrics.Mean:
     """The metric that reports a compiled model's loss as `loss`.
 
-    Keras updates it in its own `train_step` and `test_step`; steps that compute
-    the loss elsewhere have no public way to.
+    Keras updates it in its own `train_step` and `test_step`. Steps that compute
+    the loss elsewhere have no public way to do so.
     """
     return model._loss_tracker
 
 
 def losses_of_call(model: keras.Model) -> list:
-    """What layers have added in the call whose loss JAX is computing.
+    """Losses that layers added in the call whose loss JAX is computing.
 
-    There a call has no side effects: Keras hands the losses on in this list,
-    which a model that overrides `losses` has to return.
+    There, a call has no side effects: Keras passes the losses on in this list,
+    which a model that overrides `losses` must return.
     """
     return model._losses_override
 
@@ -153,15 +153,15 @@ def losses_of_call(model: keras.Model) -> list:
 def is_validation_of_fit(kwargs: dict[str, Any]) -> bool:
     """Whether `evaluate` was called by `fit`, from its keyword arguments.
 
-    `fit` passes an argument of its own, and data that it has seen before.
+    `fit` passes an extra argument, and data that it has seen before.
     """
     return bool(kwargs.get("_use_cached_eval_dataset"))
 
 
 def symbolic_calls(layer: Any) -> list:
-    """Arguments of the layer's calls in functional models, first call first.
+    """Arguments of the layer's calls in functional models, in order.
 
-    Each has `args` and `kwargs`. Public is only where a tensor came from.
+    Each has `args` and `kwargs`. Keras only exposes where a tensor came from.
     """
     return [node.arguments for node in layer._inbound_nodes]
 
@@ -177,13 +177,13 @@ def set_initial_epoch(model: keras.Model, epoch: int) -> None:
 def wrapped_function(metric: keras.metrics.MeanMetricWrapper) -> Any:
     """The function that a `MeanMetricWrapper` takes the mean of.
 
-    To keep it as an attribute of our own would be to save it twice.
+    Keeping it as our own attribute would save it twice.
     """
     return metric._fn
 
 
 def set_direction(metric: keras.metrics.Metric, direction: str) -> None:
-    """Says whether a larger value of a metric is better: `"up"` or `"down"`.
+    """Sets whether a larger value of a metric is better: `"up"` or `"down"`.
 
     `EarlyStopping` and other callbacks with `mode="auto"` read it.
     """
@@ -193,21 +193,20 @@ def set_direction(metric: keras.metrics.Metric, direction: str) -> None:
 def distribution_strategy(model: keras.Model) -> Any:
     """The `tf.distribute.Strategy` that a model was made under, or `None`.
 
-    Only the trainer of TensorFlow has this attribute, which is documented
-    nowhere.
+    Only the TensorFlow trainer has this undocumented attribute.
     """
     return getattr(model, "distribute_strategy", None)
 
 
 def backend_mesh(mesh: keras.distribution.DeviceMesh) -> Any:
-    """The mesh of the backend behind a mesh of `keras.distribution`."""
+    """The backend's mesh behind a mesh of `keras.distribution`."""
     return mesh.backend_mesh
 
 
 def backed_up_epoch(folder: pathlib.Path) -> int | None:
-    """The epoch at which `BackupAndRestore` would go on, or `None`.
+    """The epoch at which `BackupAndRestore` would resume, or `None`.
 
-    The callback tells it to nobody before `fit`.
+    The callback does not expose it before `fit`.
     """
     try:
         path = folder / "training_metadata.json"

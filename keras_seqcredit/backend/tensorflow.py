@@ -15,7 +15,7 @@ _DIFFERENTIATED = contextvars.ContextVar("differentiated", default=True)
 def scan(body, carry, xs, length, reverse=False):
     """Loops `body(carry, x) -> (carry, y)` over the leading axis of `xs`.
 
-    Unlike `keras.ops.scan` it stacks outputs of any shape and compiles under
+    Unlike `keras.ops.scan`, it stacks outputs of any shape and compiles under
     XLA for a length that is unknown while tracing.
     """
     if tf.executing_eagerly():
@@ -47,7 +47,7 @@ def scan(body, carry, xs, length, reverse=False):
     def step(count, carry, outputs):
         index = length - 1 - count if reverse else count
         carry, output = turn(index, carry)
-        # XLA wants loop-invariant shapes; a body may lose static ones.
+        # XLA needs loop-invariant shapes; a body may lose static ones.
         tf.nest.map_structure(
             lambda value, shape: value.set_shape(shape), carry, shapes
         )
@@ -81,11 +81,11 @@ def _unrolled_scan(body, carry, xs, length, reverse=False):
 
 
 def vjp(function, *args, has_aux=False, often=False):
-    """Returns `function(*args)` and its pullback to `args`, to be called once.
+    """Returns `function(*args)` and its pullback to `args`, for one call.
 
-    With `has_aux` the function returns a pair, and the second, which nothing
-    is pulled back from, is returned last. With `often` the pullback may be
-    called more than once.
+    With `has_aux`, the function returns a pair, and the second part, which has
+    no gradient, is returned last. With `often`, the pullback may be called more
+    than once.
     """
     context = differentiated_twice() if often else contextlib.nullcontext()
     with (
@@ -115,14 +115,14 @@ def custom_gradient(
     """Calls `forward(operands, constants)`, differentiated by `backward`.
 
     Args:
-        forward: returns the outputs, and what else to keep for `backward`.
+        forward: returns the outputs, and what to keep for `backward`.
         backward: `backward(operands, constants, outputs, kept, gradients)`
             returns gradients in the structure of `operands`.
         operands: structure of tensors with a gradient.
         constants: structure of tensors without one.
         jit_compile: compile both with XLA when called inside a `tf.function`,
-            also where that function itself is not compiled.
-        batch_axes: unused, a replica knows its own rows only.
+            even if that function itself is not compiled.
+        batch_axes: unused, a replica knows only its own rows.
 
     Returns:
         The outputs.
@@ -150,7 +150,7 @@ def custom_gradient(
             gradients = [
                 tf.zeros_like(output)
                 if gradient is None
-                # Of a gather it is a tf.IndexedSlices.
+                # For a gather, it is a tf.IndexedSlices.
                 else tf.convert_to_tensor(gradient)
                 for gradient, output in zip(
                     flat_gradients, flat_outputs, strict=True
@@ -187,10 +187,10 @@ def _undifferentiated(function):
 
 @contextlib.contextmanager
 def differentiated_twice():
-    """In it, `custom_gradient` may be called for a second derivative.
+    """A context in which `custom_gradient` may have a second derivative.
 
-    A loop that is compiled by itself cannot be differentiated from outside, nor
-    by a tape that keeps what it needs to do so again.
+    A separately compiled loop cannot be differentiated from outside, nor by a
+    persistent tape.
     """
     token = _COMPILES.set(False)
     try:
@@ -200,15 +200,15 @@ def differentiated_twice():
 
 
 def per_shard(function, args, batch_axes):
-    """`function(*args)`; a replica knows its own rows only."""
+    """Calls `function(*args)`; a replica knows only its own rows."""
     del batch_axes
     return function(*args)
 
 
 def read(variable):
-    """The value of a Keras variable now, as a tensor.
+    """The current value of a Keras variable, as a tensor.
 
-    Keras may give a `tf.Variable`, which would be read again when it is used.
+    Keras may return a `tf.Variable`, which would be read again on use.
     """
     return tf.convert_to_tensor(variable.value)
 
@@ -229,7 +229,7 @@ def jit(function, layer, optimize=True):
     Args:
         function: takes and returns structures of tensors.
         layer: a built layer or model.
-        optimize: whether by XLA, for what runs often.
+        optimize: whether to compile with XLA, for code that runs often.
     """
     del layer
     return tf.function(function, autograph=False, jit_compile=optimize)
@@ -241,7 +241,7 @@ def train_in_steps(model, steps, *arguments):
     Args:
         model: a compiled model, whose weights are updated.
         steps: the `TrainingSteps`.
-        *arguments: those of `train_step`, a batch.
+        *arguments: arguments of `train_step`, a batch.
 
     Returns:
         The logs.
@@ -249,7 +249,7 @@ def train_in_steps(model, steps, *arguments):
     (data,) = arguments
     carry, xs, length = steps.start(data)
     weights = model.trainable_variables
-    if not model.optimizer.built:  # A loop cannot make variables.
+    if not model.optimizer.built:  # A loop cannot create variables.
         model.optimizer.build(weights)
 
     def body(loop, x):
@@ -266,8 +266,8 @@ def train_in_steps(model, steps, *arguments):
             total = [a + b for a, b in zip(total, gradients, strict=True)]
         return (carry, total), y
 
-    # Replicas cannot wait for each other inside a loop, and XLA for processors
-    # has only slow code for gradients of convolutions that are inside one.
+    # Replicas cannot wait for each other inside a loop, and on CPUs, XLA has
+    # only slow code for gradients of convolutions inside one.
     slow = steps.convolves and runs_on_cpu() and model.jit_compile
     loop = scan if num_replicas() == 1 and not slow else _unrolled_scan
     total = (
@@ -288,13 +288,13 @@ def train(model, function, *args):
     Args:
         model: a compiled model.
         function: returns the logs.
-        *args: those of `train_step`: a batch.
+        *args: arguments of `train_step`: a batch.
 
     Returns:
         The logs.
     """
     (data,) = args
-    # What updates a variable cannot make some.
+    # A function that updates variables cannot create any.
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     return function(data)
@@ -306,28 +306,28 @@ def apply_gradients(optimizer, gradients, variables):
 
 
 def runs_on_cpu():
-    """Whether programs run on a processor, not on an accelerator."""
+    """Whether programs run on the CPU, not on an accelerator."""
     kinds = {device.device_type for device in tf.config.list_logical_devices()}
     return not kinds & {"GPU", "TPU"}
 
 
 def process_index():
-    """Of this process among those that train together, the first is 0."""
+    """Index of this process among those that train together, from 0."""
     return 0  # `MirroredStrategy` is one process.
 
 
 def process_count():
-    """How many processes train together."""
+    """Number of processes that train together."""
     return 1
 
 
 def num_batch_shards(model):
-    """How many devices share a batch of this process."""
+    """Number of devices that share a batch of this process."""
     return distribution_strategy(model).num_replicas_in_sync
 
 
 def check_replicas(model):
-    """Raises an error for several replicas and XLA, which cannot have them."""
+    """Raises an error for several replicas with XLA, which are incompatible."""
     if model.jit_compile is True and num_batch_shards(model) > 1:
         raise ValueError(
             "Replicas of `tf.distribute` wait for each other in the middle of "
@@ -337,7 +337,7 @@ def check_replicas(model):
 
 
 def num_replicas():
-    """How many replicas of `tf.distribute` share a batch."""
+    """Number of `tf.distribute` replicas that share a batch."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
@@ -350,7 +350,7 @@ def replica_mean(x):
 
 
 def replica_seed(seed):
-    """A random seed of its own for each replica of `tf.distribute`."""
+    """A separate random seed for each replica of `tf.distribute`."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return seed

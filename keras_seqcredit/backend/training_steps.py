@@ -1,4 +1,4 @@
-"""What `train_in_steps` loops over."""
+"""The steps that `train_in_steps` loops over."""
 
 from typing import Any
 
@@ -21,12 +21,12 @@ _CONVOLUTIONS = (
 
 
 class TrainingSteps:
-    """Abstract: a training step that is a loop over steps with a loss each.
+    """Abstract base of training steps that loop over steps with a loss each.
 
     Args:
-        layer: What a step calls.
-        update_each_step: Boolean, whether to update the weights after each
-            step, not once by the sum of the gradients.
+        layer: The layer that a step calls.
+        update_each_step: Boolean, whether to update the weights after each step
+            instead of once by the sum of the gradients.
     """
 
     def __init__(
@@ -36,25 +36,25 @@ class TrainingSteps:
         self.update_each_step = update_each_step
 
     def start(self, data: Any) -> tuple:
-        """`(carry, xs, length)` of a loop over a batch."""
+        """Returns `(carry, xs, length)` of a loop over a batch."""
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `start`."
         )
 
     def step(self, carry: Any, x: Any) -> tuple:
-        """The loss of a step, and `(carry, y)`."""
+        """Returns the loss of a step, and `(carry, y)`."""
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `step`."
         )
 
     def end(self, carry: Any, ys: Any) -> dict:
-        """The logs, after the loop."""
+        """Returns the logs after the loop."""
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `end`."
         )
 
     @property
     def convolves(self) -> bool:
-        """Whether a step has convolutions, for which XLA has slow code."""
+        """Whether a step has convolutions, which are slow in XLA."""
         layers = keras_private.flat_layers(self.layer)
         return any(isinstance(layer, _CONVOLUTIONS) for layer in layers)

@@ -1,4 +1,4 @@
-"""Views of a model while it trains, and training that survives a crash."""
+"""Callbacks that show a model in TensorBoard or make training resumable."""
 
 from keras_seqcredit.callbacks.attention_map import AttentionMap
 from keras_seqcredit.callbacks.credit_assignment import CreditAssignment

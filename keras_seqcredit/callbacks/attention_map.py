@@ -1,4 +1,4 @@
-"""Pictures of what a sparse attentive layer reads, as it learns."""
+"""Pictures of the attention of a sparse attentive layer during training."""
 
 import json
 import os
@@ -30,41 +30,41 @@ from keras_seqcredit.utils.plot_attention import plot_attention
 class AttentionMap(View):
     """Plots after each epoch which past states each time step attends to.
 
-    The pictures, those of `keras_seqcredit.utils.plot_attention`, are saved as
+    The pictures are made by `keras_seqcredit.utils.plot_attention`, saved as
 
     ```
     <log_dir>/attention_map/<layer>-example<index>-epoch<number>.png
     ```
 
-    with the number that the progress bar shows, and written as images named
-    `attention_map/<layer>/example_<index>` for TensorBoard, where epochs count
-    from 0, as they do for `keras.callbacks.TensorBoard`. TensorBoard's page
-    "Credit" shows the same reads, to be looked at step by step.
+    with the epoch number of the progress bar, and written for TensorBoard as
+    images named `attention_map/<layer>/example_<index>`. There, epochs count
+    from 0, as in `keras.callbacks.TensorBoard`. TensorBoard's "Credit" tab
+    shows the same reads step by step.
 
-    The layer itself need not return what it reads: a copy of it, with the same
-    weights, is run on the input that it has in the model, masks included.
-    Training is not slowed down between two pictures.
+    The layer itself need not return its attention: a copy with the same weights
+    runs on the layer's input in the model, including masks. Training does not
+    slow down between pictures.
 
     Args:
         x: Input of the model: an array, or a list or dictionary of arrays, with
-            one row for each example.
-        log_dir: The folder that TensorBoard is shown.
-        layer: The `SparseAttentiveRNN`, `SABLSTM` or `SABGRU` to look at, or
-            its name. Defaults to the only one of the model.
+            one row per example.
+        log_dir: TensorBoard's log directory.
+        layer: The `SparseAttentiveRNN`, `SABLSTM` or `SABGRU` to show, or its
+            name. Defaults to the only one in the model.
         examples: Sequence of integers, the rows of `x` to draw. Defaults to
             `(0,)`.
-        labels: Sequence with, for each row of `x`, the names of its steps, a
-            string each. Defaults to the numbers of the steps.
-        frequency: Positive integer, the number of epochs from one picture to
-            the next. Defaults to `1`.
+        labels: Sequence of lists of strings, the names of the steps of each row
+            of `x`. Defaults to the numbers of the steps.
+        frequency: Positive integer, number of epochs between pictures. Defaults
+            to `1`.
 
     Raises:
         ImportError: if matplotlib or TensorBoard is not installed.
-        ValueError: if an argument is wrong; at the start of training, if the
+        ValueError: if an argument is invalid; at the start of training, if the
             model has no such layer, or has several and `layer` is not given.
 
-    If the folder cannot be written to, one warning says so and training goes
-    on without pictures.
+    If the folder cannot be written to, the callback warns once and training
+    continues without pictures.
 
     Example:
 
@@ -147,13 +147,13 @@ class AttentionMap(View):
             self._draw(row, example, epoch, slots[row], weights[row])
 
     def reads(self) -> tuple[np.ndarray, np.ndarray]:
-        """What the layer reads in the chosen examples, with its weights of now.
+        """Returns the layer's reads in the examples, with current weights.
 
         Returns:
             Tuple of NumPy arrays `(slots, weights)`, each
             `(len(examples), time, k_top)`, as with `return_attention=True`.
         """
-        model = self.model  # On JAX this brings the weights up to date.
+        model = self.model  # On JAX, this updates the weights.
         if self._run is None:
             self._build_probe(model)
         self._copy.set_weights(
@@ -209,7 +209,7 @@ class AttentionMap(View):
         )
 
     def _triples(self, slots: np.ndarray, weights: np.ndarray) -> list:
-        """`[reader, read, weight]` of all that was read."""
+        """`[reader, read, weight]` of all reads."""
         reader, column = np.nonzero((slots >= 0) & (weights > 0))
         read = slots[reader, column] * self._layer.k_att - 1
         weight = weights[reader, column]
@@ -219,7 +219,7 @@ class AttentionMap(View):
         ]
 
     def _inputs(self, row: int, num_steps: int) -> np.ndarray | None:
-        """The model's input, where it is one sequence of the same length."""
+        """The model's input, if it is one sequence of the same length."""
         if (
             not isinstance(self._x, np.ndarray)
             or self._x.dtype.kind not in "biuf"
@@ -241,11 +241,11 @@ def _one_line(inputs: np.ndarray | None) -> list[float] | None:
 def find_layer(
     model: keras.Model, layer: str | SparseAttentiveRNN | None
 ) -> SparseAttentiveRNN:
-    """Returns the sparse attentive layer of a model that is meant.
+    """Returns the requested sparse attentive layer of a model.
 
     Raises:
         ValueError: if there is none, if there are several and none is named, or
-            if the one that is named does not attend.
+            if the named one does not attend.
     """
     candidates = [x for x in model.layers if isinstance(x, SparseAttentiveRNN)]
     if layer is not None:
@@ -273,7 +273,7 @@ def find_layer(
 def _build_probe(
     model: keras.Model, layer: SparseAttentiveRNN
 ) -> tuple[SparseAttentiveRNN, keras.Model]:
-    """A copy of the layer that tells what it reads, in a model up to there."""
+    """A model up to the layer, with a copy that returns its attention."""
     calls = keras_private.symbolic_calls(layer)
     is_generator = isinstance(model, AutoregressiveRNN)
     if not is_generator and not (calls and getattr(model, "inputs", None)):
@@ -292,7 +292,7 @@ def _build_probe(
             "return_sequences": False,
             "return_state": False,
             "stateful": False,
-            # It runs a few times: to compile it takes longer.
+            # It runs only a few times; compiling it would take longer.
             "jit_compile": False,
         }
     )
@@ -305,7 +305,7 @@ def _build_probe(
 
 
 class _GeneratorProbe(keras.Model):
-    """What a copy of a generator's core reads in sequences."""
+    """Returns what a copy of a generator's core reads in sequences."""
 
     def __init__(self, generator: AutoregressiveRNN, copy: Any) -> None:
         super().__init__(name="generator_probe")

@@ -1,4 +1,4 @@
-"""The examples that a view looks at."""
+"""Checks of the examples that a view shows."""
 
 import operator
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from keras_seqcredit.checks import check_sequence
 
 
 def as_arrays(x: Any, name: str = "x") -> Any:
-    """NumPy arrays in the structure of `x`, with the same number of rows.
+    """Converts to NumPy arrays in the structure of `x`, with equal rows.
 
     Raises:
-        ValueError: if there are none, or of different lengths.
+        ValueError: if there are none, or their lengths differ.
     """
     try:
         x = tree.map_structure(keras.ops.convert_to_numpy, x)
@@ -37,15 +37,15 @@ def as_arrays(x: Any, name: str = "x") -> Any:
 
 
 def num_examples(x: Any) -> int:
-    """The number of rows of what `as_arrays` returned."""
+    """The number of rows in the result of `as_arrays`."""
     return len(tree.flatten(x)[0])
 
 
 def check_examples(examples: Sequence[int], number: int) -> list[int]:
-    """Rows to look at, as a list.
+    """Returns the rows to show, as a list.
 
     Raises:
-        ValueError: if there are none, or not all are rows.
+        ValueError: if there are none, or not all of them are rows.
     """
     try:
         indices = [operator.index(i) for i in examples]
@@ -60,7 +60,7 @@ def check_examples(examples: Sequence[int], number: int) -> list[int]:
 
 
 def check_labels(labels: Sequence[Sequence[str]] | None, number: int) -> None:
-    """Names for the steps of each of so many rows, or None.
+    """Checks that `labels` names the steps of `number` rows, or is None.
 
     Raises:
         ValueError: if there are more or fewer rows.
@@ -71,13 +71,13 @@ def check_labels(labels: Sequence[Sequence[str]] | None, number: int) -> None:
 def check_label_lengths(
     labels: Sequence[Sequence[str]] | None, x: Any, layer: Any
 ) -> None:
-    """A name for each step that `layer` reads.
+    """Checks that there is a label for each step that `layer` reads.
 
-    How many there are is known where it is built for so many, or where `x` is
-    one array.
+    The number of steps is known if the layer is built for it, or if `x` is one
+    array.
 
     Raises:
-        ValueError: if there are more or fewer names in a row.
+        ValueError: if a row has more or fewer labels.
     """
     steps = _steps_of(layer, x)
     lengths = {len(row) for row in labels or ()}

@@ -1,4 +1,4 @@
-"""How far credit reaches: gradients of the last loss, by lag."""
+"""Shows how far credit reaches: gradients of the last loss, by lag."""
 
 import json
 import os
@@ -30,47 +30,47 @@ class CreditAssignment(View):
     """Measures how much gradient of the final loss reaches each earlier state.
 
     After each epoch, for some examples, the loss of the last step, or of the
-    whole where there is one for the sequence, is differentiated by the hidden
-    state of a recurrent layer at each step. The norm of that gradient against
-    the lag to the last step is drawn: truncated back-propagation gives exactly
-    nothing beyond its cut, full back-propagation what is left after so many
-    steps, and sparse attention what was remembered.
+    whole sequence if it has a single loss, is differentiated with respect to
+    the hidden state of a recurrent layer at each step. The callback plots the
+    norm of this gradient against the lag to the last step. Truncated
+    back-propagation gives exactly 0 beyond its cut, full back-propagation what
+    is left after that many steps, and sparse attention what was remembered.
 
-    It is written as image `credit_assignment/<layer>` for TensorBoard, and
-    TensorBoard's page "Credit" shows the curves of all runs together. The norms
-    of the gradient of the mean loss by each of the model's weights are written
-    as scalars `gradient_norm/<weight>`. Epochs count from 0, as they do for
-    `keras.callbacks.TensorBoard`. Training is not slowed down between two
-    looks.
+    The plot is written for TensorBoard as image `credit_assignment/<layer>`,
+    and TensorBoard's "Credit" tab shows the curves of all runs together. The
+    norms of the gradient of the mean loss with respect to each of the model's
+    weights are written as scalars `gradient_norm/<weight>`. Epochs count from
+    0, as in `keras.callbacks.TensorBoard`. Training does not slow down between
+    updates.
 
     Args:
         x: Input of the model: an array, or a list or dictionary of arrays, with
-            one row for each example. A few dozen are enough.
+            one row per example. A few dozen are enough.
         y: Targets of these examples; None for an `AutoregressiveRNN` or
             `ProfessorForcing`, which predicts its input.
-        log_dir: The folder that TensorBoard is shown.
-        layer: The recurrent layer to look at, or its name: a `SABLSTM`,
-            `SABGRU`, `SparseAttentiveRNN` or any `keras.layers.RNN`. Defaults
-            to the only one of the model.
-        examples: Sequence of integers, the rows of `x` to be shown one by one
-            on the page "Credit". Defaults to `(0,)`.
-        labels: Sequence with, for each row of `x`, the names of its steps, a
-            string each, for that page. Defaults to `None`.
-        frequency: Positive integer, the number of epochs from one look to the
-            next. Defaults to `1`.
-        output: Of a model with several outputs, the name or the number of the
-            one whose loss is looked at; `y` has its targets. May be left out
-            where there is only one. Defaults to `None`.
+        log_dir: TensorBoard's log directory.
+        layer: The recurrent layer to show, or its name: a `SABLSTM`, `SABGRU`,
+            `SparseAttentiveRNN` or any `keras.layers.RNN`. Defaults to the only
+            one in the model.
+        examples: Sequence of integers, the rows of `x` to show one by one in
+            the "Credit" tab. Defaults to `(0,)`.
+        labels: Sequence of lists of strings, the names of the steps of each row
+            of `x`, for that tab. Defaults to `None`.
+        frequency: Positive integer, number of epochs between updates. Defaults
+            to `1`.
+        output: For a model with several outputs, the name or number of the one
+            whose loss to use; `y` has its targets. Optional if there is only
+            one output. Defaults to `None`.
 
-    Padded steps get no gradient; lags count from the last step of the
-    sequence that is not padding.
+    Padded steps get no gradient; lags count from the last step that is not
+    padding.
 
     Raises:
         ImportError: if matplotlib or TensorBoard is not installed.
-        ValueError: if an argument is wrong; at the start of training, if the
+        ValueError: if an argument is invalid; at the start of training, if the
             model has no such layer, has several and `layer` is not given, has
-            several outputs and `output` is not given, or was compiled without
-            a loss of that output.
+            several outputs and `output` is not given, or was compiled without a
+            loss of that output.
 
     Example:
 
@@ -168,14 +168,15 @@ class CreditAssignment(View):
         return self.norms()
 
     def norms(self) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-        """Norms of gradients, with the weights of now.
+        """Computes norms of gradients, with the current weights.
 
         Returns:
-            Tuple of the norms by the state at each step, a NumPy array
-            `(examples, time)`; the index of the last step of each example,
-            `(examples,)`; and a dictionary of the norms by each weight.
+            Tuple of the gradient norms for the state at each step, a NumPy
+            array `(examples, time)`; the index of the last step of each
+            example, `(examples,)`; and a dictionary of the gradient norms for
+            each weight.
         """
-        model = self.model  # On JAX this brings the weights up to date.
+        model = self.model  # On JAX, this updates the weights.
         if self._run is None:
             run = _gradients(model, self._layer, self.output)
             self._run = backend.jit(run, model, optimize=False)
@@ -189,7 +190,7 @@ class CreditAssignment(View):
         return by_state, last, by_name
 
     def _name(self, variable: Any) -> str:
-        """Without the model, whose name may differ from run to run."""
+        """The path without the model, whose name may differ between runs."""
         model = generator_of(self.model)
         return variable.path.partition(f"{model.name}/")[2] or variable.path
 
@@ -221,7 +222,7 @@ class CreditAssignment(View):
 
 
 def _check_graph(model: keras.Model) -> None:
-    """What comes after the layer is looked up in the graph of the model."""
+    """Checks that the model has a graph, to find what follows the layer."""
     if isinstance(model, keras.Sequential) and not model.built:
         return  # Its first batch builds it, with a graph of one output.
     if not getattr(model, "inputs", None):
@@ -232,7 +233,7 @@ def _check_graph(model: keras.Model) -> None:
 
 
 def _loss_of_output(model: keras.Model, output: Any) -> tuple[int, Any]:
-    """The output that is looked at, its number, and its loss."""
+    """The number of the chosen output, and its loss."""
     if isinstance(model, keras.Sequential):
         names = [model.name]
     else:
@@ -248,7 +249,7 @@ def _loss_of_output(model: keras.Model, output: Any) -> tuple[int, Any]:
             f"Expected `output` to be one of the outputs {names}, or its "
             f"number. Received: output={output!r}, {described(model)}"
         )
-    # Not as TensorFlow wraps it.
+    # Not the TensorFlow wrapper of it.
     given = dict(model.loss) if isinstance(model.loss, dict) else model.loss
     loss = given
     if isinstance(given, dict):
@@ -285,7 +286,7 @@ def _find_layer(model: keras.Model, layer: Any) -> Any:
 
 
 def _gradients(model: keras.Model, layer: Any, output: Any) -> Any:
-    """A function of `(x, y)`: norms by state, the last steps, by weight."""
+    """A function of `(x, y)`: norms by state, last steps, norms by weight."""
     perturbed = PerturbedRNN(layer)
     generator = generator_of(model)
     if isinstance(generator, AutoregressiveRNN):
@@ -300,7 +301,7 @@ def _gradients(model: keras.Model, layer: Any, output: Any) -> Any:
         def evaluate(added=None, weights=()):
             """The loss of each example or step, and the last steps."""
             known = [*before, *zip(trainable, weights, strict=bool(weights))]
-            # What a look changes, such as seeds, is thrown away.
+            # Changes to the model, such as seeds, are discarded.
             with keras.StatelessScope(known):
                 perturbed.added = added
                 values = losses(x, y)
@@ -312,7 +313,7 @@ def _gradients(model: keras.Model, layer: Any, output: Any) -> Any:
         added = ops.zeros((*perturbed.size, perturbed.units), "float32")
         weights = [backend.read(v) for v in trainable]
         if len(values.shape) == 1:
-            # One way back serves both.
+            # One backward pass serves both.
             _, pull_back = backend.vjp(
                 lambda added, *weights: ops.sum(evaluate(added, weights)[0]),
                 added,
@@ -368,7 +369,7 @@ def _losses_of_graph(
     def losses(x, y):
         (output,) = tree.flatten(graph(x, training=False))
         costs = values(y, ops.cast(output, "float32"))
-        # One number for each step, or for each example.
+        # One number per step, or per example.
         return ops.mean(costs, axis=tuple(range(2, len(costs.shape))))
 
     return losses
@@ -386,7 +387,7 @@ def _last_steps(perturbed: PerturbedRNN, go_backwards: bool):
 
 
 def _mean(values, mask):
-    """The mean over steps, `(batch, time)`, that are not padding."""
+    """The mean over steps `(batch, time)` that are not padding."""
     if mask is None or mask.shape != values.shape:
         return ops.mean(values)
     valid = ops.cast(mask, values.dtype)
@@ -402,7 +403,7 @@ def _flat(gradient):
 
 
 def _draw(by_state: np.ndarray, last: np.ndarray, title: str) -> Any:
-    """The mean over examples, and each of them, against the lag."""
+    """Plots each example and the mean over examples against the lag."""
     figure = new_figure("CreditAssignment", 7, 4)
     axis = figure.subplots()
     by_lag: np.ndarray = np.full(by_state.shape, np.nan)

@@ -30,39 +30,38 @@ RUNS = ("data", "free")
 class DynamicsProjector(View):
     """Projects hidden states on data and in free running side by side.
 
-    For an `AutoregressiveRNN` or `ProfessorForcing`. After each epoch the
-    generator reads some sequences, and then as many of its own. For TensorBoard
-    are written
+    For an `AutoregressiveRNN` or `ProfessorForcing`. After each epoch, the
+    generator reads some sequences, and then as many of its own. The callback
+    writes for TensorBoard
 
-    - the states of both, as points of its page "Projector", each with its run,
-      example, step and class, and, with `image_shape`, a thumbnail of what had
-      been read or drawn so far: those of the newest epoch;
-    - an image `dynamics/states` of them in two dimensions, for a glance;
-    - the scalar `dynamics/free_running_gap`, the maximum mean discrepancy of
-      the two, 0 where they are distributed alike.
+    - the states of both in the newest epoch, as points of the "Projector" tab,
+      each with its run, example, step and class, and, with `image_shape`, a
+      thumbnail of the pixels read or drawn so far;
+    - an image `dynamics/states` of them in two dimensions, as an overview;
+    - the scalar `dynamics/free_running_gap`, the maximum mean discrepancy
+      between the two, 0 if they have the same distribution.
 
     Args:
-        x: Sequences, as the model is fitted on; a few dozen.
-        log_dir: The folder that TensorBoard is shown.
+        x: Sequences as in training; a few dozen.
+        log_dir: TensorBoard's log directory.
         classes: Sequence with the class of each row of `x`, a string or number,
             or None. Defaults to `None`.
-        image_shape: Tuple `(height, width)`, for sequences that are the pixels
-            of an image, some pixels a step. They are from 0 to 1. Defaults to
-            `None`.
+        image_shape: Tuple `(height, width)`, for sequences of the pixels of an
+            image, one or more pixels per step, from 0 to 1. Defaults to `None`.
         projection: `"pca"`, the two principal components, or `"tsne"`, t-SNE
             by scikit-learn, for the image. Defaults to `"pca"`.
-        max_points: Positive integer; of more states, so many are drawn at
-            random. Defaults to `2000`.
-        seed: Integer, of what is drawn. Defaults to `0`.
-        frequency: Positive integer, the number of epochs from one look to the
-            next. Defaults to `1`.
+        max_points: Positive integer. If there are more states, this many are
+            drawn at random. Defaults to `2000`.
+        seed: Integer, seed of all random draws. Defaults to `0`.
+        frequency: Positive integer, number of epochs between updates. Defaults
+            to `1`.
 
     Padded steps are left out.
 
     Raises:
         ImportError: if matplotlib, TensorBoard or, for `"tsne"`, scikit-learn
             is not installed.
-        ValueError: if an argument is wrong; at the start of training, if the
+        ValueError: if an argument is invalid; at the start of training, if the
             model does not generate sequences.
 
     Example:
@@ -207,7 +206,7 @@ def _both_runs(generator: Any) -> Any:
 def _drawn_so_far(
     sequences: np.ndarray, points: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
-    """`(points, height, width)` from 0 to 1; what is to come is gray.
+    """Images `(points, height, width)` from 0 to 1; later pixels are gray.
 
     A state has read all steps before its own.
     """
@@ -221,7 +220,7 @@ def _drawn_so_far(
 def _draw(
     flat: np.ndarray, points: np.ndarray, projection: str, epoch: int
 ) -> Any:
-    """The two runs in two colors; and the steps of both."""
+    """Plots the two runs in two colors, and the steps of both."""
     figure = new_figure("DynamicsProjector", 9, 4)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     for run, (name, color) in enumerate(

@@ -1,4 +1,4 @@
-"""Training that goes on after a crash as if there had been none."""
+"""Training that resumes after a crash as if it had not been interrupted."""
 
 import copy
 import os
@@ -21,40 +21,41 @@ from keras_seqcredit.checks import check_sequence
 class ExactResume(keras.callbacks.Callback):
     """Resumes an interrupted training run exactly, to the last bit.
 
-    Like `keras.callbacks.BackupAndRestore` it saves the state after each epoch,
-    and the same call of `fit` in a new process goes on after the last epoch
-    that was saved. It also keeps what that callback leaves out:
+    Like `keras.callbacks.BackupAndRestore`, it saves the state after each
+    epoch, and the same call of `fit` in a new process continues after the last
+    saved epoch. It also saves what that callback leaves out:
 
     - the random seeds of all layers, such as `Dropout`;
-    - the state of NumPy's and Python's own random numbers, from which Keras
-      takes the order of arrays on JAX;
-    - what other callbacks have counted, see `keep`;
-    - the losses of the epochs before, which `fit` returns with the new ones.
+    - the state of NumPy's and Python's random number generators, which
+      determine the order in which Keras shuffles arrays on JAX;
+    - the counters of other callbacks, see `keep`;
+    - the losses of the previous epochs, which `fit` returns with the new ones.
 
-    A state is written beside the last one and then takes its place in one step:
-    a process that is killed while it writes leaves the last one as it was.
+    Each state is written next to the previous one and then replaces it
+    atomically: if the process is killed while writing, the previous state stays
+    intact.
 
-    On TensorFlow the order of arrays comes from the global seed: call
-    `keras.utils.set_random_seed` before `fit`. An order of your own should
-    depend on the epoch alone, or come from NumPy.
+    On TensorFlow, the order of arrays comes from the global seed: call
+    `keras.utils.set_random_seed` before `fit`. If you shuffle data yourself,
+    the order should depend only on the epoch, or come from NumPy.
 
     Args:
-        backup_dir: The folder for the state, of this training alone. Several
-            processes of one training share it; the first one writes.
+        backup_dir: The folder for the state, used only by this training run.
+            Several processes of one run share it; the first one writes.
         keep: Sequence of callbacks of the same `fit`, such as
             `keras.callbacks.EarlyStopping`, whose attributes that are numbers,
-            texts or arrays are also kept. Defaults to `()`.
-        delete_checkpoint: Boolean, whether a training that has come to its end
-            deletes the state. Defaults to `True`.
+            strings or arrays are also saved. Defaults to `()`.
+        delete_checkpoint: Boolean, whether to delete the state when training
+            completes. Defaults to `True`.
 
-    Put it last among the callbacks, so that it saves what the others have done.
+    Put it last among the callbacks, so that it saves the effects of the others.
     The model must be built, or be one that `fit` builds.
 
     Raises:
         ValueError: at the start of training, if the model is not built, or if
-            the folder holds the state of another training: of other weights,
-            another argument of the model, of one of its layers or of `compile`,
-            or epochs of another length. Nothing is overwritten.
+            the folder holds the state of another training run: one with other
+            weights, other arguments of the model, its layers or `compile`, or
+            epochs of another length. Nothing is overwritten.
 
     Example:
 
@@ -109,7 +110,7 @@ class ExactResume(keras.callbacks.Callback):
         self._found: Any = None
 
     def __deepcopy__(self, memo: dict[int, Any]):
-        """One of the same arguments, of no model yet."""
+        """Returns a callback with the same arguments and no model yet."""
         keep = copy.deepcopy(self.keep, memo)
         copied = type(self)(self.backup_dir, keep, self.delete_checkpoint)
         memo[id(self)] = copied
@@ -149,7 +150,7 @@ class ExactResume(keras.callbacks.Callback):
     ) -> None:
         if self._found is None:
             return
-        # Not before: `fit` has drawn, and other callbacks have reset.
+        # Not earlier: by now, `fit` has drawn and other callbacks have reset.
         (_, numbers, arrays), self._found = self._found, None
         training_state.set_random_state(numbers["random"], arrays)
         training_state.set_callback_state(
@@ -166,7 +167,7 @@ class ExactResume(keras.callbacks.Callback):
         if backend.process_index() == 0:
             self._save(self.backup_dir, epoch)
             return
-        # Arrays that are spread over processes are read by all of them.
+        # Arrays that are sharded over processes are read by all of them.
         with tempfile.TemporaryDirectory() as folder:
             self._save(pathlib.Path(folder), epoch)
 

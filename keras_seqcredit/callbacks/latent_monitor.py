@@ -1,4 +1,4 @@
-"""What latent variables hold, and whether they collapse."""
+"""Shows what latent variables encode and whether they collapse."""
 
 import os
 import warnings
@@ -23,35 +23,33 @@ from keras_seqcredit.optional_import import import_optional
 class LatentMonitor(View):
     """Logs what the latents of a `ZForcing` model encode, step by step.
 
-    After each epoch the posterior of some examples is looked at, and written
-    for TensorBoard, where epochs count from 0:
+    After each epoch, the callback evaluates the posterior of some examples and
+    writes for TensorBoard, where epochs count from 0:
 
     - image `latents/kl`: its divergence from the prior by step and by
       dimension, in nats;
     - scalars `latents/kl_per_step`, `latents/active_units`, and
-      `latents/mutual_information`: nats a step that a latent tells of which
-      of the examples it belongs to. Of `n` examples it can be at most
-      `log(n)`, so give as many as there is time for.
+      `latents/mutual_information`: nats per step that a latent contains about
+      which example it belongs to. With `n` examples, it is at most `log(n)`, so
+      pass as many as time allows.
 
-    A collapsed posterior, which tells nothing, is reported: as a warning, and
-    as text `latents/collapse`.
+    A collapsed posterior, which carries no information, is reported as a
+    warning and as text `latents/collapse`.
 
     Args:
-        x: Sequences, as the model is fitted on, of examples that are not
-            trained on: two at least.
-        log_dir: The folder that TensorBoard is shown.
-        threshold: Non-negative float. With less than so many nats a step, or
-            without an active unit, the posterior has collapsed. Defaults to
-            `0.01`.
-        patience: Positive integer, the number of looks in a row that must see
-            it before a warning is given: at the start of training, latents say
-            little. Defaults to `2`.
-        frequency: Positive integer, the number of epochs from one look to the
-            next. Defaults to `1`.
+        x: Sequences as in training, but held out from it: at least two.
+        log_dir: TensorBoard's log directory.
+        threshold: Non-negative float, in nats per step. Below it, or without an
+            active unit, the posterior has collapsed. Defaults to `0.01`.
+        patience: Positive integer, number of consecutive collapsed updates
+            before a warning: at the start of training, latents carry little
+            information. Defaults to `2`.
+        frequency: Positive integer, number of epochs between updates. Defaults
+            to `1`.
 
     Raises:
         ImportError: if matplotlib or TensorBoard is not installed.
-        ValueError: if an argument is wrong; at the start of training, if the
+        ValueError: if an argument is invalid; at the start of training, if the
             model is not a `ZForcing`.
 
     Example:
@@ -94,12 +92,12 @@ class LatentMonitor(View):
         self._x = as_arrays(x)
         if num_examples(self._x) < 2:
             raise ValueError(
-                "What a latent tells of an example shows beside another. "
+                "The information of latents shows only between examples. "
                 "Expected `x` to have at least 2 rows. Received: 1 row"
             )
         self.threshold = check_non_negative("threshold", threshold)
         self.patience = check_integer("patience", patience)
-        self._collapsed = 0  # Looks in a row.
+        self._collapsed = 0  # Consecutive updates.
 
     @staticmethod
     def fits(model: keras.Model) -> bool:
@@ -125,11 +123,11 @@ class LatentMonitor(View):
         return figures, message
 
     def look(self) -> dict[str, Any]:
-        """What the latents hold, with the weights of now.
+        """Returns what the latents encode, with the current weights.
 
         Returns:
             Dictionary of `kl`, a NumPy array `(time, latent_dim)`, the mean
-            over examples in nats; `kl_per_step`; `mutual_information`; and, of
+            over examples in nats; `kl_per_step`; `mutual_information`; and, for
             Gaussian latents, `active_units`.
         """
         function = _posterior(self.model)
@@ -178,10 +176,10 @@ def _posterior(model: Any) -> Any:
 
 
 def _information(latents, outputs, valid):
-    """Nats that each latent tells of its row, `(batch, time)`.
+    """Information of each latent about its row, in nats, `(batch, time)`.
 
-    Its density under its own posterior, against the mean of those of all rows
-    whose sequence has not ended.
+    Compares its density under its own posterior with the mean density under the
+    posteriors of all rows whose sequence has not ended.
     """
 
     def of_row(_, parameters):
@@ -200,7 +198,7 @@ def _information(latents, outputs, valid):
 
 
 def _draw(kl: np.ndarray, title: str) -> Any:
-    """Divergence by step and dimension, and its sums along both."""
+    """Plots the divergence by step and dimension, and its sums along both."""
     figure = new_figure("LatentMonitor", 8, 4.4)
     axes = figure.subplots(
         2,

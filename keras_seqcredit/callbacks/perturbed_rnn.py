@@ -1,8 +1,9 @@
-"""A recurrent layer whose hidden states something is added to.
+"""A recurrent layer with perturbations added to its hidden states.
 
-The derivative of a loss by what is added to a state is the whole derivative by
-that state, through the output, the next step, and each later step that reads
-it from a memory. So one wrapper serves every cell and every layer around it.
+The derivative of a loss with respect to the perturbation of a state is the
+total derivative with respect to that state, through the output, the next step,
+and each later step that reads it from a memory. So one wrapper serves every
+cell and every layer around it.
 """
 
 from typing import Any
@@ -16,12 +17,12 @@ from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import (
 from keras_seqcredit.layers.recurrent.with_cell import with_cell
 from keras_seqcredit.recurrence.keras_cell import state_sizes
 
-# Of a layer's configuration, what a perturbed one has of its own.
+# Entries of a layer's configuration that a perturbed layer sets itself.
 _OWN = ("cell", "name", "stateful", "trainable", "unroll")
 
 
 def is_recurrent(layer: Any) -> bool:
-    """Whether states of the layer can be added to."""
+    """Whether the states of the layer can be perturbed."""
     return (
         isinstance(layer, (SparseAttentiveRNN, keras.layers.RNN))
         and not isinstance(layer.cell, keras.layers.StackedRNNCells)
@@ -34,8 +35,8 @@ class PerturbedRNN(keras.layers.Layer):
     """Runs a built recurrent layer, with its weights, and adds to its states.
 
     Attributes:
-        added: What to add, `(batch, time, units)`, or None for nothing. Steps
-            are those of the input, also of a layer that goes backwards.
+        added: The perturbation, `(batch, time, units)`, or None. Steps are in
+            the order of the input, also for a layer that goes backwards.
         size: `(batch, time)` of the input of the last call.
         mask: Its mask, or None.
     """
@@ -45,14 +46,14 @@ class PerturbedRNN(keras.layers.Layer):
         cell = _PerturbedCell(layer.cell)
         is_sparse = isinstance(layer, SparseAttentiveRNN)
         base = SparseAttentiveRNN if is_sparse else keras.layers.RNN
-        # Not the subclass's: that has the arguments of its cell.
+        # Not the subclass's, which has the arguments of its cell.
         settings = {
             name: value
             for name, value in base.get_config(layer).items()
             if name not in _OWN
         }
         if is_sparse:
-            # As quickly as what it is a part of.
+            # Compiled like the model that contains it.
             settings["jit_compile"] = False
             self._rnn: Any = with_cell(layer, cell, **settings)
         else:

@@ -9,10 +9,10 @@ from keras_seqcredit.optional_import import import_optional
 
 
 def new_figure(view: str, width: float, height: float) -> Any:
-    """A figure of matplotlib, in inches, that needs no screen.
+    """Creates a matplotlib figure, sized in inches, that needs no display.
 
     Args:
-        view: String, the name of the callback, for an error.
+        view: String, the name of the callback, for errors.
         width: Float.
         height: Float.
     """
@@ -21,7 +21,7 @@ def new_figure(view: str, width: float, height: float) -> Any:
 
 
 def check_image_shape(image_shape: tuple[int, ...], shape: tuple) -> None:
-    """Whether data of `shape` can be images of `image_shape`.
+    """Checks that data of `shape` can be images of `image_shape`.
 
     Raises:
         ValueError: if not.
@@ -36,7 +36,7 @@ def check_image_shape(image_shape: tuple[int, ...], shape: tuple) -> None:
 
 
 def picture_of(image: np.ndarray, high: float) -> np.ndarray:
-    """An image of 0 to `high` as matplotlib wants it, of 0 to 1."""
+    """Scales an image from `[0, high]` to `[0, 1]`, as matplotlib expects."""
     image = np.clip(np.asarray(image, "float32") / high, 0, 1)
     if image.ndim == 3 and image.shape[-1] not in (3, 4):
         image = image.mean(axis=-1)

@@ -1,4 +1,4 @@
-"""Files for TensorBoard's page "Projector"."""
+"""Files for TensorBoard's "Projector" tab."""
 
 import io
 import pathlib
@@ -9,9 +9,9 @@ import numpy as np
 
 from keras_seqcredit.optional_import import import_optional
 
-# What TensorBoard looks for in the folder of a run.
+# The file that TensorBoard looks for in the folder of a run.
 CONFIG = "projector_config.pbtxt"
-# Some browsers draw no larger ones.
+# Some browsers cannot draw larger ones.
 _LARGEST_SPRITE = 8192
 
 
@@ -23,14 +23,14 @@ def write_projector_files(
     rows: Sequence[Sequence[Any]],
     thumbnails: np.ndarray | None = None,
 ) -> None:
-    """Writes points, what is known of each, and small pictures of them.
+    """Writes points with their metadata and thumbnails.
 
     Args:
-        folder: Folder of a run, which has summaries, too: else TensorBoard
+        folder: Folder of a run that also has summaries; otherwise, TensorBoard
             would not look for these files. Older ones are replaced.
-        name: String, what the points are called.
+        name: String, name of the points.
         points: `(points, features)`.
-        columns: Names of what is known of a point, two at least.
+        columns: Names of the metadata of a point, at least two.
         rows: As many values for each point.
         thumbnails: `(points, height, width)` from 0 to 1, or None. Defaults to
             `None`.
@@ -66,7 +66,7 @@ def write_projector_files(
 
 
 def _cell(value: Any) -> str:
-    """Tabs and new lines would be other cells; nothing, a missing one."""
+    """Text for a cell: not empty, and without tabs and newlines."""
     text = " ".join(str(value).split())
     return text or "-"
 
@@ -79,14 +79,14 @@ def _replace(path: pathlib.Path, content: bytes) -> None:
 
 
 def _sprite(thumbnails: np.ndarray) -> tuple[bytes, list[int]]:
-    """All pictures in a square, row by row; and `[width, height]` of one."""
+    """All pictures in a square, row by row, and `[width, height]` of one."""
     image_module = import_optional(
         "matplotlib.image", "examples", "The projector"
     )
     number, height, width = thumbnails.shape
     side = int(np.ceil(np.sqrt(number)))
     largest = side * max(height, width)
-    # The smallest would not be seen.
+    # The smallest would not be visible.
     scale = max(1, min(32 // max(height, width), _LARGEST_SPRITE // largest))
     if largest > _LARGEST_SPRITE:
         step = -(-largest // _LARGEST_SPRITE)

@@ -1,4 +1,4 @@
-"""What a model draws, as it learns: to be looked at, read and heard."""
+"""Samples of a model during training, as images, text and sound."""
 
 import os
 from collections.abc import Callable
@@ -32,47 +32,48 @@ _SEQUENCE_MODELS = (AutoregressiveRNN, ProfessorForcing, ZForcing)
 class SampleLogger(View):
     """Logs samples of a model after each epoch, always from the same noise.
 
-    What they are decides how TensorBoard shows them, where epochs count from 0:
+    TensorBoard shows them according to their kind; its epochs count from 0:
 
     - with a `vocabulary`, text `samples/text`;
     - with a `sample_rate`, sounds `samples/audio_<number>` and an image
       `samples/spectrograms` of waves and spectrograms;
-    - with an `image_shape`, or of a model of images, an image `samples/images`;
-    - of a model with a `PenStrokeHead`, an image `samples/drawings`;
-    - of a `VariationalWalkback` in the plane, an image `samples/points`;
-    - otherwise an image `samples/series`, a line for each feature; of a model
-      of classes without a vocabulary, their numbers as text.
+    - with an `image_shape`, or for a model of images, an image
+      `samples/images`;
+    - for a model with a `PenStrokeHead`, an image `samples/drawings`;
+    - for a `VariationalWalkback` in the plane, an image `samples/points`;
+    - otherwise, an image `samples/series` with a line for each feature; for a
+      model of classes without a vocabulary, their numbers as text.
 
     Args:
-        log_dir: The folder that TensorBoard is shown.
-        length: Positive integer, steps to draw; of a model of sequences.
+        log_dir: TensorBoard's log directory.
+        length: Positive integer, number of steps to draw, for a model of
+            sequences. Defaults to `None`.
+        num_samples: Positive integer, number of samples; with prompts or
+            conditions, one is drawn for each. Defaults to `8`.
+        prompt: The start of the sequences; see `generate` of the model.
             Defaults to `None`.
-        num_samples: Positive integer, how many to draw; of a prompt or of
-            conditions one each, if given. Defaults to `8`.
-        prompt: What the sequences begin with; see `generate` of the model.
-            Defaults to `None`.
-        conditions: What the samples are conditioned on; see `generate`.
-            Defaults to `None`.
-        temperature: Positive float; see `generate`. Defaults to `1.0`.
-        vocabulary: Sequence of strings, what each class stands for. Defaults to
+        conditions: Conditions of the samples; see `generate`. Defaults to
             `None`.
-        separator: String between them. Defaults to `""`.
-        sample_rate: Positive integer, samples a second of a sound; steps of
-            several features are frames of it. Sounds are floats from -1 to 1.
-            Defaults to `None`.
+        temperature: Positive float; see `generate`. Defaults to `1.0`.
+        vocabulary: Sequence of strings, the text of each class. Defaults to
+            `None`.
+        separator: String, placed between these texts. Defaults to `""`.
+        sample_rate: Positive integer, audio samples per second. Steps with
+            several features are frames of the sound. Sounds are floats from -1
+            to 1. Defaults to `None`.
         image_shape: Tuple `(height, width)` or `(height, width, channels)`, for
             sequences of pixels or images given as vectors. Defaults to `None`.
-        decode: Function of the samples, a NumPy array, that returns what is
-            shown in their place, such as waves of mu-law codes. Defaults to
+        decode: Function of the samples, a NumPy array, that returns the data to
+            show in their place, such as waves for mu-law codes. Defaults to
             `None`.
-        seed: Integer, of the samples. Defaults to `0`.
-        frequency: Positive integer, the number of epochs from one look to the
-            next. Defaults to `1`.
+        seed: Integer, seed of the samples. Defaults to `0`.
+        frequency: Positive integer, number of epochs between updates. Defaults
+            to `1`.
 
     Raises:
         ImportError: if matplotlib or TensorBoard is not installed.
-        ValueError: if an argument is wrong, or more than one kind is asked for;
-            at the start of training, if the model cannot be sampled.
+        ValueError: if an argument is invalid, or more than one kind is
+            requested; at the start of training, if the model cannot be sampled.
 
     Example:
 
@@ -181,7 +182,7 @@ class SampleLogger(View):
         return self._kind(samples), samples
 
     def samples(self) -> np.ndarray:
-        """Samples of the model as it is now, decoded."""
+        """Returns decoded samples of the current model."""
         model: Any = self.model
         if isinstance(model, VariationalWalkback):
             samples = model.sample(self.num_samples, seed=self.seed)
@@ -252,7 +253,7 @@ class SampleLogger(View):
         return 255 if samples.dtype.kind in "iu" else 1
 
     def _text(self, samples: np.ndarray) -> str:
-        """Markdown in which each sample is shown as it is."""
+        """Markdown that shows each sample verbatim."""
         texts = []
         for row in samples:
             if self.vocabulary is None:
@@ -266,7 +267,7 @@ class SampleLogger(View):
 
 
 def _axes(number: int, width: float, height: float, rows: int = 1) -> Any:
-    """A figure, and `rows` axes for each of the samples, column by column."""
+    """A figure with `rows` axes per sample, column by column."""
     columns = min(number, 8)
     lines = -(-number // columns)
     figure = new_figure("SampleLogger", width * columns, height * lines * rows)

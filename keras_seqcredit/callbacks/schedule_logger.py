@@ -1,4 +1,4 @@
-"""Schedules, learning rates and the objective, under the same names for all."""
+"""Logs schedules, learning rates and objectives under common names."""
 
 import os
 from typing import Any
@@ -16,32 +16,31 @@ from keras_seqcredit.schedules import Schedule
 class ScheduleLogger(View):
     """Logs scheduled weights and rates, so that runs can be compared.
 
-    After each epoch, as scalars for TensorBoard, where epochs count from 0:
+    After each epoch, writes scalars for TensorBoard, where epochs count from 0:
 
-    - `schedules/<name>` and `schedules/<layer>/<name>`: each weight that a
-      model or a layer has a `Schedule` for, such as `kl_weight`, as it is after
-      the epoch;
-    - `optimizer/learning_rate`, or `optimizer/learning_rate_<number>` of a
+    - `schedules/<name>` and `schedules/<layer>/<name>`: each weight for which a
+      model or a layer has a `Schedule`, such as `kl_weight`, after the epoch;
+    - `optimizer/learning_rate`, or `optimizer/learning_rate_<number>` for a
       model with several optimizers, the discriminator's last;
-    - `objective/<name>` and `objective/val_<name>`: all that `fit` reports.
-      Under `nats` is what a sequence or an example costs at most, whatever the
-      model calls it: `nll`, the negative `elbo` of `ZForcing`, the negative
-      `bound` of `VariationalWalkback`.
+    - `objective/<name>` and `objective/val_<name>`: everything that `fit`
+      reports. `nats` is the cost of a sequence or an example, or an upper bound
+      of it, under one name for all models: `nll`, the negative `elbo` of
+      `ZForcing`, or the negative `bound` of `VariationalWalkback`.
 
-    With `hyperparameters`, TensorBoard's page "HParams" lists the run with them
+    With `hyperparameters`, TensorBoard's "HParams" tab lists the run with them
     and with these scalars, so that the runs of a search can be sorted.
 
     Args:
-        log_dir: The folder that TensorBoard is shown.
+        log_dir: TensorBoard's log directory.
         hyperparameters: Dictionary from names to booleans, numbers, strings or
-            None, which is listed as "None". Defaults to `None`: none are
-            listed.
-        frequency: Positive integer, the number of epochs from one look to the
-            next. Defaults to `1`.
+            None, which is listed as "None". Defaults to `None`, which lists
+            none.
+        frequency: Positive integer, number of epochs between updates. Defaults
+            to `1`.
 
     Raises:
         ImportError: if TensorBoard is not installed.
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
 
     Example:
 
@@ -92,7 +91,7 @@ class ScheduleLogger(View):
                     "Expected `hyperparameters` to be booleans, numbers, "
                     f"strings or None. Received: {name}={value!r}"
                 )
-        # TensorBoard has no None.
+        # TensorBoard does not support None.
         self.hyperparameters = hyperparameters and {
             name: "None" if value is None else value
             for name, value in hyperparameters.items()
@@ -104,7 +103,7 @@ class ScheduleLogger(View):
         return True
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
-        model = self.model  # On JAX this brings the weights up to date.
+        model = self.model  # On JAX, this updates the weights.
         scalars = {
             f"schedules/{name}": value
             for name, value in _schedules(model).items()
@@ -121,7 +120,7 @@ class ScheduleLogger(View):
         (scalars,) = seen
         if self.hyperparameters and not self._is_listed:
             self._is_listed = True
-            # Of its folder: two runs with the same values are two lines.
+            # From its folder: two runs with the same values get two lines.
             self.writer.proto(
                 self._hparams.hparams_pb(
                     self.hyperparameters, trial_id=str(self.log_dir)
@@ -139,7 +138,7 @@ def _schedules(model: keras.Model) -> dict[str, float]:
     """Values of all schedules, by the names of their attributes."""
     values = {}
     parts = {"": model}
-    # Of a model within a model, too, such as a generator.
+    # Includes models within a model, such as a generator.
     inside = keras_private.flat_layers(model, include_self=False)
     parts |= {f"{part.name}/": part for part in inside}
     for prefix, part in parts.items():
@@ -162,7 +161,7 @@ def _learning_rates(optimizer: Any) -> list[float]:
 
 
 def _lined_up(model: keras.Model, logs: dict[str, Any]) -> dict[str, float]:
-    """Logs, and what an example costs in nats under one name."""
+    """The logs, with the cost of an example in nats under one name."""
     lined_up = {name: float(value) for name, value in logs.items()}
     source, sign = "nll", 1
     if isinstance(model, ZForcing):

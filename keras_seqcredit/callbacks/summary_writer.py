@@ -17,15 +17,15 @@ _PROTOS = "tensorboard.compat.proto."
 
 
 class SummaryWriter:
-    """Writes event files, with TensorBoard's own records.
+    """Writes event files with TensorBoard's own records.
 
-    The file is opened at the first summary and written to disk after each, so
-    that every error of the disk reaches the caller as an `OSError`.
+    The file is opened at the first summary and flushed to disk after each one,
+    so that every disk error reaches the caller as an `OSError`.
 
-    A run that starts at step 0 never goes into a folder with another one's
-    summaries, but beside it, into `<log_dir>-2` and so on. One that starts
-    later goes on with the newest of them: what had been written for its steps
-    is dropped by TensorBoard.
+    A run that starts at step 0 never writes to a folder with summaries of
+    another run; it uses `<log_dir>-2` and so on instead. A run that starts
+    later continues the newest of them: TensorBoard drops earlier summaries for
+    the same steps.
 
     Args:
         log_dir: The folder of the event files.
@@ -45,7 +45,7 @@ class SummaryWriter:
         self._writer: Any = None
 
     def open(self, first_step: int = 0) -> None:
-        """Chooses the folder, `log_dir`, and makes it, if none is open.
+        """Chooses the folder, `log_dir`, and creates it, if none is open.
 
         Args:
             first_step: Integer, the first step of the run. Defaults to `0`.
@@ -64,7 +64,7 @@ class SummaryWriter:
         goes_on = first_step > 0 and number > 1
         self.log_dir = folder if goes_on else following
         self.log_dir.mkdir(parents=True, exist_ok=True)
-        # "tfevents" is what TensorBoard looks for.
+        # TensorBoard looks for "tfevents".
         name = f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
         file = (self.log_dir / name).open("xb")
         self._writer = self._records.RecordWriter(file)
@@ -79,17 +79,17 @@ class SummaryWriter:
         """Writes a number.
 
         Args:
-            tag: String, the name of the summary; of all summaries.
+            tag: String, the name of the summary, as in all methods.
             value: Float.
-            step: Integer, the place on the time axis; of all summaries.
+            step: Integer, the position on the time axis, as in all methods.
 
         Raises:
-            OSError: if the file cannot be written; of all summaries.
+            OSError: if the file cannot be written, as in all methods.
         """
         self._add(step, tag=tag, simple_value=float(value))
 
     def figure(self, tag: str, figure: Any, step: int) -> bytes:
-        """Writes a `matplotlib.figure.Figure`; returns it as PNG."""
+        """Writes a `matplotlib.figure.Figure` and returns it as PNG."""
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=110)
         png = buffer.getvalue()
@@ -117,19 +117,19 @@ class SummaryWriter:
         self._add(step, tag=tag, audio=audio)
 
     def text(self, tag: str, text: str, step: int) -> None:
-        """Writes text, which TensorBoard reads as Markdown."""
+        """Writes text, which TensorBoard renders as Markdown."""
         self._string(tag, text, "text", step)
 
     def json(self, tag: str, document: str, step: int) -> None:
-        """Writes a document for the page "Credit"."""
+        """Writes a document for the "Credit" tab."""
         self._string(tag, document, "credit", step)
 
     def proto(self, summary: Any, step: int = 0) -> None:
-        """Writes a `Summary` that is made already."""
+        """Writes an existing `Summary`."""
         self._write(step=step, summary=summary)
 
     def close(self) -> None:
-        """Closes the file. A further summary opens another one."""
+        """Closes the file. The next summary opens another one."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
@@ -158,7 +158,7 @@ class SummaryWriter:
 
 
 def wav(samples: np.ndarray, sample_rate: int) -> bytes:
-    """A WAV file of 16 bits of `samples (time,)` from -1 to 1."""
+    """A 16-bit WAV file of `samples (time,)` from -1 to 1."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)

@@ -1,4 +1,4 @@
-"""What a training is, so that no other one goes on with its state."""
+"""Describes a training run, so that no other one resumes from its state."""
 
 import inspect
 import json
@@ -9,8 +9,8 @@ import keras
 
 from keras_seqcredit.backend import keras_private
 
-# Names, on which Keras counts within a process; where code lies; the sizes of
-# batches; and what `compile` is asked for by itself.
+# Names, which Keras numbers within a process; locations of code; batch sizes;
+# and what `compile` chooses by itself.
 _LEFT_OUT = {
     "build_config",
     "build_input_shape",
@@ -24,7 +24,7 @@ _PLACES = {"input_layers", "keras_history", "output_layers"}
 
 
 def describe(model: keras.Model, params: dict[str, Any]) -> dict[str, Any]:
-    """What a state must have been saved from to go on with it, as JSON."""
+    """Describes, as JSON, which runs may resume from a state."""
     description = {
         "model": type(model).__name__,
         "weights": [[v.name, list(v.shape), v.dtype] for v in model.weights],
@@ -44,12 +44,12 @@ def describe(model: keras.Model, params: dict[str, Any]) -> dict[str, Any]:
 def differences(
     before: dict[str, Any], now: dict[str, Any], model: keras.Model
 ) -> list[str]:
-    """What has changed, a line each.
+    """Returns what has changed, one line each.
 
     Args:
-        before: What `describe` returned, perhaps of an earlier version, whose
-            layers lacked arguments. They did what the defaults do.
-        now: What `describe` returns of `model`.
+        before: The result of `describe`, perhaps from an earlier version, whose
+            layers lacked arguments. They behaved as the defaults do.
+        now: The result of `describe` for `model`.
         model: A model.
     """
     changes: list[str] = []
@@ -63,14 +63,14 @@ def differences(
         completed = _completed(old, new, defaults)
         before = before | {"configuration": completed["config"]}
     for name, value in now.items():
-        # Earlier versions have left out the configuration, ...
+        # Earlier versions left out the configuration, ...
         if name not in before:
             continue
         old = before[name]
-        # ... and more of what was compiled was kept.
+        # ... and kept more of the arguments of `compile`.
         if name == "compile":
             old = _unnamed(old)
-        # Layers say what a model's own configuration may leave out.
+        # Layers contain what a model's own configuration may leave out.
         if name == "layers" and changes:
             continue
         if old != value:
@@ -79,7 +79,7 @@ def differences(
 
 
 def _defaults(model: keras.Model) -> dict[str, dict[str, Any]]:
-    """Those of the arguments of each class of a model's layers, by its name."""
+    """Defaults of the arguments of a model's layers, by class name."""
     return {
         kind.__name__: {
             name: _unnamed(parameter.default)
@@ -91,7 +91,7 @@ def _defaults(model: keras.Model) -> dict[str, dict[str, Any]]:
 
 
 def _completed(before: Any, now: Any, defaults: dict) -> Any:
-    """A description, with arguments at their default that it lacks."""
+    """A description with missing arguments set to their defaults."""
     if isinstance(before, list) and isinstance(now, list):
         if len(before) != len(now):
             return before
@@ -119,7 +119,7 @@ def _completed(before: Any, now: Any, defaults: dict) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """What an argument was: a number may be saved as a schedule."""
+    """The original argument: a number may be saved as a schedule."""
     if isinstance(value, dict) and value.get("class_name") == (
         "ConstantSchedule"
     ):
@@ -128,23 +128,23 @@ def _plain(value: Any) -> Any:
 
 
 def _configuration(layer: keras.layers.Layer) -> Any:
-    """What `get_config` returns, or None if it says nothing."""
+    """The result of `get_config`, or None if it fails."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # That it may not be reloaded.
+            warnings.simplefilter("ignore")  # It may not be reloadable.
             config = _unnamed(layer.get_config())
         json.dumps(config)
-    except Exception:  # Each kind of layer has its own.
+    except Exception:  # Each kind of layer raises its own.
         return None
     return config
 
 
 def _unnamed(config: Any, names: Any = None) -> Any:
-    """As JSON, with what is the same whenever a program is run again.
+    """As JSON, reduced to what stays the same between runs of a program.
 
     Args:
         config: A configuration.
-        names: Dict, the numbers of layers by name, to which it may refer.
+        names: Dict, numbers of the layers that it may refer to, by name.
             Defaults to `None`.
     """
     if isinstance(config, dict):
@@ -159,7 +159,7 @@ def _unnamed(config: Any, names: Any = None) -> Any:
         return config
     if hasattr(config, "tolist"):
         return _unnamed(config.tolist(), names)
-    # Its text may hold an address.
+    # Its text may contain a memory address.
     return type(config).__name__
 
 

@@ -1,4 +1,4 @@
-"""What a training is made of besides weights, and files that hold it whole."""
+"""The state of a training run, and the files that store it."""
 
 import json
 import pathlib
@@ -23,7 +23,7 @@ def save(
     numbers: dict[str, Any],
     arrays: dict[str, np.ndarray],
 ) -> None:
-    """Writes a state, which replaces the one before in one step."""
+    """Writes a state, which atomically replaces the previous one."""
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -40,7 +40,7 @@ def save(
 def load(
     folder: pathlib.Path,
 ) -> tuple[pathlib.Path, dict[str, Any], dict[str, np.ndarray]] | None:
-    """The path of the weights, and the rest of the last state, if any."""
+    """The path of the weights and the rest of the last state, if any."""
     saved = _saved(folder)
     if not saved:
         return None
@@ -51,7 +51,7 @@ def load(
 
 
 def delete(folder: pathlib.Path) -> None:
-    """Deletes all states, and the folder if it holds nothing else."""
+    """Deletes all states, and the folder if it is then empty."""
     for old in (*_saved(folder), folder / "partial"):
         shutil.rmtree(old, ignore_errors=True)
     if folder.exists() and not any(folder.iterdir()):
@@ -63,7 +63,7 @@ def _saved(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def random_state() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Of the global generators of Python and NumPy."""
+    """State of the global generators of Python and NumPy."""
     kind, key, position, has_gauss, gauss = np.random.get_state()
     numbers = {
         "python": random.getstate(),
@@ -75,7 +75,7 @@ def random_state() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def set_random_state(
     numbers: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:
-    """Sets what `random_state` returned."""
+    """Restores the result of `random_state`."""
     version, internal, gauss = numbers["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, position, has_gauss, gauss = numbers["numpy"]
@@ -91,7 +91,7 @@ def seed_arrays(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def set_seeds(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
-    """Sets what `seed_arrays` returned."""
+    """Restores the result of `seed_arrays`."""
     for i, seed in enumerate(_seeds(model)):
         seed.assign(arrays[f"seed{i}"])
 
@@ -127,7 +127,7 @@ def set_callback_state(
     numbers: list[dict[str, Any]],
     arrays: dict[str, np.ndarray],
 ) -> None:
-    """Sets what `callback_state` returned."""
+    """Restores the result of `callback_state`."""
     for i, (callback, plain) in enumerate(zip(callbacks, numbers, strict=True)):
         for name, tagged in plain.items():
             ((kind, value),) = tagged.items()
@@ -145,7 +145,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _is_op(value: Any) -> bool:
-    """Such as that by which Keras' callbacks compare, once it is chosen."""
+    """Whether it is an op, such as the comparison in Keras' callbacks."""
     return getattr(ops, getattr(value, "__name__", ""), None) is value
 
 

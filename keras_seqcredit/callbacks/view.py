@@ -1,4 +1,4 @@
-"""What all views share: when they look, where they write, what they fit."""
+"""The base class of all views: when they run and where they write."""
 
 import os
 import pathlib
@@ -18,25 +18,25 @@ from keras_seqcredit.models.generative_model import GenerativeModel
 
 
 class View(keras.callbacks.Callback):
-    """Looks at a model after every so many epochs, and writes what it sees.
+    """Observes a model every few epochs and writes the results.
 
-    A subclass has the name of its `folder` and what it `shows`, and implements
+    A subclass sets the name of its `folder` and what it `shows`, and implements
 
     - `fits(model)`: whether the model has what it shows;
-    - `observe(epoch, logs)`: what it sees, a tuple;
-    - `write(epoch, *seen)`: writes that with `self.writer`.
+    - `observe(epoch, logs)`: its observations, a tuple;
+    - `write(epoch, *seen)`: writes them with `self.writer`.
 
     The folder is `log_dir/<folder>`, which TensorBoard shows as a run of that
     name; see `SummaryWriter` for what happens if it is taken. If it cannot be
-    written to, one warning says so and training goes on without the view.
+    written to, the view warns once and training continues without it.
 
     Args:
-        log_dir: The folder that TensorBoard is shown.
-        frequency: Positive integer, the number of epochs from one look to the
-            next. Defaults to `1`.
+        log_dir: TensorBoard's log directory.
+        frequency: Positive integer, number of epochs between updates. Defaults
+            to `1`.
 
     Attributes:
-        seconds: Float, what its looks have taken of the time of `fit`.
+        seconds: Float, the time of `fit` that the view has taken.
     """
 
     folder: ClassVar[str]
@@ -49,10 +49,10 @@ class View(keras.callbacks.Callback):
         return view
 
     def __deepcopy__(self, memo: dict[int, Any]):
-        """A view of the same arguments, of no model yet.
+        """Returns a view with the same arguments and no model yet.
 
-        KerasTuner copies callbacks for each training. What a view holds of a
-        model, and the file that it writes, belong to one training.
+        KerasTuner copies callbacks for each training run. The state that a view
+        keeps of a model, and the file that it writes, belong to one run.
         """
         args, kwargs = self._arguments
         copied = type(self)(*args, **kwargs)
@@ -73,7 +73,7 @@ class View(keras.callbacks.Callback):
 
     @property
     def log_dir(self) -> pathlib.Path:
-        """Where the view writes, `<log_dir>/<folder>`."""
+        """The folder that the view writes to, `<log_dir>/<folder>`."""
         return self.writer.log_dir
 
     @staticmethod
@@ -82,11 +82,11 @@ class View(keras.callbacks.Callback):
         raise NotImplementedError
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> tuple:
-        """What there is to see, with the weights of now."""
+        """Returns its observations, with the current weights."""
         raise NotImplementedError
 
     def write(self, epoch: int, *seen: Any) -> None:
-        """Writes what `observe` returned."""
+        """Writes the result of `observe`."""
         raise NotImplementedError
 
     def set_model(self, model: keras.Model) -> None:
@@ -101,21 +101,21 @@ class View(keras.callbacks.Callback):
         ]
         raise ValueError(
             f"`{type(self).__name__}` shows {self.shows}. Expected a model "
-            f"that has them. Received: {described(model)}. Views that fit it: "
+            f"that has them. Received: {described(model)}. Suitable views: "
             f"{', '.join(sorted(others)) or 'none'}"
         )
 
     def compute(self, function: Callable, *inputs: Any) -> Any:
-        """Arrays that a function computes from inputs, with the weights of now.
+        """Computes arrays from inputs, with the current weights.
 
-        What it changes in the model, such as seeds, is thrown away.
+        Its changes to the model, such as to seeds, are discarded.
 
         Args:
-            function: Of structures of tensors, the same at each look. It is
-                compiled at the first one.
+            function: Function of structures of tensors, the same at each call.
+                It is compiled at the first one.
             *inputs: Structures of arrays.
         """
-        model = self.model  # On JAX this brings the weights up to date.
+        model = self.model  # On JAX, this updates the weights.
         if self._compiled is None:
 
             def run(*inputs):
@@ -130,7 +130,7 @@ class View(keras.callbacks.Callback):
         )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        # One that was cut short has left its file open: this is another one.
+        # An interrupted run leaves its file open; this is another run.
         self._close()
         self._first_epoch = None
 
@@ -146,7 +146,7 @@ class View(keras.callbacks.Callback):
         if (epoch + 1) % self.frequency or not self._writable:
             return
         start = time.perf_counter()
-        _ = self.model  # On JAX this brings the weights up to date.
+        _ = self.model  # On JAX, this updates the weights.
         seen = self.observe(epoch, logs or {})
         first = epoch if self._first_epoch is None else self._first_epoch
         try:
@@ -176,13 +176,13 @@ class View(keras.callbacks.Callback):
 
 
 def generator_of(model: keras.Model) -> Any:
-    """The model that a model trains to generate, or else the model itself."""
+    """The generator that a model trains, or else the model itself."""
     if isinstance(model, GenerativeModel):
         return model.generating_model()
     return model
 
 
 def described(model: keras.Model) -> str:
-    """A model and its layers, for a message."""
+    """Describes a model and its layers, for errors."""
     layers = ", ".join(f"{x.name} ({type(x).__name__})" for x in model.layers)
     return f"model {model.name} ({type(model).__name__}) with layers {layers}"

@@ -1,4 +1,4 @@
-"""Chains of a learned Markov chain, as it learns."""
+"""Plots of a learned Markov chain during training."""
 
 import os
 from typing import Any
@@ -19,32 +19,32 @@ from keras_seqcredit.optional_import import import_optional
 class WalkbackTrajectory(View):
     """Plots the chains of a `VariationalWalkback`, away from data and back.
 
-    After each epoch, as images for TensorBoard, where epochs count from 0:
+    After each epoch, writes images for TensorBoard, where epochs count from 0:
 
     - `walkback/forward`: walks from given points, as in training;
     - `walkback/back`: chains from `p*` to samples of the model;
-    - `walkback/field`, of data in the plane: where a step goes to, without its
+    - `walkback/field`, for data in the plane: where a step leads, without its
       noise, at temperature 1.
 
-    Data in the plane are drawn as clouds of points, images and all else as
-    filmstrips, a chain a row.
+    Data in the plane are drawn as point clouds, and images and all other data
+    as filmstrips, one chain per row.
 
     Args:
         x: Array `(n, ..., features)`, data to walk from: a few hundred points
             in the plane, a few images.
-        log_dir: The folder that TensorBoard is shown.
+        log_dir: TensorBoard's log directory.
         image_shape: Tuple `(height, width)` or `(height, width, channels)` for
             images that are given as vectors. Defaults to `None`.
-        frames: Positive integer, how many states of a chain are drawn. Defaults
+        frames: Positive integer, number of states of a chain to draw. Defaults
             to `8`.
-        seed: Integer, of the walks: the same noise at each look. Defaults to
-            `0`.
-        frequency: Positive integer, the number of epochs from one look to the
-            next. Defaults to `1`.
+        seed: Integer, seed of the walks: each update uses the same noise.
+            Defaults to `0`.
+        frequency: Positive integer, number of epochs between updates. Defaults
+            to `1`.
 
     Raises:
         ImportError: if matplotlib or TensorBoard is not installed.
-        ValueError: if an argument is wrong; at the start of training, if the
+        ValueError: if an argument is invalid; at the start of training, if the
             model is not a `VariationalWalkback`.
 
     Example:
@@ -131,7 +131,7 @@ def _heat(temperature: float) -> str:
 
 
 def _field(model: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points of a grid around the data, and where a step goes from there."""
+    """Points of a grid around the data, and where a step leads from there."""
     low, high = x.min(axis=0), x.max(axis=0)
     margin = 0.25 * (high - low)
     ticks = np.linspace(low - margin, high + margin, 21)
@@ -157,12 +157,12 @@ def _draw_films(states: np.ndarray, titles: list[str]) -> Any:
         "WalkbackTrajectory", 1.1 * len(states), 1.0 * rows + 0.3
     )
     axes = figure.subplots(rows, len(states), squeeze=False)
-    # The brightest of the data and of samples, not of what lies between.
+    # The brightest of the data and of samples, not of states in between.
     high = 255 if states.dtype == np.uint8 else 1
     for row, line in enumerate(axes):
         for axis, images in zip(line, states, strict=True):
             picture = picture_of(images[row], high)
-            # A vector is a strip.
+            # A vector is drawn as a strip.
             aspect = "equal" if len(picture) > 1 else "auto"
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1, aspect=aspect)
             axis.set_xticks([])
@@ -176,7 +176,7 @@ def _draw_field(x: np.ndarray, grid: np.ndarray, steps: np.ndarray) -> Any:
     figure = new_figure("WalkbackTrajectory", 5, 5)
     axis = figure.subplots()
     axis.plot(*x.T, ".", markersize=3, alpha=0.4, color="#cc8866")
-    # Short ones would not be seen beside those from afar.
+    # Short arrows would not be visible next to those from far away.
     length = np.linalg.norm(steps, axis=-1, keepdims=True)
     arrows = steps / np.sqrt(length + 1e-9)
     axis.quiver(*grid.T, *arrows.T, angles="xy", width=0.003, color="#333333")

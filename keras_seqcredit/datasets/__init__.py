@@ -1,4 +1,4 @@
-"""Sequences: problems that are generated, and real data."""
+"""Datasets of sequences: generated problems and real data."""
 
 from keras_seqcredit.datasets.adding_problem import adding_problem
 from keras_seqcredit.datasets.adding_problem import adding_problem_stream

@@ -18,7 +18,7 @@ def adding_problem(
     """Generates the adding problem: sum the two marked numbers of a sequence.
 
     Each step has a number drawn uniformly from `[0, 1)` and a mark. One number
-    of the first half of the sequence and one of the second half are marked by
+    in the first half of the sequence and one in the second half are marked by
     1, all others by 0. The target is the sum of the two marked numbers. Always
     answering 1 has a mean squared error of 1/6, about 0.167.
 
@@ -26,7 +26,7 @@ def adding_problem(
         num_samples: Integer, the number of sequences.
         length: Integer, the number of steps, at least 2. Defaults to `200`.
         seed: Integer or `None`. The same seed gives the same data; `None` gives
-            other data at each call. Defaults to `None`.
+            different data at each call. Defaults to `None`.
 
     Returns:
         Tuple of NumPy arrays `(x, y)`:
@@ -65,13 +65,12 @@ def adding_problem_stream(
     """Streams the adding problem: fresh sequences in every epoch.
 
     A batch is a function of the seed, the epoch and its index in the epoch, so
-    a training can go on after an interruption as `copying_memory_stream`
-    describes.
+    an interrupted training can be resumed as `copying_memory_stream` describes.
 
     Args:
-        batch_size: Integer, the number of sequences of a batch.
+        batch_size: Integer, the number of sequences per batch.
         length: Integer, the number of steps, at least 2. Defaults to `200`.
-        batches_per_epoch: Integer, the length of the data set. Defaults to
+        batches_per_epoch: Integer, the length of the dataset. Defaults to
             `100`.
         seed: Integer or `None`. `None` draws a seed at random. Defaults to
             `None`.
@@ -79,7 +78,7 @@ def adding_problem_stream(
             to `0`.
 
     Returns:
-        A `keras.utils.PyDataset` of batches `(x, y)`, shaped as those of
+        A `keras.utils.PyDataset` of batches `(x, y)`, with the shapes of
         `adding_problem`.
 
     Raises:

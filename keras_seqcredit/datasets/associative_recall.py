@@ -27,52 +27,52 @@ def associative_recall(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Generates associative recall: read pairs, then name the values of keys.
 
-    A sequence is a list of pairs, a key and its value, and then some of the
-    keys again, at random steps between blanks. Where a key is asked for, the
-    target is its value; it is blank everywhere else:
+    A sequence is a list of pairs of a key and its value, followed by some of
+    the keys again, at random steps between blanks. Where a key is queried, the
+    target is its value; everywhere else, it is blank:
 
     ```
     x:  k_1 v_1 k_2 v_2 ... k_n v_n  blank  k_5  blank blank  k_2  blank
     y:  blank .............................  v_5  blank .....  v_2  blank
     ```
 
-    With `hops` of 2 or more, the answer is a chain away: a pair may lead to a
-    key instead of a value, and that key's pair goes on. With 2, the list has
-    `k_1 k_2` and `k_2 v_1`, not always in this order, and the answer to `k_1`
-    is `v_1`. The list is then `num_pairs / hops` chains, their pairs shuffled,
-    and the first key of a chain is what is asked for. A key comes first in one
-    pair only and no two chains share a key or a value, so that each query has
-    one answer.
+    With `hops` of 2 or more, the answer requires following a chain: a pair may
+    lead to a key instead of a value, and that key's pair continues the chain.
+    With 2, the list contains `k_1 k_2` and `k_2 v_1`, in either order, and the
+    answer to `k_1` is `v_1`. The list then consists of `num_pairs / hops`
+    chains with their pairs shuffled, and queries ask for the first key of a
+    chain. A key comes first in only one pair, and no two chains share a key or
+    a value, so each query has one answer.
 
     Blank is 0, the values are `1 ... num_values` and the keys are
     `num_values + 1 ... num_values + num_keys`, for any number of hops. A model
-    of the targets therefore needs `num_values + 1` outputs. Without memory an
-    answer is right once in `num_values`, with a cross-entropy of
-    `log(num_values)`; who knows the values of the list but not their keys, is
-    right once in `num_pairs / hops`.
+    of the targets therefore needs `num_values + 1` outputs. Without memory, one
+    answer in `num_values` is right, with a cross-entropy of `log(num_values)`.
+    A model that knows the values of the list but not their keys is right once
+    in `num_pairs / hops`.
 
-    Here all steps after the list are equally likely to ask. In the code of
-    Arora et al. those soon after it are more likely, all keys are asked for,
-    and random symbols may take the place of the blanks.
+    Here, all steps after the list are equally likely to hold a query. In the
+    code of Arora et al., steps soon after the list are more likely, all keys
+    are queried, and random symbols may replace the blanks.
 
     Args:
         num_samples: Integer, the number of sequences.
         num_pairs: Integer, the number of pairs, a multiple of `hops`. Defaults
             to `8`.
-        num_queries: Integer, the number of keys that are asked for, at most
-            `num_pairs / hops`: none is asked for twice. Defaults to `4`.
+        num_queries: Integer, the number of queried keys, at most
+            `num_pairs / hops`: no key is queried twice. Defaults to `4`.
         num_keys: Integer, the number of different keys, at least `num_pairs`.
             Defaults to `16`.
         num_values: Integer, the number of different values, at least
             `num_pairs / hops`. Defaults to `16`.
         length: Integer, the number of steps, at least
-            `2 * num_pairs + num_queries`. Defaults to `None`, that number: no
-            blanks.
+            `2 * num_pairs + num_queries`. Defaults to `None`, which means that
+            number, without blanks.
         hops: Integer, the number of pairs that lead from a query to its
             answer. Defaults to `1`.
         one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.
-        seed: Integer or `None`. The same seed gives the same data; `None`
-            gives other data at each call. Defaults to `None`.
+        seed: Integer or `None`. The same seed gives the same data; `None` gives
+            different data at each call. Defaults to `None`.
 
     Returns:
         Tuple of NumPy arrays `(x, y)`:
@@ -82,8 +82,8 @@ def associative_recall(
         - `y`: int32, shape `(num_samples, length)`.
 
     Raises:
-        ValueError: if an argument is not an integer or is too small, or does
-            not fit the others.
+        ValueError: if an argument is not an integer, is too small, or is
+            inconsistent with the others.
 
     Example:
 
@@ -127,26 +127,25 @@ def associative_recall_stream(
     """Streams associative recall: fresh sequences in every epoch.
 
     A batch is a function of the seed, the epoch and its index in the epoch, so
-    a training can go on after an interruption as `copying_memory_stream`
-    describes.
+    an interrupted training can be resumed as `copying_memory_stream` describes.
 
     Args:
-        batch_size: Integer, the number of sequences of a batch.
+        batch_size: Integer, the number of sequences per batch.
         num_pairs: Integer, the number of pairs, a multiple of `hops`. Defaults
             to `8`.
-        num_queries: Integer, the number of keys that are asked for, at most
-            `num_pairs / hops`: none is asked for twice. Defaults to `4`.
+        num_queries: Integer, the number of queried keys, at most
+            `num_pairs / hops`: no key is queried twice. Defaults to `4`.
         num_keys: Integer, the number of different keys, at least `num_pairs`.
             Defaults to `16`.
         num_values: Integer, the number of different values, at least
             `num_pairs / hops`. Defaults to `16`.
         length: Integer, the number of steps, at least
-            `2 * num_pairs + num_queries`. Defaults to `None`, that number: no
-            blanks.
+            `2 * num_pairs + num_queries`. Defaults to `None`, which means that
+            number, without blanks.
         hops: Integer, the number of pairs that lead from a query to its
             answer. Defaults to `1`.
         one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.
-        batches_per_epoch: Integer, the length of the data set. Defaults to
+        batches_per_epoch: Integer, the length of the dataset. Defaults to
             `100`.
         seed: Integer or `None`. `None` draws a seed at random. Defaults to
             `None`.
@@ -154,12 +153,12 @@ def associative_recall_stream(
             to `0`.
 
     Returns:
-        A `keras.utils.PyDataset` of batches `(x, y)`, shaped as those of
+        A `keras.utils.PyDataset` of batches `(x, y)`, with the shapes of
         `associative_recall`.
 
     Raises:
-        ValueError: if an argument is not an integer or is too small, or does
-            not fit the others.
+        ValueError: if an argument is not an integer, is too small, or is
+            inconsistent with the others.
 
     Example:
 
@@ -267,7 +266,7 @@ def _sample(
     values = 1 + distinct_integers(rng, num_samples, num_values, num_chains)
     keys = distinct_integers(rng, num_samples, num_keys, num_pairs)
     keys = (1 + num_values + keys).reshape(num_samples, num_chains, hops)
-    # A chain leads from each of its keys to the next, and from the last to
+    # A chain leads from each of its keys to the next, and from the last key to
     # its value.
     chains = np.concatenate([keys, values[..., None]], axis=-1)
     pairs = np.stack([chains[..., :-1], chains[..., 1:]], axis=-1)

@@ -21,17 +21,17 @@ SHAKESPEARE_SHA256 = (
 def penn_treebank(
     path: str | os.PathLike[str], length: int | None = None
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], list[str]]:
-    """Loads the Penn Treebank, text of the Wall Street Journal, by characters.
+    """Loads the Penn Treebank (Wall Street Journal text) as characters.
 
-    The preprocessing of Mikolov: lower case, no punctuation, rare words as
-    `<unk>`, numbers as `N`. The end of a sentence is one character.
+    The text has Mikolov's preprocessing: lower case, no punctuation, rare words
+    as `<unk>`, numbers as `N`. The end of a sentence is one character.
 
     Args:
-        path: The folder of the files `ptb.train.txt.gz`, `ptb.valid.txt.gz` and
-            `ptb.test.txt.gz`.
-        length: Positive integer, characters of a sequence, or `None` for one
-            array of all. What does not fill the last sequence is left out.
-            Defaults to `None`.
+        path: The folder with the files `ptb.train.txt.gz`, `ptb.valid.txt.gz`
+            and `ptb.test.txt.gz`.
+        length: Positive integer, characters per sequence, or `None` for one
+            array of all. An incomplete last sequence is dropped. Defaults to
+            `None`.
 
     Returns:
         Tuple `(train, valid, test), vocabulary`:
@@ -41,9 +41,9 @@ def penn_treebank(
         - `vocabulary`: list of the 50 characters that the integers stand for.
 
     Raises:
-        FileNotFoundError: if there are no such files.
-        ValueError: if a file is another one, by its SHA-256, or `length` is not
-            a positive integer.
+        FileNotFoundError: if the files do not exist.
+        ValueError: if a file has the wrong SHA-256, or `length` is not a
+            positive integer.
 
     Example:
 
@@ -81,10 +81,10 @@ def tiny_shakespeare(
     """Loads a million characters of Shakespeare's plays.
 
     Args:
-        path: The file `tinyshakespeare.txt.gz`, or the folder that it is in.
-        length: Positive integer, characters of a sequence, or `None` for one
-            array of all. What does not fill the last sequence is left out.
-            Defaults to `None`.
+        path: The file `tinyshakespeare.txt.gz`, or its folder.
+        length: Positive integer, characters per sequence, or `None` for one
+            array of all. An incomplete last sequence is dropped. Defaults to
+            `None`.
 
     Returns:
         Tuple `(train, valid), vocabulary`:
@@ -95,8 +95,8 @@ def tiny_shakespeare(
         - `vocabulary`: list of the 65 characters that the integers stand for.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is another file, by its SHA-256, or `length` is not a
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file has the wrong SHA-256, or `length` is not a
             positive integer.
 
     Example:
@@ -133,7 +133,7 @@ def _read(path, name, sha256):
 
 
 def _encoded(texts, length):
-    """Texts as integers, and the characters that they have, in order."""
+    """Texts as integers, and their sorted characters."""
     codes = [np.frombuffer(t.encode("utf-32-le"), "<u4") for t in texts]
     symbols = np.unique(np.concatenate(codes))
     arrays = [np.searchsorted(symbols, c).astype("int32") for c in codes]

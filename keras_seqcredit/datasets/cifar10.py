@@ -1,4 +1,4 @@
-"""CIFAR-10, or a part of it."""
+"""CIFAR-10, or a subset of it."""
 
 import hashlib
 import os
@@ -18,10 +18,10 @@ def cifar10(
     """Loads the training images of CIFAR-10, or the first 4,000 of them.
 
     Args:
-        path: The file `cifar10_train4000.npz`, the first 4,000 images, or the
-            folder that it is in. Defaults to `None`, all 50,000 from Keras' own
-            cache, which is filled by a download on first use. Figures of the
-            part are not comparable with published ones.
+        path: The file `cifar10_train4000.npz`, the first 4,000 images, or its
+            folder. Defaults to `None`, all 50,000 from Keras' own cache, which
+            is filled by a download on first use. Results on the subset are not
+            comparable with published ones.
 
     Returns:
         Tuple of NumPy arrays `(x, y)`:
@@ -30,8 +30,8 @@ def cifar10(
         - `y`: int32, shape `(num_images,)`, the classes.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is another one, by its SHA-256.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file has the wrong SHA-256.
 
     Example:
 

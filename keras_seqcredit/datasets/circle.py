@@ -17,13 +17,13 @@ def circle(
         noise: Non-negative float, the standard deviation of the normal noise
             that is added to both coordinates. Defaults to `0.02`.
         seed: Integer or `None`. The same seed gives the same data; `None` gives
-            other data at each call. Defaults to `None`.
+            different data at each call. Defaults to `None`.
 
     Returns:
         Float32 NumPy array of shape `(num_samples, 2)`.
 
     Raises:
-        ValueError: if an argument has a wrong value.
+        ValueError: if an argument has an invalid value.
 
     Example:
 

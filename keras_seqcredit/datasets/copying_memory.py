@@ -23,9 +23,9 @@ def copying_memory(
 ) -> tuple[np.ndarray, ...]:
     """Generates the copying memory problem: recall symbols after a long gap.
 
-    A sequence is `num_symbols` random symbols, `length - 1` blanks, a marker,
-    and `num_symbols` blanks. The target is blank until the marker has been
-    read, then the symbols in the order in which they came:
+    A sequence consists of `num_symbols` random symbols, `length - 1` blanks, a
+    marker, and `num_symbols` blanks. The target is blank until the marker has
+    been read, then the symbols in their original order:
 
     ```
     x:  s_1 ... s_n  blank ... blank  marker  blank ... blank
@@ -34,23 +34,23 @@ def copying_memory(
 
     Blank is 0, the symbols are `1 ... vocabulary` and the marker is
     `vocabulary + 1`, so a model of the targets needs `vocabulary + 1` outputs.
-    Without memory the best cross-entropy is `num_symbols * log(vocabulary)`
-    a sequence.
+    Without memory, the best cross-entropy is `num_symbols * log(vocabulary)`
+    per sequence.
 
     Args:
         num_samples: Integer, the number of sequences.
-        length: Integer, the number of steps from the last symbol to the
-            marker. Or a pair `(shortest, longest)`: each sequence draws its
-            own, both included, and is padded with blanks at its end as if it
-            were the longest. Lengths are drawn log-uniformly, as many from 1
-            to 10 as from 10 to 100: networks learn on short ones sooner, and
-            more surely. Defaults to `100`.
+        length: Integer, the number of steps from the last symbol to the marker.
+            Or a pair `(shortest, longest)`, both included: each sequence draws
+            its own length and is padded with blanks at its end to the longest.
+            Lengths are drawn log-uniformly, as many from 1 to 10 as from 10 to
+            100: networks learn short ones sooner and more reliably. Defaults to
+            `100`.
         num_symbols: Integer, the number of symbols to recall. Defaults to
             `10`.
         vocabulary: Integer, the number of different symbols. Defaults to `8`.
         one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.
         seed: Integer or `None`. The same seed gives the same data; `None` gives
-            other data at each call. Defaults to `None`.
+            different data at each call. Defaults to `None`.
 
     Returns:
         Tuple of NumPy arrays `(x, y)`, where
@@ -60,11 +60,11 @@ def copying_memory(
             `(num_samples, steps, vocabulary + 2)`.
         - `y`: int32, shape `(num_samples, steps)`.
 
-        With a pair `length`, `(x, y, sample_weight)` of the steps of the
+        With a pair `length`, `(x, y, sample_weight)`, with as many steps as the
         longest:
 
-        - `sample_weight`: float32, shape `(num_samples, steps)`, 1, but 0 at
-            padding.
+        - `sample_weight`: float32, shape `(num_samples, steps)`, 0 at padding
+          and 1 elsewhere.
 
     Raises:
         ValueError: if an argument is not an integer or is too small, or
@@ -108,24 +108,24 @@ def copying_memory_stream(
 
     A batch is a function of the seed, the epoch and its index in the epoch. A
     run that is resumed with the same `seed`, and with the same `initial_epoch`
-    here and in `fit()`, therefore sees the data that it would have seen
-    without the interruption. For that, `fit()` needs `shuffle=False`, since
-    Keras otherwise visits the batches of an epoch in random order, and no
-    `steps_per_epoch`, which the stream knows.
+    here and in `fit()`, therefore sees the same data as without the
+    interruption. For that, `fit()` needs `shuffle=False`, since Keras otherwise
+    visits the batches of an epoch in random order, and no `steps_per_epoch`,
+    which the stream defines.
 
     Args:
-        batch_size: Integer, the number of sequences of a batch.
-        length: Integer, the number of steps from the last symbol to the
-            marker. Or a pair `(shortest, longest)`: each sequence draws its
-            own, both included, and is padded with blanks at its end as if it
-            were the longest. Lengths are drawn log-uniformly, as many from 1
-            to 10 as from 10 to 100: networks learn on short ones sooner, and
-            more surely. Defaults to `100`.
+        batch_size: Integer, the number of sequences per batch.
+        length: Integer, the number of steps from the last symbol to the marker.
+            Or a pair `(shortest, longest)`, both included: each sequence draws
+            its own length and is padded with blanks at its end to the longest.
+            Lengths are drawn log-uniformly, as many from 1 to 10 as from 10 to
+            100: networks learn short ones sooner and more reliably. Defaults to
+            `100`.
         num_symbols: Integer, the number of symbols to recall. Defaults to
             `10`.
         vocabulary: Integer, the number of different symbols. Defaults to `8`.
         one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.
-        batches_per_epoch: Integer, the length of the data set. Defaults to
+        batches_per_epoch: Integer, the length of the dataset. Defaults to
             `100`.
         seed: Integer or `None`. `None` draws a seed at random. Defaults to
             `None`.
@@ -133,8 +133,8 @@ def copying_memory_stream(
             to `0`.
 
     Returns:
-        A `keras.utils.PyDataset` of batches `(x, y)`, or with a pair `length`
-        `(x, y, sample_weight)`, shaped as those of `copying_memory`.
+        A `keras.utils.PyDataset` of batches `(x, y)`, or with a pair `length`,
+        `(x, y, sample_weight)`, with the shapes of `copying_memory`.
 
     Raises:
         ValueError: if an argument is not an integer or is too small, or

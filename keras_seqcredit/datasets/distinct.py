@@ -1,4 +1,4 @@
-"""Random integers of which no two are alike."""
+"""Distinct random integers."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ def distinct_integers(
 
     Args:
         rng: A generator of random numbers.
-        num_samples: Integer, the number of draws, each on its own.
+        num_samples: Integer, the number of independent draws.
         below: Integer, the number of integers to draw from.
         count: Integer of at most `below`, the number of integers drawn.
 

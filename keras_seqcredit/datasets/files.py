@@ -1,4 +1,4 @@
-"""Files of data that are read only if they are what they say."""
+"""Data files whose contents are verified before use."""
 
 import hashlib
 import os
@@ -10,19 +10,19 @@ from keras_seqcredit.checks import check_path
 def checked_file(
     path: str | os.PathLike[str], name: str, sha256: str
 ) -> pathlib.Path:
-    """Finds a file and checks what is in it.
+    """Finds a file and verifies its contents.
 
     Args:
-        path: The file, or the folder that it is in.
+        path: The file, or its folder.
         name: String, the name of the file in that folder.
-        sha256: String, the SHA-256 of what it must hold.
+        sha256: String, the expected SHA-256 of its contents.
 
     Returns:
         The path of the file.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it holds something else.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if its contents differ.
     """
     path = pathlib.Path(check_path("path", path))
     if path.is_dir():

@@ -24,9 +24,10 @@ def gaussian_mixture(
         noise: Non-negative float, the standard deviation of each component.
             Defaults to `0.05`.
         weights: Nine non-negative numbers that sum to 1, the probability of
-            each component, or `None` for equal ones. Defaults to `None`.
+            each component, or `None` for equal probabilities. Defaults to
+            `None`.
         seed: Integer or `None`. The same seed gives the same data; `None` gives
-            other data at each call. Defaults to `None`.
+            different data at each call. Defaults to `None`.
 
     Returns:
         Tuple of NumPy arrays `(x, y)`:
@@ -35,7 +36,7 @@ def gaussian_mixture(
         - `y`: int32, shape `(num_samples,)`, the component of each.
 
     Raises:
-        ValueError: if an argument has a wrong value.
+        ValueError: if an argument has an invalid value.
 
     Example:
 

@@ -13,7 +13,7 @@ SHA256 = "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"
 WORD_INDEX_SHA256 = (
     "027313fe9a320280f3bf0fac5baf58c4a683cf39a7ed9c3d3d3912bde4284cf6"
 )
-# As Keras' own loader has it, so that both ways give the same arrays.
+# As in Keras' own loader, so that both ways give the same arrays.
 _SHUFFLE_SEED = 113
 
 
@@ -24,18 +24,18 @@ def imdb(
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Loads the first words of 50,000 movie reviews.
 
-    Words are numbered by how frequent they are, from 2; 1 is any rarer word and
-    0 is padding, as in `keras.layers.TextVectorization`. `imdb_vocabulary`
-    gives the words.
+    Words are numbered by frequency, starting at 2; 1 is any rarer word and 0 is
+    padding, as in `keras.layers.TextVectorization`. `imdb_vocabulary` returns
+    the words.
 
     Args:
-        num_words: Integer of at least 3, the size of the vocabulary, padding
-            and the rare word included. Defaults to `10000`.
-        length: Positive integer, words of a review; longer ones are cut.
-            Defaults to `40`.
-        path: The file `imdb.npz` of `keras.datasets.imdb`, or the folder that
-            it is in. Defaults to `None`, Keras' own cache, which is filled by a
-            download on first use.
+        num_words: Integer of at least 3, the size of the vocabulary, including
+            padding and the rare word. Defaults to `10000`.
+        length: Positive integer, number of words per review; longer reviews are
+            truncated. Defaults to `40`.
+        path: The file `imdb.npz` of `keras.datasets.imdb`, or its folder.
+            Defaults to `None`, Keras' own cache, which is filled by a download
+            on first use.
 
     Returns:
         Tuple of int32 arrays `(x_train, y_train), (x_test, y_test)`, 25,000
@@ -45,9 +45,9 @@ def imdb(
         - `y_train`, `y_test`: `(25000,)`, 1 for a positive review.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is another file, by its SHA-256, or an argument is
-            too small.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file has the wrong SHA-256, or an argument is too
+            small.
 
     Example:
 
@@ -86,15 +86,15 @@ def imdb_vocabulary(
     """Loads the words that the integers of `imdb` stand for.
 
     Args:
-        num_words: Integer of at least 3, as that of `imdb`. Defaults to 10,000.
-        path: The file `imdb_word_index.json` of Keras, or the folder that it is
-            in. Defaults to `None`, Keras' own cache.
+        num_words: Integer of at least 3, as in `imdb`. Defaults to 10,000.
+        path: The file `imdb_word_index.json` of Keras, or its folder. Defaults
+            to `None`, Keras' own cache.
 
     Returns:
         List of `num_words` strings, `""` and `"[UNK]"` first.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         ValueError: if it is another file, or `num_words` is too small.
 
     Example:
@@ -119,7 +119,7 @@ def imdb_vocabulary(
 
 
 def _load(file):
-    # Pickled, but the hash says that it is the file of Keras.
+    # Pickled, but the hash shows that it is the file of Keras.
     with np.load(file, allow_pickle=True) as arrays:
         parts = [
             (arrays[f"x_{part}"], arrays[f"y_{part}"])

@@ -23,45 +23,47 @@ def pen_strokes(
     tuple[dict[str, np.ndarray], np.ndarray],
     tuple[dict[str, np.ndarray], np.ndarray],
 ]:
-    """Loads drawings of characters of the Omniglot data set as pen points.
+    """Loads drawings of characters from the Omniglot dataset as pen points.
 
-    4,840 pen recordings: 242 characters of eight alphabets, each drawn once by
-    20 people. Points are placed at equal distances along each stroke.
+    There are 4,840 pen recordings: 242 characters of eight alphabets, each
+    drawn once by 20 people. Points are placed at equal distances along each
+    stroke.
 
-    A point is `(dx, dy, pen)`: the way from the point before, y upwards, and 1
-    where a stroke ends, so that the pen is lifted after it, else 0. The first
-    way is from the middle of the drawing's bounding box. One number divides all
-    ways, so that those of the training part have a mean square of 1.
+    A point is `(dx, dy, pen)`: the offset from the previous point, with y
+    pointing up, and 1 where a stroke ends, so that the pen is lifted after it,
+    else 0. The first offset is from the center of the drawing's bounding box.
+    All offsets are divided by one number, so that those of the training set
+    have a mean square of 1.
 
     Args:
-        path: The file `omniglot_pen_raw.npz`, or the folder that it is in: one
+        path: The file `omniglot_pen_raw.npz`, or its folder. The file holds one
             array `points` of all recordings, with their `offsets`, and
             `alphabet`, `character` and `drawer` of each.
-        alphabets: Sequence of names, of `"Balinese"`, `"Early_Aramaic"`,
+        alphabets: Sequence of names among `"Balinese"`, `"Early_Aramaic"`,
             `"Greek"`, `"Japanese_(katakana)"`, `"Korean"`, `"Latin"`,
             `"Sanskrit"` and `"Tagalog"`. Defaults to `None`, all of them in
             this order.
-        max_points: Integer of at least 2, points of a drawing, or `None` for no
-            limit. Longer drawings have points further apart; one of too many
-            strokes is cut. Defaults to `40`.
-        spacing: Positive float, the distance of points along a stroke, in
-            pixels of a drawing of 105 x 105. Defaults to `5.0`.
+        max_points: Integer of at least 2, number of points per drawing, or
+            `None` for no limit. Longer drawings have points further apart; a
+            drawing with too many strokes is truncated. Defaults to `40`.
+        spacing: Positive float, the distance between points along a stroke, in
+            pixels of a 105 x 105 drawing. Defaults to `5.0`.
 
     Returns:
         Tuple `(x_train, y_train), (x_test, y_test)`. Drawers 17 to 20 of each
-        alphabet are for the test.
+        alphabet form the test set.
 
-        - `x_train`, `x_test`: dictionaries, as models of sequences take them,
-            of `"sequences"`, float32 `(drawings, max_points, 3)`, and
-            `"mask"`, bool `(drawings, max_points)`. Padding is 0.
+        - `x_train`, `x_test`: dictionaries, as sequence models take them, with
+            `"sequences"`, float32 `(drawings, max_points, 3)`, and `"mask"`,
+            bool `(drawings, max_points)`. Padding is 0.
         - `y_train`, `y_test`: int32 `(drawings,)`, the classes: characters,
-            numbered from 0 in the order of `alphabets` and within an alphabet
-            as there. In `"Latin"` they are the letters a to z.
+          numbered from 0 in the order of `alphabets` and, within an alphabet,
+          in its own order. In `"Latin"`, they are the letters a to z.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is another file, by its SHA-256, or an argument has a
-            wrong value.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file has the wrong SHA-256, or an argument has an
+            invalid value.
 
     Example:
 
@@ -111,7 +113,7 @@ def pen_strokes(
 
 
 def _classes(arrays, alphabets):
-    """The drawings of these alphabets, by number, and their classes."""
+    """The numbers of the drawings of these alphabets, and their classes."""
     names = arrays["alphabet_names"].tolist()
     alphabets = names if alphabets is None else list(alphabets)
     if not alphabets or set(alphabets) - set(names):
@@ -131,7 +133,7 @@ def _classes(arrays, alphabets):
 
 
 def _drawing(recording, scale, max_points, spacing):
-    """Points `(dx, dy, pen)`, in pixels, with the same steps in a stroke."""
+    """Points `(dx, dy, pen)`, in pixels, equally spaced within a stroke."""
     strokes = np.split(
         np.cumsum(recording[:, :2] * scale, axis=0),
         np.flatnonzero(recording[:, 2])[:-1] + 1,

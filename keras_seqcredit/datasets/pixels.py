@@ -1,4 +1,4 @@
-"""Images read as sequences, one pixel a step."""
+"""Images read as sequences, one pixel per step."""
 
 from typing import Any
 

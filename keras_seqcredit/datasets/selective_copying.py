@@ -24,11 +24,11 @@ def selective_copying(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Generates selective copying: recall symbols that come at random times.
 
-    As `copying_memory`, but the symbols are anywhere in the first `length`
-    steps, with blanks between them. To keep them and to skip the blanks, a
-    network must look at what it reads: counting steps does not help. A marker
-    comes next and then `num_symbols` blanks, at which the symbols are to be
-    recalled in the order in which they came:
+    Like `copying_memory`, but the symbols are anywhere in the first `length`
+    steps, with blanks between them. To store the symbols and skip the blanks, a
+    network must look at its inputs: counting steps does not help. Then come a
+    marker and `num_symbols` blanks, at which the symbols must be recalled in
+    their original order:
 
     ```
     x:  blank s_1 blank blank s_2 ... s_n blank  marker  blank ... blank
@@ -37,11 +37,11 @@ def selective_copying(
 
     Blank is 0, the symbols are `1 ... vocabulary` and the marker is
     `vocabulary + 1`, so a model of the targets needs `vocabulary + 1` outputs.
-    Without memory the best cross-entropy is `num_symbols * log(vocabulary)`
-    a sequence, and a recalled symbol is right by chance once in `vocabulary`.
+    Without memory, the best cross-entropy is `num_symbols * log(vocabulary)`
+    per sequence, and a recalled symbol is right by chance once in `vocabulary`.
 
     Gu and Dao recall 16 symbols from sequences of 4,096 steps. The code of S4,
-    of the same group, repeats the marker at each step of the recall; here it
+    by the same group, repeats the marker at each step of the recall; here it
     comes once.
 
     Args:
@@ -52,8 +52,8 @@ def selective_copying(
             `10`.
         vocabulary: Integer, the number of different symbols. Defaults to `8`.
         one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.
-        seed: Integer or `None`. The same seed gives the same data; `None`
-            gives other data at each call. Defaults to `None`.
+        seed: Integer or `None`. The same seed gives the same data; `None` gives
+            different data at each call. Defaults to `None`.
 
     Returns:
         Tuple of NumPy arrays `(x, y)`, where
@@ -64,8 +64,8 @@ def selective_copying(
         - `y`: int32, shape `(num_samples, steps)`.
 
     Raises:
-        ValueError: if an argument is not an integer or is too small, or there
-            are more symbols than steps to hold them.
+        ValueError: if an argument is not an integer or is too small, or if
+            there are more symbols than steps before the marker.
 
     Example:
 
@@ -101,18 +101,17 @@ def selective_copying_stream(
     """Streams selective copying: fresh sequences in every epoch.
 
     A batch is a function of the seed, the epoch and its index in the epoch, so
-    a training can go on after an interruption as `copying_memory_stream`
-    describes.
+    an interrupted training can be resumed as `copying_memory_stream` describes.
 
     Args:
-        batch_size: Integer, the number of sequences of a batch.
+        batch_size: Integer, the number of sequences per batch.
         length: Integer, the number of steps before the marker, at least
             `num_symbols`. Defaults to `100`.
         num_symbols: Integer, the number of symbols to recall. Defaults to
             `10`.
         vocabulary: Integer, the number of different symbols. Defaults to `8`.
         one_hot: Boolean, whether `x` is one-hot encoded. Defaults to `False`.
-        batches_per_epoch: Integer, the length of the data set. Defaults to
+        batches_per_epoch: Integer, the length of the dataset. Defaults to
             `100`.
         seed: Integer or `None`. `None` draws a seed at random. Defaults to
             `None`.
@@ -120,12 +119,12 @@ def selective_copying_stream(
             to `0`.
 
     Returns:
-        A `keras.utils.PyDataset` of batches `(x, y)`, shaped as those of
+        A `keras.utils.PyDataset` of batches `(x, y)`, with the shapes of
         `selective_copying`.
 
     Raises:
-        ValueError: if an argument is not an integer or is too small, or there
-            are more symbols than steps to hold them.
+        ValueError: if an argument is not an integer or is too small, or if
+            there are more symbols than steps before the marker.
 
     Example:
 

@@ -16,17 +16,17 @@ def sequential_digits(
     """Loads 1,797 handwritten digits as sequences of 64 pixels.
 
     The images of 8 x 8 pixels come with scikit-learn: nothing is downloaded.
-    Read row by row, neighboring pixels are mostly a few steps apart; permuted
-    (the same way for all images), they are anywhere in the sequence.
+    Row by row, neighboring pixels are mostly a few steps apart; permuted (the
+    same way for all images), they are anywhere in the sequence.
 
     Args:
         permute: `False` for row by row, `True` for the permutation of seed 0,
             or an integer for the permutation of that seed. Defaults to
             `False`.
-        test_fraction: Float between 0 and 1, the part of the images to test
-            on. Defaults to `0.2`.
-        seed: Integer, the seed of the split into train and test. Defaults to
-            `0`.
+        test_fraction: Float between 0 and 1, the fraction of images in the test
+            set. Defaults to `0.2`.
+        seed: Integer, the seed of the split into training and test sets.
+            Defaults to `0`.
 
     Returns:
         Tuple of NumPy arrays `(x_train, y_train), (x_test, y_test)`:
@@ -37,7 +37,7 @@ def sequential_digits(
 
     Raises:
         ImportError: if scikit-learn is not installed.
-        ValueError: if an argument has a wrong value.
+        ValueError: if an argument has an invalid value.
 
     Example:
 

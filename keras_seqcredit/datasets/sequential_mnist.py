@@ -22,9 +22,9 @@ def sequential_mnist(
         permute: `False` for row by row, `True` for the permutation of seed 0,
             or an integer for the permutation of that seed. Defaults to
             `False`.
-        path: The file `mnist.npz` of `keras.datasets.mnist`, or the folder
-            that it is in. Defaults to `None`, Keras' own cache, which is
-            filled by a download on first use.
+        path: The file `mnist.npz` of `keras.datasets.mnist`, or its folder.
+            Defaults to `None`, Keras' own cache, which is filled by a download
+            on first use.
 
     Returns:
         Tuple of NumPy arrays `(x_train, y_train), (x_test, y_test)`:
@@ -35,9 +35,9 @@ def sequential_mnist(
             digits.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is another one than Keras', by its SHA-256, or
-            if `permute` has a wrong value.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the SHA-256 of the file differs from Keras', or if
+            `permute` has an invalid value.
 
     Example:
 

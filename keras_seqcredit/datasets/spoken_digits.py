@@ -21,31 +21,32 @@ def spoken_digits(
 ]:
     """Loads the Free Spoken Digit Dataset as sequences of frames.
 
-    3,000 recordings of six speakers at 8 kHz, cut into frames without overlap
-    and padded with zeros. What does not fill the last frame is left out.
+    There are 3,000 recordings of six speakers at 8 kHz, cut into
+    non-overlapping frames and padded with zeros. An incomplete last frame is
+    dropped.
 
     Args:
-        path: The file `fsdd_8khz.npz`, or the folder that it is in: one array
-            `samples` of all recordings, int16, with their `offsets`, and
-            `digit` and `recording` of each.
-        frame_size: Positive integer, samples of a frame. Defaults to `200`,
-            25 milliseconds.
-        max_frames: Positive integer, or `None` for those of the longest
-            recording. Longer ones are cut. Defaults to `40`, one second: 99 %
-            of the recordings are shorter.
+        path: The file `fsdd_8khz.npz`, or its folder. The file holds one int16
+            array `samples` of all recordings, with their `offsets`, and `digit`
+            and `recording` of each.
+        frame_size: Positive integer, number of samples per frame. Defaults to
+            `200`, 25 milliseconds.
+        max_frames: Positive integer, or `None` for the length of the longest
+            recording. Longer recordings are truncated. Defaults to `40`, one
+            second: 99 % of the recordings are shorter.
 
     Returns:
         Tuple `(x_train, y_train), (x_test, y_test)`, 2,700 recordings and 300:
 
-        - `x_train`, `x_test`: dictionaries, as `ZForcing` takes them, of
+        - `x_train`, `x_test`: dictionaries, as `ZForcing` takes them, with
             `"sequences"`, float32 `(recordings, frames, frame_size)` in
             `[-1, 1)`, and `"mask"`, bool `(recordings, frames)`.
         - `y_train`, `y_test`: int32 `(recordings,)`, the digits.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is another file, by its SHA-256, or an argument is
-            not a positive integer.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file has the wrong SHA-256, or an argument is not a
+            positive integer.
 
     Example:
 
@@ -61,8 +62,8 @@ def spoken_digits(
 
     References:
         - Jackson et al., "Free Spoken Digit Dataset",
-          doi:10.5281/zenodo.1342401, CC BY-SA 4.0. Its own split: the first
-          five recordings of each digit and speaker are for the test.
+          doi:10.5281/zenodo.1342401, CC BY-SA 4.0. This is its own split: the
+          first five recordings of each digit and speaker form the test set.
     """
     frame_size = check_integer("frame_size", frame_size)
     max_frames = check_integer("max_frames", max_frames, optional=True)

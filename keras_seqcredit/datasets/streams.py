@@ -1,4 +1,4 @@
-"""Sequences that are drawn at random: once, or afresh in every epoch."""
+"""Sequences drawn at random, once or anew in every epoch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ def draw(
     num_samples: Any,
     seed: Any,
 ) -> Arrays:
-    """Draws all samples at once, from the arguments of a data set.
+    """Draws all samples at once, from the arguments of a dataset.
 
     Args:
         sample: Function of a generator of random numbers and a number of
@@ -26,10 +26,11 @@ def draw(
         seed: Integer or `None`.
 
     Returns:
-        What `sample` returns.
+        The output of `sample`.
 
     Raises:
-        ValueError: if `num_samples` or `seed` is not an integer or too small.
+        ValueError: if `num_samples` or `seed` is not an integer or is too
+            small.
     """
     num_samples = check_integer("num_samples", num_samples)
     seed = check_integer("seed", seed, minimum=0, optional=True)
@@ -37,16 +38,16 @@ def draw(
 
 
 class Stream(keras.utils.PyDataset):
-    """Batches that depend on `(seed, epoch, index)` and on nothing else.
+    """Batches that depend only on `(seed, epoch, index)`.
 
-    There is no choice of `workers`: with more than one, Keras hands batches of
-    one epoch on to the next.
+    There is no `workers` argument: with more than one worker, Keras passes
+    batches of one epoch on to the next.
 
     Args:
         sample: Function of a generator of random numbers and a number of
             samples that returns a tuple of arrays.
-        batch_size: Integer, the number of samples of a batch.
-        batches_per_epoch: Integer, the length of the data set.
+        batch_size: Integer, the number of samples per batch.
+        batches_per_epoch: Integer, the length of the dataset.
         seed: Integer or `None`. `None` draws a seed at random.
         initial_epoch: Integer, the epoch at which the stream starts.
 
@@ -82,6 +83,6 @@ class Stream(keras.utils.PyDataset):
         return self.sample(rng, self.batch_size)
 
     def on_epoch_end(self) -> None:
-        # `fit()` also calls this once before its first epoch. That moves an
-        # uninterrupted and a resumed run alike.
+        # `fit()` also calls this once before its first epoch. This affects
+        # uninterrupted and resumed runs alike.
         self.epoch += 1

@@ -1,4 +1,4 @@
-"""Probability distributions of the running backend."""
+"""Probability distributions for the current backend."""
 
 from keras_seqcredit.distributions.tfp import tfd
 

@@ -2,11 +2,11 @@
 
 A family is an object without weights:
 
-- `size`: features of a sample; `parameters`: how many numbers describe one;
+- `size`: number of features of a sample; `parameters`: number of parameters;
 - `noise(shape, seed)`: `(*shape, size)`, drawn before a loop over time;
 - `sample(parameters, noise)`: reparameterized, in the dtype of the parameters;
-- `mean(parameters)`: `(..., size)`, what an encoder shows;
-- `kl(posterior, prior)`: `(..., latent_dim)`, nats a latent variable, float32;
+- `mean(parameters)`: `(..., size)`, the output of an encoder;
+- `kl(posterior, prior)`: `(..., latent_dim)`, nats per latent, float32;
 - `log_prob(parameters, sample)`: `(...,)`, nats, float32.
 """
 
@@ -38,7 +38,7 @@ class GaussianLatent:
         return tfd().kl_divergence(_normal(posterior), _normal(prior))
 
     def shift(self, posterior, prior) -> Tensor:
-        """How far the means are apart, in the prior's standard deviations."""
+        """Distance of the means, in standard deviations of the prior."""
         posterior, prior = _normal(posterior), _normal(prior)
         return (posterior.loc - prior.loc) / prior.scale
 
@@ -54,11 +54,11 @@ def _normal(parameters):
 
 
 class CategoricalLatent:
-    """`latent_dim` one-hot variables; the gradient goes straight through.
+    """`latent_dim` one-hot variables with straight-through gradients.
 
-    A sample is the arg max of logits and Gumbel noise; backward it is the
-    vector of probabilities. A share `unimix` of each is uniform, so that no
-    probability, and no divergence, runs away.
+    A sample is the argmax of logits plus Gumbel noise; in the backward pass, it
+    is the vector of probabilities. A share `unimix` of each distribution is
+    uniform, so that no probability vanishes and no divergence explodes.
     """
 
     def __init__(self, latent_dim: int, num_classes: int, unimix: float = 0.0):
@@ -112,18 +112,18 @@ class CategoricalLatent:
 
 
 def balanced_kl(latents, posterior, prior, balance: float | None) -> Tensor:
-    """The divergence `latents.kl`, its gradient shared out.
+    """The divergence `latents.kl`, with its gradient split.
 
     Args:
         latents: one of the families.
         posterior: its parameters.
         prior: its parameters.
         balance: share of the gradient that the prior gets; the posterior gets
-            the rest. None is for the gradient as it is.
+            the rest. None leaves the gradient unchanged.
     """
     if balance is None:
         return latents.kl(posterior, prior)
     moves_prior = latents.kl(ops.stop_gradient(posterior), prior)
     moves_posterior = latents.kl(posterior, ops.stop_gradient(prior))
-    # So written, the value is that of the divergence, to the last bit.
+    # Written this way, the value is exactly that of the divergence.
     return moves_posterior + balance * (moves_prior - moves_posterior)

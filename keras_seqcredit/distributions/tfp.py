@@ -1,8 +1,8 @@
-"""Probability distributions of the running backend.
+"""Probability distributions for the current backend.
 
 `tfd()` is `tfp.distributions` on TensorFlow and
 `tfp.substrates.jax.distributions` on JAX: the same classes on the tensors of
-either. Nothing is imported before it is called.
+either backend. Nothing is imported before the first call.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ _MODULES = {
 
 
 def tfd() -> Any:
-    """The distributions of TensorFlow Probability on the running backend.
+    """Returns TensorFlow Probability's distributions for the current backend.
 
     Returns:
         The module `tfp.distributions` or `tfp.substrates.jax.distributions`.
@@ -39,7 +39,7 @@ def tfd() -> Any:
 
 
 def tfb() -> Any:
-    """The bijectors of TensorFlow Probability, as `tfd` its distributions."""
+    """Returns TensorFlow Probability's bijectors, like `tfd`."""
     return _tfp().bijectors
 
 
@@ -52,7 +52,7 @@ def _tfp():
         )
     try:
         tfp = import_optional(_MODULES[backend], backend, "A distribution")
-        # Its modules load when they are first looked into.
+        # Its modules load on first access.
         _ = tfp.distributions.Distribution
     except AttributeError as error:
         raise ImportError(

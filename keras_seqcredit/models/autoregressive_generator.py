@@ -13,20 +13,20 @@ from keras_seqcredit.models.sequence_generator import SequenceGenerator
 from keras_seqcredit.models.sequences import of_each_step
 from keras_seqcredit.seeds import FixedSeed
 
-# Steps between two looks whether all sequences have ended.
+# Steps between checks whether all sequences have ended.
 _STOP_CHECK = 64
 
 
 class AutoregressiveGenerator(SequenceGenerator):
-    """Abstract base of models that draw each step after those before it.
+    """Abstract base of models that draw each step given the previous ones.
 
-    A subclass has a `net`, by which this one generates and finds likelihoods.
-    Everything is compiled, once for each shape.
+    A subclass provides a `net`, which this class uses to generate and to
+    compute likelihoods. Everything is compiled, once per shape.
     """
 
     @property
     def net(self) -> AutoregressiveNet:
-        """The network as one value, with ways to run it step by step."""
+        """The network as one value, which can also run step by step."""
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `net`."
         )
@@ -47,32 +47,34 @@ class AutoregressiveGenerator(SequenceGenerator):
         """Draws sequences.
 
         Args:
-            prompt: `(batch, steps, features)` or integers `(batch, steps)`,
-                what the sequences begin with. Defaults to `None`.
-            length: Positive integer, steps of each sequence.
-            num_samples: Positive integer, sequences; those of a prompt or of
-                conditions each, if given. Defaults to `1`.
+            prompt: `(batch, steps, features)` or integers `(batch, steps)`, the
+                start of the sequences. Defaults to `None`.
+            length: Positive integer, number of steps of each sequence.
+            num_samples: Positive integer, number of sequences; per prompt or
+                per condition, if given. Defaults to `1`.
             prompt_mask: Boolean `(batch, steps)`, True at the steps of a prompt
-                and False at padding, which comes last: prompts of different
-                lengths, each one goes on where it ends. Defaults to `None`.
-            conditions: As in training, for a batch; those of each step for
-                `length` of them.
+                and False at padding, which comes last. For prompts of different
+                lengths: each sequence continues where its prompt ends. Defaults
+                to `None`.
+            conditions: As in training, for a batch; conditions that vary by
+                step need `length` steps.
             temperature: Positive float; see `DistributionHead`. Defaults to
                 `1.0`.
-            top_k: Positive integer or None, draw among so many of the most
-                likely classes; for a `CategoricalHead`. Defaults to `None`.
-            stop: Integer or None, the class that ends a sequence where it is
-                drawn after the prompt; what comes after it is filled with it.
-                Defaults to `None`.
-            seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None. Defaults to `None`.
+            top_k: Positive integer or None, number of most likely classes to
+                draw from; for a `CategoricalHead`. Defaults to `None`.
+            stop: Integer or None, the class that ends a sequence when it is
+                drawn after the prompt. The rest of the sequence is filled with
+                it. Defaults to `None`.
+            seed: Integer or `keras.random.SeedGenerator`, or None for the
+                model's own. Defaults to `None`.
 
         Returns:
-            Numpy array `(batch * num_samples, length, ...)`, the samples of one
-            prompt next to each other.
+            Numpy array `(batch * num_samples, length, ...)`, with the samples
+            of one prompt next to each other.
 
         Raises:
-            ValueError: if an argument is wrong or the model has not seen data.
+            ValueError: if an argument is invalid or the model has not seen
+                data.
         """
         chunks = list(
             self.stream(
@@ -110,27 +112,28 @@ class AutoregressiveGenerator(SequenceGenerator):
         seed=None,
         chunk_size: int = 64,
     ) -> Iterator[np.ndarray]:
-        """Draws sequences, some steps at a time; what `generate` draws.
+        """Draws the same sequences as `generate`, a few steps at a time.
 
         Args:
-            prompt: See `generate`, as all but the last.
+            prompt: See `generate`.
             length: See `generate`.
             num_samples: See `generate`.
             prompt_mask: See `generate`.
             conditions: See `generate`.
             temperature: See `generate`.
             top_k: See `generate`.
-            stop: See `generate`. With it, nothing comes after the chunk in
-                which the last sequence ended.
+            stop: See `generate`. The iterator ends after the chunk in which the
+                last sequence ended.
             seed: See `generate`.
-            chunk_size: Positive integer, steps at a time. Defaults to `64`.
+            chunk_size: Positive integer, number of steps per chunk. Defaults to
+                `64`.
 
         Returns:
-            Iterator of numpy arrays `(batch * num_samples, chunk_size, ...)`,
-            the last one may be shorter.
+            Iterator of numpy arrays `(batch * num_samples, chunk_size, ...)`.
+            The last one may be shorter.
 
         Raises:
-            ValueError: as `generate`, at the call.
+            ValueError: as in `generate`, when called.
         """
         check_integer("length", length)
         check_integer("num_samples", num_samples)
@@ -159,7 +162,7 @@ class AutoregressiveGenerator(SequenceGenerator):
         )
         total = (len(given[0]) if given else 1) * num_samples
         generator = self._generator(seed)
-        # Whole chunks, so that one program is compiled.
+        # Whole chunks, so that only one program is compiled.
         steps = -(-length // chunk_size) * chunk_size
         keys = ops.convert_to_numpy(
             FixedSeed.draw(generator, length, self.seed_generator)
@@ -177,7 +180,7 @@ class AutoregressiveGenerator(SequenceGenerator):
             # Other heads have events of several numbers.
             if value is not None and self.head.event_size is not None:
                 raise ValueError(
-                    f"`{name}` is of classes. Expected a model with a "
+                    f"`{name}` applies to classes. Expected a model with a "
                     f"`CategoricalHead`. Received: {name}={value}, "
                     f"head={self.head}"
                 )
@@ -214,7 +217,7 @@ class AutoregressiveGenerator(SequenceGenerator):
                 possible[~mask] = True
             if not possible.all():
                 raise ValueError(
-                    f"Expected a prompt of what {self.head.name} can draw, a "
+                    f"Expected a prompt that {self.head.name} can draw, a "
                     f"{type(self.head).__name__} with "
                     f"{self.head.num_parameters} parameters. Received: "
                     f"{np.unique(prompt[~possible])[:5].tolist()}"
@@ -267,7 +270,7 @@ class AutoregressiveGenerator(SequenceGenerator):
             samples = samples[:, : length - first]
             if stop is not None:
                 is_stop = samples == stop
-                if prompt is not None:  # What it holds ends nothing.
+                if prompt is not None:  # The prompt itself ends nothing.
                     given = prompt_mask
                     if given is None:
                         given = np.ones(prompt.shape[:2], bool)
@@ -291,19 +294,20 @@ class AutoregressiveGenerator(SequenceGenerator):
         temperature: float = 1.0,
         seed=None,
     ) -> np.ndarray:
-        """Draws how sequences may go on.
+        """Draws possible continuations of sequences.
 
         Args:
             context: `(batch, steps, features)` or integers `(batch, steps)`.
-            horizon: Positive integer, steps to draw.
-            num_samples: Positive integer, for each sequence. Defaults to `100`.
+            horizon: Positive integer, number of steps to draw.
+            num_samples: Positive integer, number of samples per sequence.
+                Defaults to `100`.
             context_mask: Boolean `(batch, steps)`, False at padding, which
-                comes last: contexts of different lengths. The horizon of each
-                starts where it ends, so conditions of each step are those of
-                the steps after its own end, too. Defaults to `None`.
-            conditions: As in training; those of each step for
-                `steps + horizon` of them: what is known of the future, such as
-                the weekday, is read there.
+                comes last. For contexts of different lengths: the horizon of
+                each starts at its own end, so its conditions must cover the
+                steps after that end. Defaults to `None`.
+            conditions: As in training. Conditions that vary by step need
+                `steps + horizon` steps and can hold what is known about the
+                future, such as the weekday.
             temperature: See `generate`.
             seed: See `generate`.
 
@@ -311,7 +315,7 @@ class AutoregressiveGenerator(SequenceGenerator):
             Numpy array `(batch, num_samples, horizon, ...)`.
 
         Raises:
-            ValueError: if an argument is wrong.
+            ValueError: if an argument is invalid.
         """
         check_integer("horizon", horizon)
         context = np.asarray(context)
@@ -339,14 +343,14 @@ class AutoregressiveGenerator(SequenceGenerator):
         return samples[np.arange(len(samples))[:, None], ahead].reshape(shape)
 
     def log_likelihood(self, x, batch_size: int = 32) -> np.ndarray:
-        """Log-likelihood of sequences.
+        """Computes the log-likelihood of sequences.
 
         Args:
             x: Sequences, as `fit` takes them.
             batch_size: Positive integer. Defaults to `32`.
 
         Returns:
-            Float32 array `(batch,)`, nats a sequence.
+            Float32 array `(batch,)`, in nats per sequence.
         """
 
         def log_prob(inputs):
@@ -361,7 +365,7 @@ class AutoregressiveGenerator(SequenceGenerator):
 
 
 def _checked_prompt_mask(prompt, mask):
-    """Boolean `(batch, steps)`, or None."""
+    """Checks a prompt mask and returns it as booleans, or None."""
     if mask is None:
         return None
     mask = check_array("prompt_mask", mask).astype(bool)

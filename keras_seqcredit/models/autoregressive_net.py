@@ -23,11 +23,11 @@ from keras_seqcredit.types import Tensor
 
 
 class Behavior(NamedTuple):
-    """What a generator does as it runs over sequences.
+    """The behavior of a generator during a run over sequences.
 
     Attributes:
         hidden: `(batch, time, units)`, states of the core.
-        parameters: `(batch, time, num_parameters)`, those of the head.
+        parameters: `(batch, time, num_parameters)`, parameters of the head.
     """
 
     hidden: Any
@@ -35,12 +35,14 @@ class Behavior(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """What a generator does on data and on its own samples.
+    """The behavior of a generator on data and on its own samples.
 
     Attributes:
         nats: `(batch, time)`, negative log-likelihood of the data.
-        hidden: `(2 * batch, steps, units)`, states on data, then free ones.
-        parameters: `(2 * batch, steps, num_parameters)`, the same of the head.
+        hidden: `(2 * batch, steps, units)`, states on data, then free-running
+            states.
+        parameters: `(2 * batch, steps, num_parameters)`, the head's parameters
+            in the same order.
         mask: Boolean `(2 * batch, steps)` or None.
     """
 
@@ -56,7 +58,7 @@ class Runs(NamedTuple):
         return ops.concatenate([hidden, self.parameters], axis=-1)
 
     def squared_distance(self) -> Tensor:
-        """Of free states to those on data, which are constants; a sequence."""
+        """Distance of free states to constant ones on data, per sequence."""
         on_data, free = ops.split(ops.cast(self.hidden, "float32"), 2)
         square = (free - ops.stop_gradient(on_data)) ** 2
         if self.mask is not None:
@@ -67,18 +69,18 @@ class Runs(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class AutoregressiveNet:
-    """A core, a head and what is around them, built; `model.net` is one.
+    """A core and a head with their surroundings, built; see `model.net`.
 
     Attributes:
-        name: String, that of the model.
+        name: String, name of the model.
         core: The recurrent layer.
         head: The `DistributionHead`.
         embedding: The layer that turns steps into vectors, or None.
         condition_network: The layer that turns conditions into vectors, or
             None.
-        seed_generator: Of samples.
-        frame_size: Integer, features of a step as the core reads it.
-        dtype: String, that of such steps.
+        seed_generator: Seed generator of samples.
+        frame_size: Integer, number of features of a step as the core reads it.
+        dtype: String, dtype of such steps.
     """
 
     name: str
@@ -91,23 +93,23 @@ class AutoregressiveNet:
     dtype: str
 
     def with_core(self, core: Any) -> "AutoregressiveNet":
-        """The same around another core, such as one that is looked into."""
+        """Returns the same network around another core, such as a wrapper."""
         return dataclasses.replace(self, core=core)
 
     def read(self, inputs: Any, mask: Any = None) -> Sequences:
-        """Inputs of the model as `Sequences`, with conditions as vectors."""
+        """Returns the model's inputs as `Sequences`, with condition vectors."""
         sequences = read_sequences(inputs, mask, self.name, self.embedding)
         conditions = self.prepared(sequences.conditions)
         return sequences._replace(conditions=conditions)
 
     def prepared(self, conditions: Any) -> Any:
-        """Conditions as vectors, or None."""
+        """Returns conditions as vectors, or None."""
         if conditions is None or self.condition_network is None:
             return conditions
         return self.condition_network(conditions)
 
     def run(self, sequences: Sequences, training: bool = False) -> Behavior:
-        """Runs over sequences: teacher forcing.
+        """Runs over sequences with teacher forcing.
 
         Args:
             sequences: See `read`.
@@ -125,25 +127,25 @@ class AutoregressiveNet:
         with_data: bool = False,
         sample_gradient: bool = False,
     ) -> Behavior:
-        """Runs over its own samples, which are constants for the gradient.
+        """Runs on its own samples, which are constants for the gradient.
 
         Args:
-            sequences: See `read`. Without `own`, only their shape counts.
+            sequences: See `read`. Without `own`, only their shape matters.
             training: Boolean. Defaults to `False`.
-            own: Boolean `(time, batch)`, where a step reads the sample that
-                was drawn before it, and the data elsewhere; floats for the
-                share of the sample in the frame that it reads; None for
-                samples everywhere. Defaults to `None`.
-            with_data: Boolean, whether to run over the sequences too, in the
+            own: Boolean `(time, batch)`, True where a step reads the sample
+                drawn before it, False where it reads the data; floats for the
+                share of the sample in the frame that it reads; None for samples
+                everywhere. Defaults to `None`.
+            with_data: Boolean, whether to also run over the sequences, in the
                 same loop. Defaults to `False`.
-            sample_gradient: Boolean, whether samples are no constants but have
-                the gradient of `DistributionHead.sample_with_gradient`. Not
-                for all cores, see `check_steps_have_gradient`. Defaults to
-                `False`.
+            sample_gradient: Boolean, whether samples have the gradient of
+                `DistributionHead.sample_with_gradient` instead of being
+                constants. Not supported for all cores; see
+                `check_steps_have_gradient`. Defaults to `False`.
 
         Returns:
-            A `Behavior`; with `with_data`, of twice the batch, the run over
-            the data first.
+            A `Behavior`. With `with_data`, its batch is twice as large, with
+            the run over the data first.
         """
         core = self.core
         if sample_gradient:
@@ -181,13 +183,13 @@ class AutoregressiveNet:
         steps: int | None = None,
         sample_gradient: bool = False,
     ) -> Runs:
-        """Runs over sequences, and freely.
+        """Runs both over sequences and freely.
 
         Args:
-            sequences: See `read`; of two steps at least.
+            sequences: See `read`; at least two steps.
             training: Boolean. Defaults to `False`.
-            steps: Integer, steps of the free run, or None for as many as the
-                sequences have. Defaults to `None`.
+            steps: Integer, number of steps of the free run, or None for the
+                length of the sequences. Defaults to `None`.
             sample_gradient: See `run_freely`. Defaults to `False`.
         """
         values, _, mask = sequences
@@ -221,7 +223,7 @@ class AutoregressiveNet:
         return Runs(nats, *behavior, mask)
 
     def sample(self, sequences: Sequences, own: Any = None) -> Sequences:
-        """The sequences over which `run_freely` runs.
+        """Returns the sequences that `run_freely` runs over.
 
         Args:
             sequences: See `read`.
@@ -231,17 +233,17 @@ class AutoregressiveNet:
         return sequences._replace(values=samples)
 
     def _loop(self, sequences, own, keeps_steps, with_data):
-        """Samples, and what `replay` wants of the steps, if to keep."""
+        """Samples, and with `keeps_steps` what `replay` needs of the steps."""
         values, conditions, mask = sequences
         batch, time = ops.shape(values)[:2]
         keys = FixedSeed.draw(self.seed_generator, time, self.seed_generator)
         if conditions is not None:
             conditions = ops.stop_gradient(conditions)
-        # Without a gradient: no way back through the loop is kept.
+        # Without a gradient: nothing is kept for a backward pass of the loop.
         parts = [self.core, self.head, self.embedding]
         variables = [v for part in parts if part for v in part.variables]
         frozen = [(v, ops.stop_gradient(v.value)) for v in variables]
-        # A share of samples, and no choice of them.
+        # A share of the sample instead of a choice.
         mixes = own is not None and keras.backend.is_float_dtype(own.dtype)
         take_step: Any = self.core.step
         if keeps_steps:
@@ -301,7 +303,7 @@ class AutoregressiveNet:
         return ops.stop_gradient(ops.swapaxes(samples, 0, 1)), steps
 
     def _run_with_gradient(self, sequences, own):
-        """A free run that is differentiated through what it draws."""
+        """A free run that is differentiated through its samples."""
         values, conditions, mask = sequences
         batch, time = ops.shape(values)[:2]
         keys = FixedSeed.draw(self.seed_generator, time, self.seed_generator)
@@ -322,7 +324,7 @@ class AutoregressiveNet:
             (v, backend.read(v)) for part in parts if part
             for v in part.variables
         ]  # fmt: skip
-        # What layers add as losses inside of a loop is left there.
+        # Losses that layers add inside a loop must stay there.
         with keras.StatelessScope(state_mapping=read):
             frame_of = self._frame_with_gradient()
 
@@ -348,13 +350,13 @@ class AutoregressiveNet:
         return Behavior(hidden, self.head(hidden))
 
     def _frame_with_gradient(self):
-        """A function of parameters and a seed: a draw, as the core reads it."""
+        """A function of parameters and a seed that draws a frame."""
         head, embedding = self.head, self.embedding
         if head.event_size is not None:
             return lambda parameters, seed: self.frame(
                 head.sample_with_gradient(parameters, seed)
             )
-        # A class is a vertex among the vectors of all classes.
+        # A one-hot sample selects the vector of its class.
         classes = ops.arange(head.num_parameters, dtype="int32")
         table = embedding(classes[None], training=False)[0]
 
@@ -365,11 +367,11 @@ class AutoregressiveNet:
         return of_class
 
     def start(self, batch: int, time: int) -> tuple:
-        """The frame before the first step, and the state of the core.
+        """Returns the frame before the first step and the core's state.
 
         Args:
             batch: Integer.
-            time: Integer, steps to come.
+            time: Integer, number of steps to come.
         """
         slots = None
         if self.core.k_top != 0 and self.core.memory_size is None:
@@ -380,11 +382,11 @@ class AutoregressiveNet:
     def step(
         self, frame: Tensor, state: list, conditions: Any = None
     ) -> tuple[Tensor, list]:
-        """Parameters of the step that comes after a frame, and the state.
+        """Returns the parameters of the step after a frame, and the state.
 
         Args:
-            frame: `(batch, features)`, see `frame`.
-            state: Of `start` or of the step before.
+            frame: `(batch, features)`; see `frame`.
+            state: From `start` or the previous step.
             conditions: `(batch, features)` or None. Defaults to `None`.
         """
         if conditions is not None:
@@ -396,14 +398,14 @@ class AutoregressiveNet:
     def generate(
         self, carry: tuple, xs: dict, temperature: Any, top_k: int | None
     ) -> tuple:
-        """Steps that are drawn one after the other.
+        """Draws steps one after the other.
 
         Args:
-            carry: Of `start` or of a call before.
-            xs: Of each step `"key"`, and optionally `"conditions"`,
-                `"is_given"` and `"given"`, what it is if it is given.
-            temperature: Positive number, see `DistributionHead`.
-            top_k: Positive integer or None, see there.
+            carry: From `start` or a previous call.
+            xs: For each step, `"key"` and optionally `"conditions"`,
+                `"is_given"` and `"given"`, its value if it is given.
+            temperature: Positive number; see `DistributionHead`.
+            top_k: Positive integer or None; see `AutoregressiveGenerator`.
 
         Returns:
             The carry, and samples `(time, batch, ...)`.
@@ -419,7 +421,7 @@ class AutoregressiveNet:
             )
             if "given" in x:
                 given = ops.cast(x["given"], sample.dtype)
-                is_given = x["is_given"]  # Of all, or of each row.
+                is_given = x["is_given"]  # For all rows, or for each row.
                 if len(is_given.shape):
                     sample = _select(is_given, given, sample)
                 else:
@@ -429,9 +431,9 @@ class AutoregressiveNet:
         return backend.scan(step, carry, xs, xs["key"].shape[0])
 
     def frame(self, sample: Tensor) -> Tensor:
-        """A step as the core reads it, `(batch, features)`.
+        """Returns a step as the core reads it, `(batch, features)`.
 
-        As in use, whatever the model does: a loop has no noise of a step.
+        Always in inference mode: in a loop, a step has no noise of its own.
         """
         if self.embedding is None:
             return ops.cast(sample, self.dtype)
@@ -443,7 +445,7 @@ def _joined(first, second):
 
 
 def _is_stateless(layer) -> bool:
-    """Whether a layer, or None, does the same at each call."""
+    """Whether a layer, or None, computes the same at each call."""
     return layer is None or not any(
         keras_private.own_non_trainable_variables(part)
         or keras_private.own_seed_generators(part)
@@ -452,13 +454,13 @@ def _is_stateless(layer) -> bool:
 
 
 def _select(mask, chosen, other):
-    """Rows of `chosen` where `mask (batch,)` holds, of `other` elsewhere."""
+    """Rows of `chosen` where `mask (batch,)` is True, else of `other`."""
     mask = ops.reshape(mask, (-1, *[1] * (len(chosen.shape) - 1)))
     return ops.where(mask, chosen, other)
 
 
 def _hold(mask, states, before):
-    """States of a step, for padded rows those before it."""
+    """States after a step; padded rows keep the states before it."""
     return [
         _select(mask, new, old) if len(new.shape) else new
         for new, old in zip(states, before, strict=True)

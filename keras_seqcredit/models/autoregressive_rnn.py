@@ -1,4 +1,4 @@
-"""A recurrent net that predicts a sequence step by step."""
+"""A recurrent network that predicts a sequence step by step."""
 
 from typing import Any
 
@@ -36,69 +36,70 @@ class AutoregressiveRNN(
 ):
     """Recurrent network that models each time step given the previous ones.
 
-    Fit it on sequences: it reads each one a step late, a step of zeros first,
-    and its head gives the density of the step that comes. That is teacher
-    forcing. Against drift in use, where it reads its own samples, a step of
-    training may read them, too:
+    Fit it on sequences. It reads each one delayed by a step, starting with a
+    step of zeros, and its head gives the density of the next step (teacher
+    forcing). At inference, it reads its own samples and may drift. To counter
+    this, training steps may also read samples:
 
-    - `sampling_probability`: scheduled sampling, a coin decides at each step
-      whether it reads the data or the sample of the step before. A
+    - `sampling_probability`: scheduled sampling. A coin flip decides at each
+      step whether it reads the data or the sample of the previous step. A
       `LinearSchedule` may rise or fall.
-    - `own_share`: generalized teacher forcing, each step reads a mixture of
-      the two, `own_share * own + (1 - own_share) * data`, as vectors.
-    - `rollout_steps`: after as many steps on data, so many on samples, and so
-      on, from a random phase for each sequence: the likelihood of the next
-      steps on its own values.
+    - `own_share`: generalized teacher forcing. Each step reads a mixture of the
+      two, `own_share * own + (1 - own_share) * data`, as vectors.
+    - `rollout_steps`: this many steps on data alternate with as many on
+      samples, from a random phase for each sequence. This trains the likelihood
+      of the next steps on the model's own values.
 
-    Where several are given, a coin or a rollout goes before the share. With
-    `sample_gradient=True` the loss of a step reaches back through the samples
-    before it; without, they are constants. `evaluate` always reads data.
+    If several are given, a coin or a rollout takes precedence over the share.
+    With `sample_gradient=True`, the loss of a step reaches back through the
+    samples before it; otherwise, they are constants. `evaluate` always reads
+    data.
 
     Args:
-        core: What carries the state: a Keras RNN cell, a list of cells, a Keras
-            RNN layer such as `keras.layers.GRU(256)`, `SABLSTM`, `SABGRU` or
-            `SparseAttentiveRNN`. The model makes a copy, with the weights that
-            it has: a trained core goes on from where it was, one that is not
-            built starts anew.
+        core: The recurrent part: a Keras RNN cell, a list of cells, a Keras RNN
+            layer such as `keras.layers.GRU(256)`, `SABLSTM`, `SABGRU` or
+            `SparseAttentiveRNN`. The model uses a copy with the same weights: a
+            trained core keeps its training, and an unbuilt one starts fresh.
         head: A `DistributionHead` for a step of the sequences.
         embedding: A Keras layer that turns steps into vectors, such as
             `keras.layers.Embedding`, or None for steps that are vectors. Its
-            dropout, if any, is not applied to the steps that the model
-            samples for itself, as these are drawn. Defaults to `None`.
+            dropout, if any, is not applied to steps that the model samples
+            itself, at the time they are drawn. Defaults to `None`.
         condition_network: A Keras layer that turns conditions into vectors
             `(batch, features)` or `(batch, time, features)`, such as an
-            embedding of classes or a recurrent net over a text, or None.
+            embedding of classes or a recurrent network over a text, or None.
             Defaults to `None`.
-        sampling_probability: Float in `[0, 1]` or a schedule of it, how often a
-            step of training reads the model's own sample. Defaults to `0.0`.
-        seed: Integer or None, of samples. Defaults to `None`.
-        own_share: Float in `[0, 1]` or a schedule of it, how much of its own
-            sample a step of training reads. Defaults to `0.0`.
-        rollout_steps: Positive integer, or None for no rollouts. Defaults to
-            `None`.
-        sample_gradient: Boolean, whether the steps of training that read
-            samples are differentiated through them, by
-            `DistributionHead.sample_with_gradient`. The head must be able to;
-            the core is a cell or a stack of cells without dropout. Memory
-            is linear in time. Defaults to `False`.
+        sampling_probability: Float in `[0, 1]` or a schedule, the probability
+            that a training step reads the model's own sample. Defaults to
+            `0.0`.
+        seed: Integer or None, seed of samples. Defaults to `None`.
+        own_share: Float in `[0, 1]` or a schedule, the share of its own sample
+            that a training step reads. Defaults to `0.0`.
+        rollout_steps: Positive integer, length of a rollout, or None for no
+            rollouts. Defaults to `None`.
+        sample_gradient: Boolean, whether training steps that read samples are
+            differentiated through them, by
+            `DistributionHead.sample_with_gradient`. The head must support it,
+            and the core must be a cell or a stack of cells without dropout.
+            Memory is linear in time. Defaults to `False`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
         inputs: `(batch, time, features)` or integers `(batch, time)`; or a
-            dictionary of such `"sequences"` with, optionally, `"conditions"`,
+            dictionary with such `"sequences"` and, optionally, `"conditions"`,
             which every step sees, and `"mask"`, boolean `(batch, time)`.
-        mask: As `"mask"`. Padded steps cost nothing.
-        training: Boolean, whether dropout and scheduled sampling are used.
+        mask: The same as `"mask"`. Padded steps have no cost.
+        training: Boolean, whether to apply dropout and scheduled sampling.
 
     Returns:
         Parameters of the head `(batch, time, num_parameters)`, float32.
 
-    `fit` and `evaluate` report `loss` and `nll`, in nats a sequence, and
-    `bits_per_step`. A loss that is not finite ends `fit` with the batch it came
-    from.
+    `fit` and `evaluate` report `loss` and `nll`, in nats per sequence, and
+    `bits_per_step`. A non-finite loss ends `fit` with an error that names the
+    batch.
 
     Raises:
-        ValueError: if an argument or the data do not fit.
+        ValueError: if an argument or the data are invalid.
 
     Example:
 
@@ -192,7 +193,7 @@ class AutoregressiveRNN(
         if len(frames) != 3:
             raise ValueError(
                 "Expected sequences of shape (batch, time, features), or an "
-                "`embedding` that makes such of them. Received: "
+                "`embedding` that outputs this shape. Received: "
                 f"shape={tuple(inputs_shape)}, embedding={self.embedding}"
             )
         batch, time, self.frame_size = frames
@@ -208,7 +209,7 @@ class AutoregressiveRNN(
         self.built = True
 
     def _build_part(self, layer, shape):
-        """The shape that a layer makes of `shape`."""
+        """Builds a layer for `shape` and returns its output shape."""
         if layer is None:
             return tuple(shape)
         if not layer.built:
@@ -223,7 +224,7 @@ class AutoregressiveRNN(
 
     @property
     def net(self) -> AutoregressiveNet:
-        """The network as one value, with ways to run it step by step."""
+        """The network as one value, which can also run step by step."""
         return AutoregressiveNet(
             self.name,
             self.core,
@@ -256,14 +257,14 @@ class AutoregressiveRNN(
         )
 
     def _coins(self, values):
-        """Where a step of training reads the model's own sample."""
+        """Where a training step reads the model's own sample."""
         batch, time = ops.shape(values)[:2]
         return self._own_values.draw(
             batch, time, self.updates.value, self.seed_generator
         )
 
     def check_sample_gradient(self) -> None:
-        """Raises an error where samples cannot be differentiated."""
+        """Raises an error if samples cannot be differentiated."""
         self.head.check_sample_gradient()
         check_steps_have_gradient(self.core)
 
@@ -312,7 +313,7 @@ def _check_parts(core, head, embedding, condition_network) -> None:
 
 
 def _as_core(core, dtype) -> SparseAttentiveRNN:
-    """A layer that runs over sequences, and step by step."""
+    """A layer that runs both over sequences and step by step."""
     if isinstance(core, keras.layers.RNN) and (
         core.go_backwards or core.stateful
     ):

@@ -29,16 +29,16 @@ from keras_seqcredit.seeds import FixedSeed
 
 
 class ChainModel(GenerativeModel):
-    """Abstract base of models that are a chain with a known end.
+    """Abstract base of Markov chain models with a known end distribution.
 
     A subclass implements `schedule` and `_as_data`. Everything is compiled,
-    once for each shape.
+    once per shape.
 
     Attributes:
         transition: The `Transition`.
-        dequantize: Boolean, whether data are grey levels.
-        prior_mean: Variable, of `p*`.
-        prior_variance: Variable, of `p*`.
+        dequantize: Boolean, whether data are gray levels.
+        prior_mean: Variable, mean of `p*`.
+        prior_variance: Variable, variance of `p*`.
     """
 
     transition: Transition
@@ -52,19 +52,19 @@ class ChainModel(GenerativeModel):
         return MarkovChain(self.transition)
 
     def prior(self) -> StationaryPrior:
-        """`p*`, by its moments of now."""
+        """`p*` with its current moments."""
         return StationaryPrior(
             self.transition, self.prior_mean, self.prior_variance
         )
 
     def schedule(self) -> TemperatureSchedule:
-        """How hot each step of a walk is."""
+        """The temperature of each step of a walk."""
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `schedule`."
         )
 
     def _as_data(self, x, name="data"):
-        """An array, checked as far as the model knows what it must be."""
+        """Returns the data as an array, checked as far as possible."""
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `_as_data`."
         )
@@ -87,45 +87,45 @@ class ChainModel(GenerativeModel):
         """Draws from `p*`, then walks while the operator cools down.
 
         Args:
-            num_samples: Positive integer; of `start` as many as it has.
-                Defaults to `1`.
-            extra_steps: Non-negative integer, steps after those of the way
-                back, at its last temperature: the initial one, but for another
-                `schedule`. Defaults to `0`.
+            num_samples: Positive integer, number of samples; with `start`,
+                there are as many as it has states. Defaults to `1`.
+            extra_steps: Non-negative integer, additional steps after the way
+                back, at its last temperature, which is the initial temperature
+                unless `schedule` is given. Defaults to `0`.
             return_trajectory: Boolean, whether to return all states. Defaults
                 to `False`.
-            seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None. Defaults to `None`.
-            schedule: Sequence of positive numbers that do not rise, the
-                temperatures of the way back, or None for those of the training.
-                Defaults to `None`.
-            steps: Sequence of as many integers, the step that an operator which
-                sees its step is told at each temperature; or None for that of
-                the walk whose temperature is nearest. Defaults to `None`.
-            repeats: Positive integer, steps at each temperature. Defaults to
-                `1`.
-            denoise: Boolean, whether a last move without noise follows, as
-                `denoise` makes it. Defaults to `False`.
-            classes: Integer, or integers `(num_samples,)`, of the samples of an
-                operator with `num_classes`; of any class where None. Defaults
-                to `None`.
-            guidance: Number, how many times as far as it does a class moves the
-                operator from what it does without one; 1 where None. Above 1
-                samples are more typical of their class, and less diverse.
-                Defaults to `None`.
+            seed: Integer or `keras.random.SeedGenerator`, or None for the
+                model's own. Defaults to `None`.
+            schedule: Sequence of positive, non-increasing numbers, the
+                temperatures of the way back, or None for the temperatures of
+                training. Defaults to `None`.
+            steps: Sequence of as many integers, the step passed at each
+                temperature to an operator that sees its step; or None for the
+                step of the walk with the nearest temperature. Defaults to
+                `None`.
+            repeats: Positive integer, number of steps at each temperature.
+                Defaults to `1`.
+            denoise: Boolean, whether to finish with a noiseless step, as in
+                `denoise`. Defaults to `False`.
+            classes: Integer, or integers `(num_samples,)`, classes of the
+                samples for an operator with `num_classes`, or None for any
+                class. Defaults to `None`.
+            guidance: Number, factor by which to amplify the effect of a class
+                on the operator; 1 if None. Above 1, samples are more typical of
+                their class and less diverse. Defaults to `None`.
             start: Array `(n, ..., features)`, states to cool down from, such as
-                those that `walk` returns, or None for draws from `p*`. If
-                samples from the former are better, it is `p*` that is wrong.
-                A model that dequantizes cuts states off at 0 and 255. Defaults
-                to `None`.
+                the output of `walk`, or None for draws from `p*`. If samples
+                from the output of `walk` are better, `p*` is at fault. A model
+                that dequantizes clips states to 0 and 255. Defaults to `None`.
 
         Returns:
             Numpy array `(num_samples, ..., features)`; with
-            `return_trajectory` `(steps + 1, num_samples, ..., features)`, the
-            first ones from `p*`. Float32; uint8 of a model that dequantizes.
+            `return_trajectory`, `(steps + 1, num_samples, ..., features)`, the
+            first states from `p*`. Float32, or uint8 for a model that
+            dequantizes.
 
         Raises:
-            ValueError: if an argument is wrong.
+            ValueError: if an argument is invalid.
         """
         check_integer("num_samples", num_samples)
         way = self._way_back(extra_steps, schedule, steps, repeats)
@@ -154,20 +154,21 @@ class ChainModel(GenerativeModel):
 
         Args:
             x: Array `(n, ..., features)`, or a dictionary of such `"data"` and
-                `"classes"`, integers `(n,)`, as in training; so in all methods.
-            num_steps: Positive integer, steps at one temperature, or None for
-                the walk of the training, away from the data. Defaults to
+                `"classes"`, integers `(n,)`, as in training. This holds for all
+                methods.
+            num_steps: Positive integer, number of steps at one temperature, or
+                None for the walk of training, away from the data. Defaults to
                 `None`.
-            temperature: Positive float, that of `num_steps` steps. Defaults to
-                the initial temperature.
+            temperature: Positive float, temperature of the `num_steps` steps.
+                Defaults to the initial temperature.
             return_trajectory: See `sample`; the first states are `x`.
             seed: See `sample`.
 
         Returns:
-            Numpy array, see `sample`.
+            Numpy array; see `sample`.
 
         Raises:
-            ValueError: if an argument is wrong.
+            ValueError: if an argument is invalid.
         """
         if num_steps is None:
             if temperature is not None:
@@ -198,11 +199,11 @@ class ChainModel(GenerativeModel):
         return_trajectory: bool = False,
         seed: Any = None,
     ) -> np.ndarray:
-        """Fills in what is not known: known features are held at each step.
+        """Fills in unknown features, holding the known ones at each step.
 
         Args:
-            x: Array `(n, ..., features)`; unknown features may hold anything
-                that data may.
+            x: Array `(n, ..., features)`; unknown features may hold any value
+                that is valid in data.
             mask: Boolean array of the shape of `x` or of one of its elements,
                 True where a feature is known.
             extra_steps: See `sample`.
@@ -210,10 +211,10 @@ class ChainModel(GenerativeModel):
             seed: See `sample`.
 
         Returns:
-            Numpy array, see `sample`; known features are those of `x`.
+            Numpy array; see `sample`. Known features are those of `x`.
 
         Raises:
-            ValueError: if the shapes do not fit.
+            ValueError: if the shapes do not match.
         """
         states, given = self._given(x)
         shape = tuple(states.shape)
@@ -234,21 +235,22 @@ class ChainModel(GenerativeModel):
         return np.where(mask, x, filled)
 
     def denoise(self, x: Any, num_steps: int = 1) -> np.ndarray:
-        """The mean of the operator at given points, at the first step.
+        """Returns the mean of the operator at given points, at the first step.
 
-        At the initial temperature, which only that of binary data depends on.
+        The mean is taken at the initial temperature, which matters only for
+        binary data.
 
         Args:
             x: Array `(n, ..., features)`.
-            num_steps: Positive integer, how often the mean takes the place of
-                the points. Defaults to `1`.
+            num_steps: Positive integer, how many times the points are replaced
+                by the mean. Defaults to `1`.
 
         Returns:
-            Float32 array `(n, ..., features)`; uint8 of a model that
+            Float32 array `(n, ..., features)`, or uint8 for a model that
             dequantizes.
 
         Raises:
-            ValueError: if an argument is wrong.
+            ValueError: if an argument is invalid.
         """
         check_integer("num_steps", num_steps)
         states, given = self._given(x)
@@ -274,15 +276,15 @@ class ChainModel(GenerativeModel):
         batch_size: int = 32,
         seed: Any = None,
     ) -> np.ndarray:
-        """The lower bound that a walk from each point gives.
+        """Computes the lower bound given by a walk from each point.
 
         `log p*(s_K) + sum_t log p(s_{t-1} | s_t; T_t) - log p(s_t | s_{t-1};
         T_t)`, averaged over walks.
 
         Args:
             x: Array `(n, ..., features)`.
-            num_samples: Positive integer, walks from each point. Defaults to
-                `1`.
+            num_samples: Positive integer, number of walks from each point.
+                Defaults to `1`.
             batch_size: Positive integer. Defaults to `32`.
             seed: See `sample`.
 
@@ -290,7 +292,7 @@ class ChainModel(GenerativeModel):
             Float32 array `(n,)`, nats.
 
         Raises:
-            ValueError: if an argument is wrong.
+            ValueError: if an argument is invalid.
         """
         bounds = [
             weights.mean(axis=0).astype("float32")
@@ -306,26 +308,26 @@ class ChainModel(GenerativeModel):
         return_error: bool = False,
         seed: Any = None,
     ) -> Any:
-        """Importance-weighted log-likelihood.
+        """Computes the importance-weighted log-likelihood.
 
         `log 1/K sum_k p(x, walk_k) / q(walk_k | x)` with `K` walks from each
-        point, a lower bound that rises to the log-likelihood with `K`. Walks
-        are made from `batch_size` points at a time, and of each walk from
-        these one number is kept: memory does not grow with the number of
-        points nor with that of steps.
+        point, a lower bound that rises toward the log-likelihood as `K` grows.
+        Walks start from `batch_size` points at a time, and only one number is
+        kept per walk: memory grows neither with the number of points nor with
+        the number of steps.
 
         Args:
             x: Array `(n, ..., features)`.
             num_samples: Positive integer, `K`. Defaults to `50`.
             batch_size: Positive integer. Defaults to `32`.
-            return_error: Boolean, whether to return the Monte-Carlo error too.
+            return_error: Boolean, whether to also return the Monte Carlo error.
                 Defaults to `False`.
             seed: See `sample`.
 
         Returns:
-            Float32 array `(n,)`, nats; with `return_error` a pair of those,
-            the second the standard error by the delta method, NaN of one
-            sample.
+            Float32 array `(n,)`, in nats; with `return_error`, a pair of such
+            arrays. The second is the standard error by the delta method, NaN
+            for a single sample.
         """
         estimates = [
             log_mean(weights, return_error)
@@ -336,7 +338,7 @@ class ChainModel(GenerativeModel):
         return tuple(map(np.concatenate, zip(*estimates, strict=True)))
 
     def _log_weights(self, x, num_samples, batch_size, seed):
-        """Float64 `(num_samples, batch)` of each batch of points."""
+        """Log-weights, float64 `(num_samples, batch)`, per batch of points."""
         check_integer("num_samples", num_samples)
         check_integer("batch_size", batch_size)
         self._check_built()
@@ -354,7 +356,7 @@ class ChainModel(GenerativeModel):
             yield weights
 
     def _log_weight(self, inputs, keys, given=()):
-        """Of one walk from each point, `(batch,)`."""
+        """The log-weight of one walk from each point, `(batch,)`."""
         chain = self.chain.given(*given)
         first, schedule = self._start_walk(inputs, keys)
 
@@ -371,33 +373,33 @@ class ChainModel(GenerativeModel):
         return weight + self.prior().score(last) + self._log_volume()
 
     def _walk_keys(self, generator):
-        """Those of the steps of a walk, and one for the data."""
+        """The keys of the steps of a walk, and one for the data."""
         number = self.schedule().total_steps + 1
         return FixedSeed.draw(generator, number, self.seed_generator)
 
     def _start_walk(self, inputs, keys):
-        """The data as states, and what each step of the walk is given."""
+        """The data as states, and the inputs of each step of the walk."""
         temperatures, steps = map(ops.convert_to_tensor, self.schedule().away())
         first = self._as_states(inputs, keys[-1])
         return first, (keys[:-1], temperatures, steps)
 
     def _as_states(self, inputs, key):
-        """Data as states; without a key in the middle of its interval."""
+        """Data as states; without a key, in the middle of their intervals."""
         x = ops.cast(inputs, self.transition.parameter_dtype)
         return states_of(x, key) if self.dequantize else x
 
     def _log_volume(self) -> float:
-        """From densities of states to those of the data, in nats."""
+        """Converts densities of states to densities of the data, in nats."""
         if not self.dequantize:
             return 0.0
         return log_volume(math.prod(self.prior_mean.shape))
 
     def _way_back(self, extra_steps, schedule=None, steps=None, repeats=1):
-        """Temperatures and steps of the way back, and some at the end."""
+        """Temperatures and steps of the way back, then extra steps."""
         return way_back(self.schedule(), extra_steps, schedule, steps, repeats)
 
     def _given_classes(self, classes, guidance, length):
-        """What a chain is given, for so many states: `()`, a class, or both."""
+        """`()`, classes, or classes and guidance, for `length` states."""
         if classes is None:
             if guidance is not None:
                 raise ValueError(
@@ -431,7 +433,7 @@ class ChainModel(GenerativeModel):
         known=(),
         denoise=False,
     ):
-        """Runs the operator; holds known features, if there are some."""
+        """Runs the operator and holds known features, if any."""
         check_flag("return_trajectory", return_trajectory)
         check_flag("denoise", denoise)
         keys = FixedSeed.draw(generator, len(schedule[0]), self.seed_generator)
@@ -466,14 +468,14 @@ class ChainModel(GenerativeModel):
         return ops.concatenate([first[None], states, *end], axis=0)
 
     def _given(self, x):
-        """Points as states, and what a chain is given with them."""
+        """Points as states, and the class inputs of the chain."""
         self._check_built()
         x, *classes = self._as_inputs(x, name="points")
         states = self._as_states(x, None)
         return states, tuple(map(ops.convert_to_tensor, classes))
 
     def _as_inputs(self, inputs, name="data"):
-        """`[data]` or `[data, classes]`, checked."""
+        """Returns `[data]` or `[data, classes]`, checked."""
         if isinstance(inputs, dict) and inputs.keys() != {DATA, CLASSES}:
             raise ValueError(
                 f"Expected an array, or a dictionary of {DATA!r} and "

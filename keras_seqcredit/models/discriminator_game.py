@@ -1,4 +1,4 @@
-"""The game of a generator and a discriminator of its runs."""
+"""The game between a generator and a discriminator of its runs."""
 
 import contextlib
 import inspect
@@ -19,17 +19,17 @@ from keras_seqcredit.layers.recurrent.behavior_discriminator import (
 )
 from keras_seqcredit.types import Tensor
 
-# Where exp of a logit, or of its opposite, is still a float32.
+# Where exp of a logit, or of its negative, still fits float32.
 _LARGEST_LOGIT = 60.0
 
 
 class Score(NamedTuple):
-    """How the game stands; the fields are metrics of the model.
+    """The state of the game; the fields are metrics of the model.
 
     Attributes:
-        discriminator_accuracy: Share of runs that are told apart.
-        discriminator_loss: Of the discriminator.
-        adversarial_loss: Of the generator.
+        discriminator_accuracy: Share of runs that are classified correctly.
+        discriminator_loss: Loss of the discriminator.
+        adversarial_loss: Loss of the generator.
     """
 
     discriminator_accuracy: Tensor
@@ -38,19 +38,19 @@ class Score(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """One turn of both.
+    """One turn of both players.
 
     Attributes:
         score: The `Score` before it.
-        by_behaviors: Gradient of the generator's loss by the behaviors, 0
-            while the generator does not listen.
-        by_weights: List of gradients of the discriminator's loss by its
-            trainable weights.
-        listens: Float, 1 while the generator listens to the discriminator.
-        learns: Boolean, whether the discriminator is to learn.
-        pull: `by_behaviors` at a weight of 1 and with an open gate.
-        penalty: Mean squared slope of the discriminator, see
-            `ProfessorForcing`; 0 without a weight of it.
+        by_behaviors: Gradient of the generator's loss with respect to the
+            behaviors, 0 while the generator's gate is closed.
+        by_weights: List of gradients of the discriminator's loss with respect
+            to its trainable weights.
+        listens: Float, 1 while the generator's gate is open.
+        learns: Boolean, whether to update the discriminator.
+        pull: `by_behaviors` for a weight of 1 and an open gate.
+        penalty: Mean squared slope of the discriminator (see
+            `ProfessorForcing`); 0 if no penalty is set.
     """
 
     score: Score
@@ -63,7 +63,7 @@ class Turn(NamedTuple):
 
 
 class DiscriminatorGame(NamedTuple):
-    """The discriminator, and the rules.
+    """The discriminator and the rules.
 
     Attributes:
         discriminator: See `ProfessorForcing`.
@@ -78,12 +78,12 @@ class DiscriminatorGame(NamedTuple):
     penalty: float | None = None
 
     def evaluate(self, behaviors: Tensor, mask: Any) -> Score:
-        """The score of runs, those on data first."""
+        """Scores runs, with runs on data first."""
         given = {} if mask is None else {"mask": mask}
         return self.score(*ops.split(self.discriminator(behaviors, **given), 2))
 
     def score(self, on_data: Tensor, free: Tensor) -> Score:
-        """The score for logits of runs on data and of free ones."""
+        """Scores logits of runs on data and of free runs."""
         right = ops.concatenate([on_data > 0, free <= 0])
         mistaken = ops.mean(ops.softplus(-free))
         if self.match_teacher:
@@ -92,12 +92,12 @@ class DiscriminatorGame(NamedTuple):
         return Score(ops.mean(ops.cast(right, "float32")), loss, mistaken)
 
     def play(self, behaviors: Tensor, mask: Any, weight: Any) -> Turn:
-        """One turn; what the discriminator keeps beside weights is updated.
+        """Plays one turn and updates the discriminator's non-weight state.
 
         Args:
             behaviors: `(2 * batch, time, features)`, runs on data first.
             mask: Boolean `(2 * batch, time)` or None.
-            weight: Of the generator's loss.
+            weight: Weight of the generator's loss.
         """
         judge = self.discriminator
         given = self._arguments(mask)
@@ -127,8 +127,8 @@ class DiscriminatorGame(NamedTuple):
         )
         one = ops.ones_like(added)
         if isinstance(judge, BehaviorDiscriminator) and not adds_losses:
-            # A row of the gradient is linear in what comes back to its logit,
-            # so that one way back serves the losses of both nets.
+            # A row of the gradient is linear in the gradient of its logit, so
+            # one backward pass serves the losses of both networks.
             by_behaviors, *by_weights = pull_back((own, one))
             ratio = -ops.exp(
                 ops.clip(
@@ -169,10 +169,11 @@ class DiscriminatorGame(NamedTuple):
         )
 
     def _slope(self, behaviors, given):
-        """Mean squared gradient of the logit by a run on data.
+        """Mean squared gradient of the logit with respect to runs on data.
 
-        With the gradient of the penalty by the discriminator's weights. Both
-        loops of our discriminator can be differentiated twice.
+        Also returns the gradient of the penalty with respect to the
+        discriminator's weights. Both loops of our discriminator can be
+        differentiated twice.
         """
         if self.penalty is None:
             return 0.0, []
@@ -201,7 +202,7 @@ class DiscriminatorGame(NamedTuple):
         return value, list(pull_back(self.penalty * ops.ones_like(value)))
 
     def _arguments(self, mask):
-        """How to call the discriminator in training."""
+        """Call arguments of the discriminator in training."""
         given = {} if mask is None else {"mask": mask}
         takes = inspect.signature(self.discriminator.call).parameters
         if "training" in takes:
@@ -209,20 +210,20 @@ class DiscriminatorGame(NamedTuple):
         return given
 
     def _constant_data(self, behaviors):
-        """A scope in which runs on data are constants, if they may be."""
+        """A scope in which runs on data are constants, where possible."""
         batch = behaviors.shape[0]
         if (
             batch
             and isinstance(self.discriminator, BehaviorDiscriminator)
             and not self.match_teacher
-            # Devices that share a batch have other rows first.
+            # On devices that share a batch, other rows come first.
             and keras.distribution.distribution() is None
         ):
             return constant_rows(self.discriminator, batch // 2)
         return contextlib.nullcontext()
 
     def _update_state(self, after, learns):
-        """Moments wait while the discriminator does not learn, seeds do not."""
+        """Updates seeds, but moments only if the discriminator learns."""
         judge = self.discriminator
         weights = set(map(id, judge.non_trainable_weights))
         for variable, value in zip(

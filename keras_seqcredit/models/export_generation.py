@@ -1,4 +1,4 @@
-"""Generation by a trained model, where this package is not installed."""
+"""Exports generation for use without this package."""
 
 import inspect
 import os
@@ -18,7 +18,7 @@ from keras_seqcredit.models.variational_walkback import VariationalWalkback
 from keras_seqcredit.models.z_forcing import ZForcing
 from keras_seqcredit.seeds import FixedSeed
 
-# Files that Keras writes in other ways.
+# File formats that Keras writes in other ways.
 _OTHER_FORMATS = (".h5", ".keras", ".onnx", ".tflite")
 
 
@@ -29,38 +29,39 @@ def export_generation(
     conditions: Any = None,
     **arguments: Any,
 ) -> None:
-    """Exports how a model generates, as a TensorFlow SavedModel.
+    """Exports the generation of a model as a TensorFlow SavedModel.
 
-    It has one endpoint, `generate(seed)`, an int32 scalar, or
-    `generate(seed, prompt, conditions)` with those of the two that are asked
-    for. It returns what `model.generate` returns, and draws the same for the
-    same seed: on JAX what the model draws for it, on TensorFlow other numbers,
-    as XLA has its own. All other arguments are fixed, so is the number of
-    steps. What a prompt holds is not checked. Where it runs, TensorFlow is
-    needed, but neither Keras nor this package.
+    The SavedModel has one endpoint, `generate(seed)` with an int32 scalar, or
+    `generate(seed, prompt, conditions)` with whichever of the two are
+    requested. It returns the same as `model.generate`, and the same seed always
+    gives the same draw. On JAX, this is the model's own draw for the seed. On
+    TensorFlow, it differs from the model's, because XLA has its own random
+    numbers. All other arguments are fixed, and so is the number of steps. The
+    contents of a prompt are not checked. Running the SavedModel requires
+    TensorFlow, but neither Keras nor this package.
 
-    TensorFlow 2.21 cannot run what JAX 0.10 exports of attention and of
-    `top_k`: export those models on TensorFlow.
+    TensorFlow 2.21 cannot run JAX 0.10 exports that use attention or `top_k`:
+    export such models on TensorFlow.
 
     Args:
         model: An `AutoregressiveRNN`, `ProfessorForcing`, `ZForcing` or
             `VariationalWalkback` that has seen data.
-        path: String or path, the folder to write.
-        prompt: `keras.InputSpec` or None, shape and dtype of what sequences
-            begin with: `(batch, steps, features)` or integers
-            `(batch, steps)`. On TensorFlow the batch may be None, and for an
-            `AutoregressiveRNN` the steps too: longer prompts are cut then.
-            Defaults to `None`.
-        conditions: `keras.InputSpec` or None, shape and dtype of conditions,
-            the batch as in `prompt`. Defaults to `None`.
+        path: String or path, the folder to write to.
+        prompt: `keras.InputSpec` or None, shape and dtype of the prompt:
+            `(batch, steps, features)` or integers `(batch, steps)`. On
+            TensorFlow, the batch may be None, and for an `AutoregressiveRNN`
+            also the steps; longer prompts are then truncated. Defaults to
+            `None`.
+        conditions: `keras.InputSpec` or None, shape and dtype of the
+            conditions, with the batch as in `prompt`. Defaults to `None`.
         **arguments: Other arguments of `model.generate`: `length`,
-            `num_samples`, `temperature` and, of an `AutoregressiveRNN`,
-            `top_k` and `stop`. Of a `VariationalWalkback` those of
-            `model.sample`, but for the seed and the trajectory.
+            `num_samples`, `temperature` and, for an `AutoregressiveRNN`,
+            `top_k` and `stop`. For a `VariationalWalkback`, the arguments of
+            `model.sample`, except for the seed and the trajectory.
 
     Raises:
         ValueError: if the model is of another kind or has not seen data, or if
-            an argument is wrong.
+            an argument is invalid.
 
     Example:
 
@@ -79,7 +80,7 @@ def export_generation(
     models.export_generation(model, "served", length=20, num_samples=3)
     ```
 
-    Where it is served:
+    To serve the export:
 
     ```python
     import tensorflow as tf
@@ -120,7 +121,7 @@ def export_generation(
     def generate(*values):
         return draw(**dict(zip(inputs, values, strict=True)))
 
-    # TensorFlow names the inputs of the file after it.
+    # TensorFlow takes the names of the endpoint's inputs from the signature.
     generate.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -241,7 +242,7 @@ def _walkback(
 
 
 def _state(model, seed, number):
-    """The state of `keras.random.SeedGenerator(seed)` after so many draws."""
+    """The state of `keras.random.SeedGenerator(seed)` after `number` draws."""
     return ops.cast(ops.stack([seed, number]), model.seed_generator.state.dtype)
 
 
@@ -250,13 +251,13 @@ def _keys(model, state, num):
 
 
 def _total(num_samples, *given):
-    """How many sequences are drawn."""
+    """Total number of sequences to draw."""
     batches = [ops.shape(x)[0] for x in given if x is not None]
     return batches[0] * num_samples if batches else num_samples
 
 
 def _check(model, specs, length, num_samples, temperature):
-    """What both models of sequences expect."""
+    """Checks common to both kinds of sequence models."""
     check_integer("length", length)
     check_integer("num_samples", num_samples)
     check_number("temperature", temperature)

@@ -1,4 +1,4 @@
-"""Training stops at the first loss that is not finite, and says where."""
+"""Stops training at the first non-finite loss and reports where."""
 
 import math
 import threading
@@ -13,9 +13,9 @@ class NonFiniteLossError(ValueError):
     """Raised by `fit` at the first loss that is NaN or infinite.
 
     `fit` of the models of this package raises it before any other callback of
-    the batch is called, so that no checkpoint holds what a bad batch left. The
-    message names the epoch, the batch and the losses. A search takes it as a
-    failed trial and goes on.
+    the batch is called, so that no checkpoint stores the effects of a bad
+    batch. The message names the epoch, the batch and the losses. A
+    hyperparameter search treats it as a failed trial and continues.
 
     Example:
 
@@ -42,14 +42,14 @@ class NonFiniteLossError(ValueError):
 class FiniteLoss(keras.callbacks.Callback):
     """Raises a `NonFiniteLossError` that names the epoch and the batch.
 
-    With `steps_per_execution` it names the batches of the execution.
+    With `steps_per_execution`, it names the batches of the execution.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # Where it is not, Keras waits for a step before it starts the next one,
-        # and so does an accelerator. Where it is, batches end in threads and in
-        # any order. Processes that train together have to stop together.
+        # Unless this is True, Keras waits for a step before it starts the next
+        # one, and so does an accelerator. If it is, batches end in threads and
+        # in any order. Processes that train together must stop together.
         self.async_safe = backend.process_count() == 1
         self._epoch = 0
         self._begun: list[int] = []
@@ -58,7 +58,7 @@ class FiniteLoss(keras.callbacks.Callback):
         self._lock = threading.Lock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FiniteLoss":
-        """One that has begun no epoch: a lock cannot be copied."""
+        """Returns a fresh callback, since a lock cannot be copied."""
         memo[id(self)] = FiniteLoss()
         return memo[id(self)]
 
@@ -73,7 +73,7 @@ class FiniteLoss(keras.callbacks.Callback):
             self._begun.append(batch)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        # A net beside the model's own has a loss of another name.
+        # A second network of the model has a loss of another name.
         losses = {
             name: float(value)
             for name, value in (logs or {}).items()
@@ -89,7 +89,7 @@ class FiniteLoss(keras.callbacks.Callback):
     def _check(self, first: int, last: int, losses: dict[str, float]) -> None:
         if self._failed or all(map(math.isfinite, losses.values())):
             return
-        self._failed = True  # The first is named, not those that follow.
+        self._failed = True  # Only the first failure is reported.
         received = ", ".join(f"{k}={loss}" for k, loss in losses.items())
         of = f"batch {last}"
         if last > first:

@@ -1,4 +1,4 @@
-"""What every generative model is: fitted on its inputs, compiled, seeded."""
+"""The base class of all generative models."""
 
 import contextlib
 import copy
@@ -24,9 +24,9 @@ class GenerativeModel(SerializesArguments, keras.Model):
     `keras.Model`, and may
 
     - name in `_objects` the arguments that are saved as Keras objects;
-    - override `_checked`, which says why data cannot be learnt from.
+    - override `_checked`, which raises an error for unsuitable data.
 
-    One that draws random numbers has a `seed_generator`.
+    A subclass that draws random numbers has a `seed_generator`.
     """
 
     seed_generator: keras.random.SeedGenerator
@@ -50,10 +50,10 @@ class GenerativeModel(SerializesArguments, keras.Model):
         validation_batch_size=None,
         validation_freq=1,
     ):
-        """As `keras.Model.fit`; a loss that is not finite raises.
+        """Like `keras.Model.fit`, but raises on a non-finite loss.
 
         Raises:
-            NonFiniteLossError: at the first batch whose loss is not finite.
+            NonFiniteLossError: at the first batch with a non-finite loss.
         """
         x = self._checked(x)
         if validation_data is not None:
@@ -101,8 +101,8 @@ class GenerativeModel(SerializesArguments, keras.Model):
         return_dict=False,
         **kwargs,
     ):
-        """As `keras.Model.evaluate`."""
-        # `fit`, which has checked it, validates so after each epoch.
+        """Like `keras.Model.evaluate`."""
+        # `fit` validates this way after each epoch and has already checked it.
         if not keras_private.is_validation_of_fit(kwargs):
             x = self._checked(x)
         return super().evaluate(
@@ -118,27 +118,27 @@ class GenerativeModel(SerializesArguments, keras.Model):
         )
 
     def generating_model(self) -> "GenerativeModel":
-        """This model, or the one that it trains to generate."""
+        """This model, or the generator that it trains."""
         return self
 
     def _checked(self, data, name="x"):
-        """The data, or an error that says why the model cannot learn them."""
+        """Returns the data, or raises an error if they are unsuitable."""
         del name
         return data
 
     def _added_losses(self):
         """The losses that layers have added.
 
-        To be read first: replicas of `tf.distribute` share the list of them,
-        and one stops where another goes on in whatever they reduce together,
-        such as metrics.
+        Must be read first: replicas of `tf.distribute` share the list of
+        losses, and one of them pauses while another continues at every joint
+        reduction, such as metrics.
         """
         return sum(map(keras.ops.sum, self.losses), 0.0)
 
     def _mean_cost(self, cost, sample_weight, added=None):
-        """The mean over examples, and the losses that layers have added.
+        """The mean over examples, plus the losses that layers have added.
 
-        `added` are those losses, where they had to be read before.
+        `added` are those losses, if they had to be read before.
         """
         if added is None:
             added = self._added_losses()
@@ -149,18 +149,18 @@ class GenerativeModel(SerializesArguments, keras.Model):
 
     @staticmethod
     def _scaled_for_replicas(loss):
-        """The part of a replica in the loss: gradients of all are added up."""
+        """The replica's share of the loss; gradients of replicas are summed."""
         return loss / backend.num_replicas()
 
     def _compiled(self, key: tuple, function: Any) -> Any:
-        """`function`, compiled the first time that `key` is asked for."""
+        """Returns `function`, compiled at the first use of `key`."""
         cache = self.__dict__.setdefault("_compiled_functions", {})
         if key not in cache:
             cache[key] = backend.jit(function, self)
         return cache[key]
 
     def _generator(self, seed: Any) -> keras.random.SeedGenerator:
-        """What draws from a seed: the model's own generator for None."""
+        """The seed generator for a seed; the model's own for None."""
         seed = check_generator_or_seed(seed)
         if seed is None:
             return self.seed_generator
@@ -178,9 +178,9 @@ class GenerativeModel(SerializesArguments, keras.Model):
 
 
 def build_for(model: keras.Model, x: Any) -> None:
-    """Builds a model where the data tell their shapes without a draw.
+    """Builds a model if the shapes of the data are known without a draw.
 
-    TensorFlow's `fit` builds in its first step, after `BackupAndRestore` has
+    On TensorFlow, `fit` builds in its first step, after `BackupAndRestore` has
     looked for variables to restore.
     """
     shapes = None if model.built else _shapes(x)
@@ -191,10 +191,10 @@ def build_for(model: keras.Model, x: Any) -> None:
 
 
 def guarded(callbacks: Any) -> Any:
-    """Callbacks for `fit`, `FiniteLoss` being the first of them.
+    """Callbacks for `fit`, with `FiniteLoss` first.
 
-    No other callback shall save what a bad batch has left. What the caller has
-    passed stays as it is.
+    This way, no other callback saves the effects of a bad batch. The caller's
+    own list is not modified.
     """
     if not isinstance(callbacks, keras.callbacks.CallbackList):
         return [FiniteLoss(), *keras.tree.flatten(callbacks or [])]
@@ -229,8 +229,8 @@ def _check_shares(
     validation_batch_size,
     validation_steps,
 ) -> None:
-    """Whether devices can share the batches of training and validation."""
-    # One device draws no batch more than Keras does.
+    """Checks that devices can share the batches of training and validation."""
+    # One device draws no more batches than Keras does.
     if backend.num_batch_shards(model) == 1:
         return
     training = _counted(x)
@@ -239,7 +239,7 @@ def _check_shares(
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(validation_data)
         validation = _counted(inputs)
     elif validation_split and isinstance(training, int):
-        # As Keras rounds.
+        # Keras rounds this way.
         whole, training = training, int(training * (1.0 - validation_split))
         validation = whole - training
     for sizes in _sizes(training, batch_size, steps_per_epoch):
@@ -259,7 +259,7 @@ def _counted(data):
     """The number of examples in arrays, a `PyDataset`, or None if unknown."""
     if isinstance(data, keras.utils.PyDataset):
         return data
-    # Data sets have lengths, too, but no shapes.
+    # Datasets also have lengths, but no shapes.
     sizes = {
         a.shape[0] for a in keras.tree.flatten(data) if hasattr(a, "shape")
     }
@@ -267,10 +267,10 @@ def _counted(data):
 
 
 def _sizes(data, batch_size, steps):
-    """Yields numbers of examples and the size of their batches, if known."""
+    """Yields numbers of examples and their batch sizes, if known."""
     if isinstance(data, keras.utils.PyDataset):
         batches = data.num_batches
-        # Where it ends, a batch may be smaller.
+        # The last batch may be smaller.
         last = min(steps or batches or 1, batches or 1) - 1
         for index in sorted({0, last}):
             inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data[index])
@@ -278,20 +278,20 @@ def _sizes(data, batch_size, steps):
             if size:
                 yield size, size
     elif data:
-        # As Keras chooses it.
+        # Keras chooses it this way.
         default = math.ceil(data / steps) if steps else 32
         yield data, batch_size or default
 
 
 def _or_placeholder(y, sample_weight):
-    """Keras drops the weights of examples that have no targets."""
+    """The targets, or a placeholder, without which Keras drops the weights."""
     return sample_weight if y is None else y
 
 
 def example_weights(sample_weight: Any) -> Any:
-    """`(batch,)`, or None for none.
+    """Returns example weights `(batch,)`, or None.
 
-    A column of weights would be broadcast with costs to a square.
+    A column of weights would broadcast with costs to a square.
 
     Args:
         sample_weight: `(batch,)` or `(batch, 1)`, or None.
@@ -306,23 +306,24 @@ def example_weights(sample_weight: Any) -> Any:
         return sample_weight[:, 0]
     if len(shape) != 1:
         raise ValueError(
-            "A sequence or point is weighted as a whole. Expected "
-            "`sample_weight` of shape (batch,); steps are left out by a mask. "
+            "Each sequence or point has a single weight. Expected "
+            "`sample_weight` of shape (batch,); a mask leaves out steps. "
             f"Received: shape={shape}"
         )
     return sample_weight
 
 
 def log_mean(weights: np.ndarray, return_error: bool) -> Any:
-    """Logarithm of the mean weight, and its standard error if asked for.
+    """Log of the mean weight and, if requested, its standard error.
 
     Args:
-        weights: Float64 `(num_samples, n)`, logarithms of weights.
+        weights: Float64 `(num_samples, n)`, log-weights.
         return_error: Boolean.
 
     Returns:
-        Float32 `(n,)`, or a pair of those, the second by the delta method;
-        NaN of one sample, which says nothing of its error.
+        Float32 `(n,)`, or a pair of such arrays. The standard error is by the
+        delta method, NaN for a single sample, which says nothing about its
+        error.
     """
     top = weights.max(axis=0)
     ratios = np.exp(weights - top)

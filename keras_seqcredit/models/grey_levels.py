@@ -1,4 +1,4 @@
-"""Images of integers from 0 to 255, as real states of a chain."""
+"""Conversion between gray levels from 0 to 255 and real states."""
 
 import math
 from typing import Any
@@ -19,14 +19,14 @@ def is_grey_level(x: Any) -> Any:
 
 
 def states_of(levels: Tensor, key: Any) -> Tensor:
-    """States from 0 to 1; NaN where there is no grey level.
+    """Converts to states from 0 to 1; NaN where the input is no gray level.
 
     Args:
         levels: Tensor of float dtype.
-        key: Of the noise that makes densities of levels, or None for the
-            middle of each interval.
+        key: Key of the noise that dequantizes levels, or None for the middle of
+            each interval.
     """
-    # `fit` checks the first batch of a data set, this the others.
+    # `fit` checks the first batch of a dataset; this checks the others.
     levels = ops.where(is_grey_level(levels), levels, math.nan)
     noise: Any = 0.5
     if key is not None:
@@ -37,11 +37,11 @@ def states_of(levels: Tensor, key: Any) -> Tensor:
 
 
 def levels_of(states: np.ndarray) -> np.ndarray:
-    """Images of uint8 for states."""
+    """Converts states to uint8 images."""
     levels = np.clip(np.floor(_LEVELS * states), 0, _LEVELS - 1)
     return levels.astype("uint8")
 
 
 def log_volume(num_features: int) -> float:
-    """From densities of states to probabilities of images, in nats."""
+    """Converts densities of states to probabilities of images, in nats."""
     return -math.log(_LEVELS) * num_features

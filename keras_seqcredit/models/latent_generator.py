@@ -25,30 +25,30 @@ from keras_seqcredit.types import Tensor
 
 
 class LatentGenerator(SequenceGenerator):
-    """Abstract base of models of sequences with a latent at each step.
+    """Abstract base of sequence models with a latent at each step.
 
-    A subclass has a `stochastic_rnn` and implements `infer`.
-    Everything is compiled, once for each shape.
+    A subclass has a `stochastic_rnn` and implements `infer`. Everything is
+    compiled, once per shape.
     """
 
     stochastic_rnn: StochasticRNN
 
     def read(self, inputs: Any, mask: Any = None) -> Sequences:
-        """Inputs of the model as `Sequences`."""
+        """Returns the inputs of the model as `Sequences`."""
         return read_sequences(inputs, mask, self.name, self.embedding)
 
     def infer(
         self, sequences: Sequences, training: bool = False
     ) -> tuple[StochasticOutputs, Tensor]:
-        """Runs over sequences, with latents of the posterior.
+        """Runs over sequences with latents from the posterior.
 
         Args:
             sequences: See `read`.
             training: Boolean. Defaults to `False`.
 
         Returns:
-            All that the recurrence computes, and the head's parameters for
-            each step.
+            Everything that the recurrence computes, and the head's parameters
+            for each step.
         """
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `infer`."
@@ -67,25 +67,25 @@ class LatentGenerator(SequenceGenerator):
         """Draws sequences, latents from the prior and steps from the head.
 
         Args:
-            prompt: `(batch, steps, features)` or integers `(batch, steps)`,
-                what the sequences begin with. Defaults to `None`.
-            length: Positive integer, steps of each sequence.
-            num_samples: Positive integer, sequences; those of a prompt or of
-                conditions each, if given. Defaults to `1`.
+            prompt: `(batch, steps, features)` or integers `(batch, steps)`, the
+                start of the sequences. Defaults to `None`.
+            length: Positive integer, number of steps of each sequence.
+            num_samples: Positive integer, number of sequences; per prompt or
+                per condition, if given. Defaults to `1`.
             conditions: `(batch, features)` or `(batch, length, features)`, for
                 a model that was trained with them. Defaults to `None`.
-            temperature: Positive float, of the steps; see `DistributionHead`.
-                Defaults to `1.0`.
-            seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None. Defaults to `None`.
+            temperature: Positive float, temperature of the steps; see
+                `DistributionHead`. Defaults to `1.0`.
+            seed: Integer or `keras.random.SeedGenerator`, or None for the
+                model's own. Defaults to `None`.
 
         Returns:
-            Numpy array `(batch * num_samples, length, ...)`, the samples of one
-            prompt next to each other.
+            Numpy array `(batch * num_samples, length, ...)`, with the samples
+            of one prompt next to each other.
 
         Raises:
-            ValueError: if the prompt or the conditions have another shape,
-                or an argument is wrong.
+            ValueError: if the prompt or the conditions have the wrong shape, or
+                an argument is invalid.
         """
         self._check_built()
         check_integer("length", length)
@@ -139,7 +139,7 @@ class LatentGenerator(SequenceGenerator):
             )
 
     def _as_conditions(self, conditions, batch, time):
-        """An array of those of a batch, or None."""
+        """Returns the conditions of a batch as an array, or None."""
         shape = None
         if conditions is not None:
             conditions = np.asarray(conditions)
@@ -179,7 +179,7 @@ class LatentGenerator(SequenceGenerator):
         return ops.concatenate(parts, axis=1)
 
     def _after_prompt(self, prompt, conditions, batch, key=None):
-        """The last frame, and the states of the recurrence after it.
+        """The last frame of a prompt, and the recurrence's states after it.
 
         The prompt's latents are drawn from `key`.
         """
@@ -196,7 +196,7 @@ class LatentGenerator(SequenceGenerator):
         return frames[:, -1], outputs.states
 
     def _infer_from(self, key, sequences):
-        """`infer`, with latents that are drawn from a key."""
+        """Runs `infer` with latents drawn from a key."""
         mapping = [(v, backend.read(v)) for v in self.variables]
         mapping.append((self.stochastic_rnn.seed_generator.state, key))
         with keras.StatelessScope(state_mapping=mapping):
@@ -209,21 +209,21 @@ class LatentGenerator(SequenceGenerator):
         return self.embedding(sample[:, None])[:, 0]
 
     def encode(self, x, batch_size: int = 32, seed=None):
-        """Means of the posterior of each step.
+        """Returns the means of the posterior of each step.
 
-        A posterior depends on the state, and the state on the latents of the
-        steps before, which are drawn.
+        The posterior depends on the state, and the state on the latents of the
+        previous steps, which are drawn at random.
 
         Args:
             x: Array of sequences, or a dictionary of arrays: `"sequences"`
                 and, optionally, `"conditions"` and `"mask"`.
             batch_size: Positive integer. Defaults to `32`.
-            seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None. Defaults to `None`.
+            seed: Integer or `keras.random.SeedGenerator`, or None for the
+                model's own. Defaults to `None`.
 
         Returns:
-            Numpy array `(batch, time, latent_size)`; of categorical latents,
-            probabilities.
+            Numpy array `(batch, time, latent_size)`; probabilities for
+            categorical latents.
         """
 
         def means(inputs, key):
@@ -234,28 +234,28 @@ class LatentGenerator(SequenceGenerator):
         return self._in_batches("encode", means, x, batch_size, generator)
 
     def interpolate(self, a, b, *, steps: int = 8, conditions=None, seed=None):
-        """Sequences between two: `decode` of what lies between their `encode`.
+        """Interpolates between two sequences, by way of `encode` and `decode`.
 
-        Steps are not drawn, but the most likely. Noise is in the means of the
-        latents only, see `encode`.
+        Steps are not drawn; they are the most likely ones. Only the means of
+        the latents contain noise (see `encode`).
 
         Args:
             a: One sequence, `(time, features)` or integers `(time,)`.
             b: Another of the same length.
-            steps: Integer of at least 2, how many, both ends included. Defaults
-                to `8`.
-            conditions: `(2, features)` or `(2, time, features)`, those of `a`
-                and of `b`, for a model that was trained with them. Between
-                two sequences they are, too. Defaults to `None`.
-            seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None. Defaults to `None`.
+            steps: Integer of at least 2, number of sequences, both ends
+                included. Defaults to `8`.
+            conditions: `(2, features)` or `(2, time, features)`, the conditions
+                of `a` and of `b`, for a model that was trained with them. They
+                are interpolated, too. Defaults to `None`.
+            seed: Integer or `keras.random.SeedGenerator`, or None for the
+                model's own. Defaults to `None`.
 
         Returns:
             Numpy array `(steps, time, ...)`.
 
         Raises:
-            ValueError: if the sequences differ in shape, or the conditions
-                have another shape.
+            ValueError: if the sequences differ in shape, or the conditions have
+                the wrong shape.
         """
         self._check_built()
         check_integer("steps", steps, minimum=2)
@@ -274,7 +274,7 @@ class LatentGenerator(SequenceGenerator):
         return self.decode(latents, conditions)
 
     def decode(self, latents, conditions=None):
-        """The most likely steps for latents that are given.
+        """Returns the most likely steps for given latents.
 
         Args:
             latents: `(batch, time, latent_size)`.
@@ -285,7 +285,7 @@ class LatentGenerator(SequenceGenerator):
             Numpy array `(batch, time, ...)`: classes, or means.
 
         Raises:
-            ValueError: if latents or conditions have another shape.
+            ValueError: if latents or conditions have the wrong shape.
         """
         self._check_built()
         latents = check_array("latents", latents).astype("float32")
@@ -332,26 +332,26 @@ class LatentGenerator(SequenceGenerator):
         return_error: bool = False,
         seed=None,
     ):
-        """Importance-weighted log-likelihood of sequences.
+        """Computes the importance-weighted log-likelihood of sequences.
 
         `log 1/K sum_k p(x, z_k) / q(z_k | x)` with `K` samples of the
-        posterior, a lower bound that rises to the log-likelihood with `K`.
-        Samples are drawn `batch_size` sequences at a time: memory does not grow
-        with `K`.
+        posterior, a lower bound that rises toward the log-likelihood as `K`
+        grows. Samples are drawn for `batch_size` sequences at a time: memory
+        does not grow with `K`.
 
         Args:
             x: As for `encode`.
             num_samples: Positive integer, `K`. Defaults to `50`.
             batch_size: Positive integer. Defaults to `32`.
-            return_error: Boolean, whether to return the Monte-Carlo error too.
+            return_error: Boolean, whether to also return the Monte Carlo error.
                 Defaults to `False`.
-            seed: Integer or `keras.random.SeedGenerator`; the model's own
-                where None. Defaults to `None`.
+            seed: Integer or `keras.random.SeedGenerator`, or None for the
+                model's own. Defaults to `None`.
 
         Returns:
-            Float32 array `(batch,)`, nats a sequence; with `return_error` a
-            pair of those, the second the standard error by the delta method,
-            NaN of one sample.
+            Float32 array `(batch,)`, in nats per sequence; with `return_error`,
+            a pair of such arrays. The second is the standard error by the delta
+            method, NaN for a single sample.
         """
         check_integer("num_samples", num_samples)
         generator = self._generator(seed)
@@ -380,13 +380,13 @@ class LatentGenerator(SequenceGenerator):
 
 
 def _with(conditions, frame):
-    """A frame `(batch, features)` with a list of conditions, one or none."""
+    """A frame `(batch, features)`, concatenated with conditions, if any."""
     conditions = [ops.cast(x, frame.dtype) for x in conditions]
     return ops.concatenate([frame, *conditions], axis=-1)
 
 
 def _between(ends, steps):
-    """Arrays between two, both of them included."""
+    """Interpolates between two arrays, both included."""
     first, last = ends
     share = np.linspace(0, 1, steps, dtype="float32")
     share = share.reshape(-1, *[1] * first.ndim)

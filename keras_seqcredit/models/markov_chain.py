@@ -1,4 +1,4 @@
-"""A chain of a transition operator, forward and on its way back."""
+"""The Markov chain of a transition operator, forward and on its way back."""
 
 import copy
 from typing import Any
@@ -14,15 +14,15 @@ from keras_seqcredit.types import Tensor
 
 
 class MarkovChain:
-    """Steps of a chain, and log-densities of these and of the way back.
+    """Steps of a chain, and their log-densities in both directions.
 
     Args:
         transition: A `Transition`.
 
     Attributes:
-        classes: Integers `(batch,)`, of each state, or None.
-        guidance: Number, how many times as far a class moves the parameters of
-            a step, or None for as far as it does.
+        classes: Integers `(batch,)`, class of each state, or None.
+        guidance: Number, factor by which to amplify the effect of a class on
+            the parameters of a step, or None for no amplification.
     """
 
     def __init__(self, transition: Transition) -> None:
@@ -31,7 +31,7 @@ class MarkovChain:
         self.guidance: Any = None
 
     def given(self, classes: Any = None, guidance: Any = None) -> "MarkovChain":
-        """This chain for states of given classes, or for any if None."""
+        """Returns this chain for states of given classes, or of any if None."""
         if classes is None:
             return self
         chain = copy.copy(self)
@@ -39,7 +39,7 @@ class MarkovChain:
         return chain
 
     def parameters(self, state: Tensor, steps: Any, training: Any) -> Tensor:
-        """Those of the operator at states.
+        """Computes the parameters of the operator at states.
 
         Args:
             state: `(batch, ..., features)`.
@@ -66,11 +66,11 @@ class MarkovChain:
     def advance(
         self, state: Tensor, key: Any, temperature: Any, step: Any
     ) -> tuple[Tensor, Tensor]:
-        """A step: the next state, a constant, and its log-density.
+        """Takes a step and returns a state, a constant, and its log-density.
 
         Args:
             state: `(batch, ..., features)`.
-            key: Of random numbers.
+            key: Key of random numbers.
             temperature: Scalar, or one for each state.
             step: Integer scalar, or one for each state.
         """
@@ -81,7 +81,7 @@ class MarkovChain:
     def draw(
         self, parameters: Tensor, key: Any, temperature: Any, shape: Any
     ) -> tuple[Tensor, Tensor]:
-        """`advance`, where the parameters at the state are known."""
+        """Like `advance`, with known parameters at the state."""
         noise = self.transition.noise(shape, FixedSeed(key))
         after = self.transition.sample(parameters, noise, temperature)
         after = ops.stop_gradient(after)
@@ -95,10 +95,11 @@ class MarkovChain:
         step: Any,
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """The way back: parameters, and log-densities of the states before.
+        """The way back: parameters, and log-densities of the previous states.
 
-        They are those of the operator AT the states after. Those at the states
-        before would reward an operator that stands still.
+        The densities are those of the operator AT the states after the step.
+        Taken at the states before it, they would reward an operator that does
+        not move.
 
         Args:
             before: `(batch, ..., features)`.
@@ -126,7 +127,7 @@ class MarkovChain:
             before: `(steps, batch, ..., features)`.
             after: The same.
             schedule: Temperatures and numbers of the steps.
-            steps_per_call: Positive integer, steps that are scored in one call
+            steps_per_call: Positive integer, number of steps scored in one call
                 of the operator.
             training: Boolean.
         """
@@ -135,7 +136,7 @@ class MarkovChain:
         parts = []
         for i in range(0, total, steps_per_call):
             part = slice(i, i + steps_per_call)
-            # Steps of a point side by side, so that devices share the points.
+            # Steps of a point are adjacent, so that devices share the points.
             first, second = (
                 ops.swapaxes(x[part], 0, 1) for x in (before, after)
             )
@@ -158,16 +159,17 @@ class MarkovChain:
         return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=0)
 
     def check_losses(self, event: tuple) -> None:
-        """Losses that a call adds would count every call of the network.
+        """Checks that the network adds no losses, which would count every call.
 
-        A walk calls it more often than it scores a step, and in a loop.
+        A walk calls the network more often than it scores a step, and in a
+        loop.
         """
         for layer in keras_private.flat_layers(self.transition):
             regularizer = getattr(layer, "activity_regularizer", None)
             if regularizer is not None:
                 raise ValueError(
-                    "Expected a network without activity regularizers; those "
-                    "of weights may be there. Received: a layer "
+                    "Expected a network without activity regularizers; "
+                    "weight regularizers are allowed. Received: a layer "
                     f"{layer.name!r} with activity_regularizer={regularizer}"
                 )
         number = added_losses(
@@ -177,8 +179,8 @@ class MarkovChain:
         )
         if number:
             raise ValueError(
-                "Expected a network whose layers add no losses; regularizers "
-                "of weights may be there. Received: a network "
+                "Expected a network whose layers add no losses; weight "
+                "regularizers are allowed. Received: a network "
                 f"{self.transition.network.name!r} with `add_loss`, "
                 f"{number} times a call"
             )
@@ -187,10 +189,10 @@ class MarkovChain:
 def guided(
     parameters: Tensor, without: Tensor, guidance: Any, features: int
 ) -> Tensor:
-    """Parameters that a class moves `guidance` times as far.
+    """Parameters with the effect of a class multiplied by `guidance`.
 
-    Means or logits, the first ones of each feature. Scales are those of the
-    class: moved on, they could be negative.
+    This applies to means or logits, the first parameters of each feature.
+    Scales are those of the class: amplified, they could become negative.
     """
     first = without + guidance * (parameters - without)
     if parameters.shape[-1] == features:

@@ -1,4 +1,4 @@
-"""What a generator reads of its own values while it trains."""
+"""How a generator reads its own values in training."""
 
 from typing import Any
 from typing import NamedTuple
@@ -11,12 +11,12 @@ from keras_seqcredit.types import Tensor
 
 
 class OwnValues(NamedTuple):
-    """Where, and how much, a step of training reads what was drawn before it.
+    """Where, and how much, training steps read the previous sample.
 
     Attributes:
-        sampling_probability: Schedule, see `AutoregressiveRNN`.
-        own_share: Schedule, see there.
-        rollout_steps: Integer or None, see there.
+        sampling_probability: Schedule; see `AutoregressiveRNN`.
+        own_share: Schedule; see there.
+        rollout_steps: Integer or None; see there.
     """
 
     sampling_probability: Any
@@ -25,22 +25,22 @@ class OwnValues(NamedTuple):
 
     @property
     def are_read(self) -> bool:
-        """Whether there are such steps; else it is teacher forcing."""
+        """Whether there are such steps; otherwise it is teacher forcing."""
         never = schedules.is_zero(self.sampling_probability)
         never = never and schedules.is_zero(self.own_share)
         return not never or self.rollout_steps is not None
 
     def draw(self, batch: Any, time: Any, updates: Tensor, seed: Any) -> Tensor:
-        """Where steps read the sample of the step before, `(time, batch)`.
+        """Draws where steps read the previous sample, `(time, batch)`.
 
         Args:
             batch: Integer.
             time: Integer.
-            updates: Integer scalar, updates made.
+            updates: Integer scalar, number of updates so far.
             seed: Seed generator.
 
         Returns:
-            Booleans; or floats, the share of the sample in what they read.
+            Booleans, or floats for the share of the sample in the input.
         """
         whole: Any = None
         if not schedules.is_zero(self.sampling_probability):
@@ -56,7 +56,7 @@ class OwnValues(NamedTuple):
         return share if whole is None else ops.where(whole, 1.0, share)
 
     def _windows(self, batch, time, seed):
-        """As many steps of data, then as many of samples, and so on."""
+        """Alternates equal numbers of steps on data and on samples."""
         length: Any = self.rollout_steps
         period = 2 * length
         first = keras.random.randint((batch,), 0, period, "int32", seed=seed)

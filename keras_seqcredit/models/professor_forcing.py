@@ -32,7 +32,7 @@ from keras_seqcredit.models.two_optimizers import combined
 from keras_seqcredit.models.two_optimizers import optimizer_pair
 from keras_seqcredit.saving import public
 
-# Metrics of training alone.
+# Metrics of training only.
 _GATES = ("discriminator_open", "generator_open")
 _OF_TRAINING = (*_GATES, "discriminator_slope", "adversarial_ratio")
 
@@ -41,10 +41,11 @@ _OF_TRAINING = (*_GATES, "discriminator_slope", "adversarial_ratio")
 class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
     """Trains a generator to behave when free running as it does on data.
 
-    In each step of training the generator runs twice: on the data, and freely
-    on its own samples. A discriminator reads the behaviors, hidden states and
-    the head's parameters, and learns to tell the two; the generator learns to
-    predict the data, and to be mistaken for a run on data when it runs freely:
+    In each training step, the generator runs twice: on the data, and freely on
+    its own samples. A discriminator reads the behaviors (hidden states and the
+    head's parameters) and learns to distinguish the two runs. The generator
+    learns to predict the data and to make the discriminator mistake its free
+    run for a run on data:
 
     ```
     discriminator:  - log D(b_data) - log(1 - D(b_free))
@@ -52,76 +53,79 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
     ```
 
     Samples are constants: the gradient reaches the generator through the states
-    and the parameters of every step, and with `sample_gradient`, which is not
-    in the paper, through what it drew. The discriminator learns only while its
-    accuracy on the batch is below the upper end of
-    `discriminator_accuracy_range`, the generator listens to it only while it is
-    above the lower end.
+    and the parameters of every step. With `sample_gradient`, which is not in
+    the paper, it also passes through the samples. The discriminator is updated
+    only while its accuracy on the batch is below the upper end of
+    `discriminator_accuracy_range`, and the generator receives its gradient only
+    while the accuracy is above the lower end.
 
     Args:
-        generator: An `AutoregressiveRNN`. After training it is an ordinary one,
-            `model.generator`.
+        generator: An `AutoregressiveRNN`. After training, it can be used on its
+            own, as `model.generator`.
         discriminator: A Keras layer that turns behaviors `(batch, time,
             features)` into logits `(batch,)`, with a `mask` argument if there
             are masks. Defaults to `BehaviorDiscriminator()` in float32.
         adversarial_weight: Non-negative float or a schedule. Defaults to `1.0`.
-            What 1 means differs a lot among data, see `relative_weight`.
-        match_teacher: Boolean, whether behaviors on data are to be mistaken for
-            free ones, too. Defaults to `False`.
-        discriminator_accuracy_range: Pair of floats in `[0, 1]`, see above.
+            The effect of 1 differs a lot between datasets; see
+            `relative_weight`.
+        match_teacher: Boolean, whether to also train behaviors on data to be
+            mistaken for free ones. Defaults to `False`.
+        discriminator_accuracy_range: Pair of floats in `[0, 1]`; see above.
             Defaults to `(0.75, 0.99)`.
-        matching: `"adversarial"`, or `"mse"` for the squared distance of free
-            states to those on data, without a discriminator. Defaults to
+        matching: `"adversarial"`, or `"mse"` for the squared distance between
+            free states and states on data, without a discriminator. Defaults to
             `"adversarial"`.
-        free_running_steps: Integer of at least 2, steps of the free run, or
-            None for as many as the data have. Defaults to `None`.
-        discriminator_penalty: Positive float, or None for none, how much of the
-            squared gradient norm of the logit by a run on data is added to the
-            discriminator's loss (R1), against a discriminator that wins the
-            more, the more it pulls. Start with 10, and give the discriminator
-            an `Adam(..., beta_1=0.5)`. A step takes several times as long, and
-            longer to compile. Defaults to `None`.
+        free_running_steps: Integer of at least 2, number of steps of the free
+            run, or None for the length of the data. Defaults to `None`.
+        discriminator_penalty: Positive float, or None for no penalty. Weight in
+            the discriminator's loss of the squared norm of the logit's gradient
+            with respect to a run on data (R1), against a discriminator that
+            wins the more, the harder it pulls. Start with 10, and use
+            `Adam(..., beta_1=0.5)` for the discriminator. A step takes several
+            times as long, and longer to compile. Defaults to `None`.
         relative_weight: Boolean, whether `adversarial_weight` is the norm of
-            the adversarial gradient as a share of that of the likelihood, in
-            each step. It takes a second way back. Defaults to `False`.
-        ratio_every: Positive integer, steps of training between those that
-            measure `adversarial_ratio`, or None for never. Such a step takes
-            more than twice the time. Defaults to `None`.
+            the adversarial gradient relative to the norm of the likelihood's
+            gradient, in each step. Requires a second backward pass. Defaults to
+            `False`.
+        ratio_every: Positive integer, number of training steps between
+            measurements of `adversarial_ratio`, or None for never. A measuring
+            step takes more than twice the time. Defaults to `None`.
         sample_gradient: Boolean, whether the free run is differentiated through
-            its samples; see `AutoregressiveRNN` for which heads and cores.
-            Defaults to `False`.
+            its samples; see `AutoregressiveRNN` for the supported heads and
+            cores. Defaults to `False`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
-        inputs: As those of the generator.
+        inputs: As for the generator.
 
     Returns:
-        A tuple of what the generator does on the data and freely: `nats`,
+        A tuple that describes both runs of the generator: `nats`,
         `(batch, time)`, the negative log-likelihood of the data; `hidden` and
         `parameters`, `(2 * batch, steps, ...)`, the states and the head's
-        parameters, those on data first; and a `mask` of these or None. The
-        discriminator is not called.
+        parameters, with the run on data first; and a `mask` of these, or None.
+        The discriminator is not called.
 
-    `compile` takes `optimizer` and `discriminator_optimizer`; by default the
+    `compile` takes `optimizer` and `discriminator_optimizer`; by default, the
     second is a copy of the first. `fit` and `evaluate` report `loss`; `nll`, in
-    nats a sequence; `free_running_gap`, the maximum mean discrepancy between
-    states on data and free ones, 0 where they are distributed alike; and with a
-    discriminator `discriminator_loss`, `discriminator_accuracy`,
-    `adversarial_loss` and, for `fit`, the shares of steps in which the
-    `discriminator_open` and the `generator_open` gate let a gradient pass. With
-    `discriminator_penalty` `fit` reports `discriminator_slope`, the squared
-    gradient norm; with `relative_weight` or `ratio_every` `adversarial_ratio`,
-    the norm of the adversarial gradient by the generator's weights over that of
-    the likelihood, at a weight of 1. A loss that is not finite, of either net,
-    ends `fit` with the batch it came from.
+    nats per sequence; `free_running_gap`, the maximum mean discrepancy between
+    states on data and free states, 0 if they have the same distribution; and
+    with a discriminator, `discriminator_loss`, `discriminator_accuracy`,
+    `adversarial_loss` and, for `fit`, `discriminator_open` and
+    `generator_open`, the shares of steps in which each gate lets the gradient
+    pass. With `discriminator_penalty`, `fit` reports `discriminator_slope`, the
+    squared gradient norm. With `relative_weight` or `ratio_every`, it reports
+    `adversarial_ratio`, the ratio of gradient norms with respect to the
+    generator's weights, adversarial over likelihood, at a weight of 1. A
+    non-finite loss of either network ends `fit` with an error that names the
+    batch.
 
-    `loss` is `nll` and what layers of the generator add, such as regularizers.
-    The adversarial term is left out: it rises and falls with the discriminator,
-    too. With `matching="mse"` its term is in. Regularizers of the discriminator
-    count in its gradient only.
+    `loss` is `nll` plus the losses that layers of the generator add, such as
+    regularizers. The adversarial term is left out, because it also rises and
+    falls with the discriminator. With `matching="mse"`, the matching term is
+    included. Regularizers of the discriminator affect only its gradient.
 
     Raises:
-        ValueError: if an argument or the data do not fit.
+        ValueError: if an argument or the data are invalid.
 
     Example:
 
@@ -219,7 +223,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
             self.discriminator is not None or self.match_teacher
         ):
             raise ValueError(
-                "With `matching='mse'` nothing is told apart. Expected "
+                "With `matching='mse'` there is no discriminator. Expected "
                 "`discriminator=None` and `match_teacher=False`. Received: "
                 f"discriminator={self.discriminator}, "
                 f"match_teacher={self.match_teacher}"
@@ -256,7 +260,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         check_two_steps(shape)
         features = self.generator.units + self.generator.head.num_parameters
         if self.discriminator is not None:
-            # Called as a user would, so that it checks its input.
+            # Called as a user would call it, so that it checks its input.
             spec = keras.KerasTensor((None, None, features), "float32")
             logits = self.discriminator(spec).shape
             if len(logits) != 1:
@@ -274,12 +278,12 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         discriminator_optimizer=None,
         **kwargs: Any,
     ) -> None:
-        """As `keras.Model.compile`, with an optimizer for each of two nets.
+        """Like `keras.Model.compile`, with an optimizer for each network.
 
         Args:
-            optimizer: A Keras optimizer, of the generator. Defaults to
+            optimizer: A Keras optimizer for the generator. Defaults to
                 `"rmsprop"`.
-            discriminator_optimizer: A Keras optimizer, of the discriminator, or
+            discriminator_optimizer: A Keras optimizer for the discriminator, or
                 None for a copy of the other one. Defaults to `None`.
             **kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`,
                 `auto_scale_loss`.
@@ -287,7 +291,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         wrong = set(kwargs) & {"loss", "loss_weights", "metrics"}
         if wrong:
             raise ValueError(
-                "The model has a loss and metrics of its own. Expected none in "
+                "The model has its own loss and metrics. Expected none in "
                 f"`compile`. Received: {sorted(wrong)}"
             )
         self._optimizers = optimizer_pair(optimizer, discriminator_optimizer)
@@ -337,15 +341,15 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         )
 
     def train_step(self, *args):
-        if not self.built:  # Not by Keras: there is no loss in `compile`.
+        if not self.built:  # Keras does not: there is no loss in `compile`.
             inputs, *_ = keras.utils.unpack_x_y_sample_weight(args[-1])
             self.build(keras.tree.map_structure(lambda x: x.shape, inputs))
         return backend.train(self, self._train, *args)
 
     def _train(self, data):
-        """One update of both nets; each is run forward and back once.
+        """One update of both networks, with one forward and backward pass each.
 
-        With a relative weight the generator is run back twice.
+        With a relative weight, the generator needs two backward passes.
         """
         inputs, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         variables = self.generator.trainable_variables
@@ -419,7 +423,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         return self.get_metrics_result()
 
     def _update(self, gradients, learns) -> None:
-        """Moves the weights; a closed gate leaves all of the discriminator."""
+        """Updates the weights; the discriminator's only if its gate is open."""
         gated: list = []
         if self.discriminator is not None:
             gated = [
@@ -431,7 +435,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         )
 
     def _report(self, figures, runs) -> None:
-        """Updates metrics by the means of a batch."""
+        """Updates metrics with the means of a batch."""
         for name, value in figures.items():
             self._terms[name].update_state(value, _num_rows(runs.nats))
 
@@ -442,7 +446,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         )
 
     def _report_ratio(self, run, weights, pull) -> None:
-        """Measures how hard both terms pull, every so many steps."""
+        """Measures the gradients of both terms every `ratio_every` steps."""
         updates = backend.read(self.updates)
         is_due = ops.equal(updates % self.ratio_every, 0)
         ratio = ops.cond(
@@ -463,15 +467,15 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
         mask = runs.mask
         if mask is not None:
             mask = mask[: ops.shape(on_data)[0]]
-        # It compares rows: one alone says nothing.
+        # It compares rows: a single row is not enough.
         self._terms["free_running_gap"].update_state(
             mean_discrepancy(on_data, free, mask), ops.where(rows > 1, rows, 0)
         )
 
     @property
     def losses(self) -> list:
-        """Those of the generator; the discriminator's are in its gradient."""
-        # Keras on JAX hands on here what was added in `call`.
+        """Losses of the generator; the discriminator's are in its gradient."""
+        # On JAX, Keras passes on here the losses added in `call`.
         return keras_private.losses_of_call(self) or self.generator.losses
 
     def compute_loss(
@@ -500,7 +504,7 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
 
     @functools.wraps(GenerativeModel.evaluate)
     def evaluate(self, *args, **kwargs):  # type: ignore[override]
-        # No gate is asked, none is reported.
+        # There are no gates in evaluation, so none are reported.
         self._evaluates = True
         try:
             return super().evaluate(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Data that a chain can learn from, or an error with what it wants."""
+"""Checks data that a chain learns from."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +11,12 @@ from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.models.grey_levels import is_grey_level
 
-# The names of inputs of which the classes are known.
+# The names of inputs with known classes.
 DATA, CLASSES = "data", "classes"
 
 
 def data_and_classes(inputs: Any) -> tuple:
-    """`(data,)`, or `(data, classes)` of a dictionary of both."""
+    """Returns `(data,)`, or `(data, classes)` from a dictionary of both."""
     if isinstance(inputs, dict):
         return inputs[DATA], inputs[CLASSES]
     return (inputs,)
@@ -25,17 +25,17 @@ def data_and_classes(inputs: Any) -> tuple:
 def readable_points(
     x: Any, name: str, transition: Transition, shape: Any, dequantize: bool
 ) -> np.ndarray:
-    """An array, checked as far as it is known what it must be.
+    """Returns data as an array, checked as far as possible.
 
     Args:
         x: Data.
-        name: String, what to call it in an error.
+        name: String, name of the data in errors.
         transition: The operator.
-        shape: Of a state, or None if that is not known.
+        shape: Shape of a state, or None if unknown.
         dequantize: Boolean, whether data are integers from 0 to 255.
 
     Raises:
-        ValueError: if the data do not fit.
+        ValueError: if the data are not suitable.
     """
     x = np.asarray(x)
     if shape is not None and not fits(x.shape[1:], shape):
@@ -50,7 +50,7 @@ def readable_points(
             f"{x.max()}, dtype={x.dtype}"
         )
     possible = transition.is_possible(x)
-    # NaN is for `FiniteLoss`, which knows its batch.
+    # NaN is left to `FiniteLoss`, which knows its batch.
     if possible is not None and not (possible | np.isnan(x)).all():
         wrong = x[~(possible | np.isnan(x))]
         raise ValueError(
@@ -64,10 +64,10 @@ def readable_points(
 def readable_classes(
     classes: Any, num_classes: int | None, length: int
 ) -> np.ndarray:
-    """Classes `(length,)`, of an integer or as many.
+    """Returns classes `(length,)`, from one integer or as many.
 
     Raises:
-        ValueError: if the operator knows none, or not these.
+        ValueError: if the operator has no classes, or not these.
     """
     if num_classes is None:
         raise ValueError(
@@ -92,13 +92,13 @@ def readable_classes(
 
 
 def look_at(data: Any, name: str, check: Callable, draws: bool) -> Any:
-    """Data for training, of which `check(inputs, name)` may raise.
+    """Returns data for training, after `check(inputs, name)`, which may raise.
 
     Args:
-        data: As `fit` takes it; of a data set the first batch is looked at.
-        name: String, what to call it in an error.
+        data: As `fit` takes it; in a dataset, the first batch is checked.
+        name: String, name of the data in errors.
         check: Function.
-        draws: Boolean, whether to draw a batch of a data set.
+        draws: Boolean, whether to draw a batch from a dataset.
     """
     if hasattr(data, "shape") or isinstance(data, dict):
         return check(data, name)

@@ -1,4 +1,4 @@
-"""Data that a model of sequences can read, or an error with what to call."""
+"""Checks data that a sequence model reads."""
 
 from typing import Any
 
@@ -13,26 +13,26 @@ _PAD = (
 
 
 def readable_sequences(data: Any, name: str, embedding: Any = None) -> Any:
-    """Data as arrays; of data sets, what their batches are is looked at.
+    """Returns data as arrays; for datasets, checks the batch specification.
 
     Args:
-        data: As `fit` takes it: arrays, lists, dictionaries, data sets.
-        name: String, what to call it in an error.
+        data: As `fit` takes it: arrays, lists, dictionaries, datasets.
+        name: String, name of the data in errors.
         embedding: The layer that turns tokens into vectors, or None. Defaults
             to `None`.
 
     Returns:
-        The data, lists of equal lengths being arrays now.
+        The data, with lists of equal lengths converted to arrays.
 
     Raises:
-        ValueError: for ragged sequences, text, one-hot tokens, tokens that are
-            no whole numbers, and tokens that the embedding does not have.
+        ValueError: for ragged sequences, text, one-hot tokens, non-integer
+            tokens, and tokens that are outside the embedding.
     """
     if isinstance(data, dict):
         if "sequences" in data:
             sequences = readable_sequences(data["sequences"], name, embedding)
             return {**data, "sequences": sequences}
-        return data  # The model says what it expects.
+        return data  # The model raises with what it expects.
     if isinstance(data, keras.utils.PyDataset):
         _look_at_batch(data[0], name, embedding)
         return data
@@ -54,7 +54,7 @@ def _look_at_batch(batch: Any, name: str, embedding: Any) -> None:
 
 
 def _look_at_spec(spec: Any, name: str) -> None:
-    """What a tensor, or TensorFlow's description of one, tells."""
+    """Checks a tensor, or TensorFlow's specification of one."""
     if isinstance(spec, dict):
         spec = spec.get("sequences")
     if hasattr(spec, "ragged_rank"):
@@ -99,8 +99,8 @@ def _look_at_array(array: np.ndarray, name: str, embedding: Any) -> None:
     if array.ndim == 3 and array.shape[-1] > 1:
         raise ValueError(
             f"Expected `{name}` to be tokens, integers (batch, time), as the "
-            "model has an embedding. Of one-hot vectors `np.argmax(x, "
-            f"axis=-1)` makes them. Received: shape={array.shape}"
+            "model has an embedding. Convert one-hot vectors by `np.argmax(x, "
+            f"axis=-1)`. Received: shape={array.shape}"
         )
     if array.dtype.kind == "f" and not np.all(array == np.round(array)):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Temperatures of a way back that is not that of the training."""
+"""Temperatures of a way back that differs from training."""
 
 from typing import Any
 
@@ -16,18 +16,20 @@ def way_back(
     steps: Any = None,
     repeats: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Temperatures and numbers of the steps of a way back.
+    """Returns the temperatures and numbers of the steps of a way back.
 
     Args:
         walk: The walk away from the data, which is the default.
-        extra_steps: Non-negative integer, steps after the last one, like it.
-        temperatures: Numbers that do not rise, or None for those of the walk.
-        steps: As many integers, steps of the walk, or None for those whose
-            temperature is nearest, by its logarithm.
-        repeats: Positive integer, how often each step is taken.
+        extra_steps: Non-negative integer, number of repetitions of the last
+            step.
+        temperatures: Non-increasing numbers, or None for the walk's
+            temperatures.
+        steps: As many integers, steps of the walk, or None for the steps with
+            the nearest log-temperature.
+        repeats: Positive integer, number of times that each step is taken.
 
     Raises:
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
     """
     check_integer("extra_steps", extra_steps, minimum=0)
     check_integer("repeats", repeats)
@@ -69,7 +71,7 @@ def _falling(temperatures: Any) -> np.ndarray:
 def _nearest(walk: TemperatureSchedule, heat: np.ndarray) -> np.ndarray:
     known, steps = walk.away()
     gaps = np.abs(np.log(heat)[:, None] - np.log(known))
-    # The last of equal ones, as a walk with `extra_steps` has.
+    # The last of equal temperatures, which a walk with `extra_steps` has.
     return steps[::-1][np.argmin(gaps[:, ::-1], axis=1)]
 
 

@@ -1,4 +1,4 @@
-"""What models of sequences share: their inputs, and how they are checked."""
+"""The common base of sequence models: their inputs and input checks."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from keras_seqcredit.seeds import FixedSeed
 
 
 class SequenceGenerator(GenerativeModel):
-    """Abstract base of the models that are fitted on sequences.
+    """Abstract base of models that are fitted on sequences.
 
     Their input is an array `(batch, time, features)`, integers `(batch, time)`
     for a model with an embedding, or a dictionary of such `"sequences"` with,
@@ -26,7 +26,7 @@ class SequenceGenerator(GenerativeModel):
         embedding: The layer that turns steps into vectors, or None.
         condition_network: The layer that turns conditions into vectors, or
             None.
-        condition_size: Integer, features of these vectors; 0 without any.
+        condition_size: Integer, size of these vectors; 0 without conditions.
     """
 
     head: Any
@@ -38,11 +38,11 @@ class SequenceGenerator(GenerativeModel):
         return readable_sequences(data, name, self.embedding)
 
     def _check_conditions(self, shape, length) -> None:
-        """Whether conditions, or None, are as those of training.
+        """Checks that conditions, or None, are as in training.
 
         Args:
-            shape: theirs, where None stands for any size; None without any.
-            length: integer, steps for which they are to be.
+            shape: their shape, where None is any size; None without conditions.
+            length: integer, number of steps that they must cover.
         """
         prepared, size = shape, self.condition_size
         if shape is not None and self.condition_network is not None:
@@ -83,7 +83,7 @@ class SequenceGenerator(GenerativeModel):
     def _in_batches(self, name, function, x, batch_size, generator=None):
         """Applies a compiled function to batches of arrays.
 
-        With a generator it is given a key, too, which is drawn for each batch.
+        With a generator, the function also gets a key, drawn for each batch.
         """
         check_integer("batch_size", batch_size)
         self._check_built()

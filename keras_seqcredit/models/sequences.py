@@ -1,4 +1,4 @@
-"""A batch of sequences, with what belongs to their steps, as one value."""
+"""A batch of sequences with their conditions and mask, as one value."""
 
 from typing import Any
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class Sequences(NamedTuple):
 
     Attributes:
         values: `(batch, time, features)`, or integers `(batch, time)`.
-        conditions: What every step sees, `(batch, features)` or
+        conditions: Vectors that steps see, `(batch, features)` or
             `(batch, time, features)`, or None. Defaults to `None`.
         mask: Boolean `(batch, time)`, False at padding, or None. Defaults to
             `None`.
@@ -32,22 +32,21 @@ class Sequences(NamedTuple):
         dropped: Any = None,
         mixed_with: Any = None,
     ) -> tuple[Tensor, Tensor]:
-        """Steps as vectors, and what a network reads that predicts them.
+        """Returns steps as vectors, and inputs of a network that predicts them.
 
         Args:
             embedding: The layer that turns steps into vectors, or None for
                 steps that are vectors.
-            dtype: String, that of vectors without an embedding.
-            dropped: Boolean `(batch, time)`, the steps that are not to see
-                their predecessor, or None. Defaults to `None`.
-            mixed_with: Frames, and the share `(batch, time)` of these that the
-                others are mixed with, see `mixed`; or None. Defaults to
-                `None`.
+            dtype: String, dtype of vectors without an embedding.
+            dropped: Boolean `(batch, time)`, the steps that must not see their
+                predecessor, or None. Defaults to `None`.
+            mixed_with: Frames to mix with the others, and their share
+                `(batch, time)` (see `mixed`); or None. Defaults to `None`.
 
         Returns:
-            Frames `(batch, time, features)`; and for each step the frame of
-            its valid predecessor, zeros before the first and where it is
-            dropped, with the conditions of the step.
+            Frames `(batch, time, features)`; and for each step, the frame of
+            its valid predecessor with the conditions of the step. The frame is
+            zero before the first step and where it is dropped.
         """
         if embedding is None:
             frames = ops.cast(self.values, dtype)
@@ -73,7 +72,7 @@ class Sequences(NamedTuple):
         return frames, ops.concatenate([past, conditions], axis=-1)
 
     def cut(self, steps: int | None) -> "Sequences":
-        """The first steps, all of them for None."""
+        """Returns the first steps, or all of them for None."""
         if steps is None:
             return self
         values, conditions, mask = self
@@ -84,7 +83,7 @@ class Sequences(NamedTuple):
         return Sequences(values[:, :steps], conditions, mask)
 
     def followed_by(self, values: Tensor) -> "Sequences":
-        """Twice the batch: these, then others for the same conditions."""
+        """Doubles the batch with other values for the same conditions."""
         conditions, mask = (
             None if x is None else ops.concatenate([x, x])
             for x in (self.conditions, self.mask)
@@ -96,16 +95,16 @@ class Sequences(NamedTuple):
 def read_sequences(
     inputs: Any, mask: Any, model_name: str, embedding: Any
 ) -> Sequences:
-    """Inputs of a model as `Sequences`, with conditions as they are given.
+    """Returns inputs of a model as `Sequences`, with unchanged conditions.
 
     Args:
         inputs: Array or tensor of sequences, or a dictionary of `"sequences"`
             and, optionally, `"conditions"` and `"mask"`.
-        mask: Boolean `(batch, time)`, a dictionary of such, or None; that of
-            the dictionary of inputs goes first.
+        mask: Boolean `(batch, time)`, a dictionary of such, or None. A mask in
+            the dictionary of inputs takes precedence.
         model_name: String, for messages.
-        embedding: The layer that turns steps into vectors and may know which
-            ones are padding, or None.
+        embedding: The layer that turns steps into vectors and may compute a
+            mask, or None.
 
     Raises:
         ValueError: if a dictionary has other entries, or there are no steps.
@@ -132,24 +131,24 @@ def read_sequences(
 
 
 def of_each_step(conditions: Tensor, length: Any) -> Tensor:
-    """Conditions as `(length, batch, features)`."""
+    """Returns conditions as `(length, batch, features)`."""
     if len(conditions.shape) == 2:
         return ops.repeat(conditions[None], length, axis=0)
     return ops.transpose(conditions, (1, 0, 2))
 
 
 def check_two_steps(shape: tuple) -> None:
-    """A shape `(batch, time, ...)` of two steps or more, if it is known."""
+    """Checks that a shape `(batch, time, ...)` has at least two steps."""
     if shape[1] is not None and shape[1] < 2:
         raise ValueError(
-            "A run differs from a free one from its second step on. Expected "
+            "A free run differs only from the second step on. Expected "
             f"sequences of at least 2 steps. Received: shape={tuple(shape)}"
         )
 
 
 def mixed(share: Tensor, own: Tensor, data: Tensor) -> Tensor:
-    """Frames `(..., features)` of which a share `(...)` is one's own."""
+    """Mixes frames `(..., features)` with a share `(...)` of own frames."""
     share = ops.cast(share, own.dtype)[..., None]
-    # Exact where the share is 0 or 1, and data elsewhere may hold anything.
+    # Exact where the share is 0 or 1: the other frames may hold anything.
     both = share * own + (1 - share) * data
     return ops.where(share == 1, own, ops.where(share == 0, data, both))

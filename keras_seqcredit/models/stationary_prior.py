@@ -13,7 +13,7 @@ class StationaryPrior:
     """The density of the last states of a walk.
 
     Args:
-        transition: A `Transition`, whose family it is of.
+        transition: A `Transition`, which determines the family.
         mean: Variable of the shape of a state.
         variance: The same.
     """
@@ -26,7 +26,7 @@ class StationaryPrior:
         self.variance = variance
 
     def distribution(self) -> Any:
-        """Of TensorFlow Probability, by the moments of now."""
+        """The TensorFlow Probability distribution for the current moments."""
         return self.transition.prior(
             ops.cast(self.mean, self.transition.parameter_dtype),
             ops.cast(self.variance, self.transition.parameter_dtype),
@@ -37,23 +37,23 @@ class StationaryPrior:
         return self.transition.score(self.distribution(), states)
 
     def draw(self, noise: Tensor) -> Tensor:
-        """States, from noise of the transition."""
+        """Computes states from noise of the transition."""
         return self.transition.draw(self.distribution(), noise)
 
     def update(
         self, last: Tensor, sample_weight: Any, count: Any, momentum: float
     ) -> Tensor:
-        """Moves the moments towards those of a batch.
+        """Moves the moments toward those of a batch.
 
         Args:
             last: `(batch, ..., features)`, the last states of walks.
             sample_weight: `(batch,)` or None.
-            count: Integer, batches before. The first ones are averaged.
+            count: Integer, number of batches before. The first ones are
+                averaged.
             momentum: Float.
 
         Returns:
-            Integer, 1 if the batch counts: 0 of one without weight, which says
-            nothing.
+            Integer, 1 if the batch counts, 0 if its weights are all 0.
         """
         last = ops.cast(last, "float32")
         weight = ops.ones(ops.shape(last)[:1])

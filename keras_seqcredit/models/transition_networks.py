@@ -15,7 +15,7 @@ from keras_seqcredit.layers.transitions.step_normalization import (
 )
 
 CONDITIONINGS = ("embedding", "normalization")
-# States are so, whatever `keras.config.image_data_format` says.
+# States have this format, regardless of `keras.config.image_data_format`.
 _CHANNELS_LAST = {"data_format": "channels_last"}
 
 
@@ -31,40 +31,42 @@ def transition_mlp(
     residual: bool = True,
     num_classes: int | None = None,
 ) -> keras.Model:
-    """Makes a multi-layer perceptron for a `Transition`.
+    """Creates a multi-layer perceptron for a `Transition`.
 
-    What it computes is added to the states, and zero before training: the walk
-    starts as one that moves nothing. So a first step much smaller than the data
-    is easy to undo, which a network that makes the states anew has to learn.
+    The network's output is added to the states and is zero before training, so
+    the chain initially leaves states unchanged. A first step much smaller than
+    the data is then easy to undo, which a network that computes states from
+    scratch has to learn.
 
     Args:
         shape: Integer or tuple, the shape of a state without the batch.
         units: Tuple of integers, units of each hidden layer. Defaults to
             `(256, 256)`.
         activation: Activation of the hidden layers. Defaults to `"silu"`.
-        learned_scale: Boolean, whether there are two outputs for a feature, as
+        learned_scale: Boolean, whether to use two outputs per feature, as
             `GaussianTransition(scale="learned")` needs. Defaults to `True`.
-        num_steps: Positive integer, steps that the network tells apart, or
-            `None` for a network that sees states alone. Give `Transition` the
-            same. Defaults to `None`.
+        num_steps: Positive integer, number of steps that the network
+            distinguishes, or `None` for a network that sees only states. Pass
+            the same number to `Transition`. Defaults to `None`.
         step_conditioning: `"embedding"`, a vector for each step that is added
             to hidden layers, or `"normalization"`, a `StepNormalization` of
             them. Defaults to `"embedding"`.
         dtype: Dtype or dtype policy of the layers. Defaults to `None`.
         name: String, name of the model. Defaults to `None`.
-        residual: Boolean, whether the states are added to what the network
-            computes. `GaussianTransition` with `level_temperatures` and
-            `BernoulliTransition` with `alpha` have paths of their own, and
-            want `False`. Defaults to `True`.
-        num_classes: Positive integer, classes that the network tells apart by
-            a vector for each, and one more for a class that is not known, or
-            `None` for none. Give `Transition` the same. Defaults to `None`.
+        residual: Boolean, whether to add the states to the network's output.
+            `GaussianTransition` with `level_temperatures` and
+            `BernoulliTransition` with `alpha` have their own paths for the
+            states and need `False`. Defaults to `True`.
+        num_classes: Positive integer, number of classes that the network
+            distinguishes, or `None` for no classes. Each class has a vector,
+            with one more for an unknown class. Pass the same number to
+            `Transition`. Defaults to `None`.
 
     Returns:
         A `keras.Model` of states, or of a list of states, steps and classes.
 
     Raises:
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
 
     Example:
 
@@ -112,18 +114,18 @@ def transition_unet(
     residual: bool = True,
     num_classes: int | None = None,
 ) -> keras.Model:
-    """Makes a small U-Net for a `Transition` of images.
+    """Creates a small U-Net for a `Transition` of images.
 
-    Two convolutions at each resolution, the first of which sees the step, on
-    the way down and up, with a shortcut between the two; group normalization
-    where the step does not normalize. What it computes is added to the images,
-    as that of `transition_mlp` to states.
+    There are two convolutions at each resolution on the way down and up, the
+    first of which sees the step, with a shortcut between the two paths. Group
+    normalization is used unless steps have their own normalization. The output
+    is added to the images, as in `transition_mlp`.
 
     Args:
         shape: Tuple `(height, width, channels)` of an image.
-        filters: Tuple of integers, multiples of 8, filters at each resolution;
-            from one to the next height and width are halved. Defaults to
-            `(32, 64)`.
+        filters: Tuple of integers, multiples of 8, number of filters at each
+            resolution. Height and width are halved from one resolution to the
+            next. Defaults to `(32, 64)`.
         activation: See `transition_mlp`. Defaults to `"silu"`.
         learned_scale: See `transition_mlp`. Defaults to `True`.
         num_steps: See `transition_mlp`. Defaults to `None`.
@@ -138,7 +140,7 @@ def transition_unet(
 
     Raises:
         ValueError: if an argument is wrong, or if height and width cannot be
-            halved often enough.
+            halved once per additional resolution.
 
     Example:
 
@@ -217,7 +219,7 @@ def transition_unet(
 
 
 def _outputs(states, last, learned_scale, residual):
-    """The states and what the network adds to them; then scales."""
+    """The states plus the network's output; then scales."""
     channels = states.shape[-1]
     if not residual:
         return last((1 + learned_scale) * channels)
@@ -225,13 +227,13 @@ def _outputs(states, last, learned_scale, residual):
         beside = [(0, 0)] * (len(states.shape) - 1)
         states = keras.ops.pad(states, [*beside, (0, channels)])
         channels = 2 * channels
-    # Not in half precision: it cannot tell states apart that are a step near
-    # the data from each other.
+    # Not in half precision, which cannot distinguish states that are one small
+    # step apart near the data.
     return keras.layers.Add(dtype=states.dtype)([states, last(channels)])
 
 
 class _Conditioning:
-    """Shows a network its step and class, if it is to see them."""
+    """Adds step and class to a network that sees them."""
 
     def __init__(self, num_steps, kind, num_classes, dtype):
         check_choice("step_conditioning", kind, CONDITIONINGS)
@@ -266,7 +268,7 @@ class _Conditioning:
         return x
 
     def _add_vector(self, x, numbers, count):
-        """One for each number, added to all pixels."""
+        """Adds a vector per number to all pixels."""
         features = x.shape[-1]
         row = keras.layers.Embedding(count, features, dtype=self.dtype)(numbers)
         axes = (1,) * (len(x.shape) - 2)

@@ -1,4 +1,4 @@
-"""An optimizer for a generator, and one for its discriminator."""
+"""One optimizer for a generator and one for its discriminator."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from keras_seqcredit import backend
 
 
 def optimizer_pair(optimizer: Any, discriminator_optimizer: Any) -> list:
-    """Two Keras optimizers, of the generator and of the discriminator.
+    """Returns Keras optimizers for the generator and the discriminator.
 
     Args:
         optimizer: As Keras takes it.
@@ -24,7 +24,7 @@ def optimizer_pair(optimizer: Any, discriminator_optimizer: Any) -> list:
         second = type(first).from_config(first.get_config())
     if second is first:
         raise ValueError(
-            "Each net needs an optimizer of its own. Expected "
+            "Each network needs its own optimizer. Expected "
             "`discriminator_optimizer` to be another object, or None for a "
             f"copy. Received: {second} twice"
         )
@@ -32,10 +32,10 @@ def optimizer_pair(optimizer: Any, discriminator_optimizer: Any) -> list:
 
 
 def combined(pair: list, discriminator: Any) -> keras.optimizers.Optimizer:
-    """One optimizer for the weights of both nets."""
+    """Combines both into one optimizer for the weights of both networks."""
 
     def choose(variable):
-        # By identity: paths change when a model is loaded.
+        # By identity, since paths change when a model is loaded.
         weights: list = []
         if discriminator is not None:
             weights = discriminator.trainable_variables
@@ -47,7 +47,7 @@ def combined(pair: list, discriminator: Any) -> keras.optimizers.Optimizer:
 def apply_gated(
     optimizer: Any, gradients: list, variables: list, gated: list, is_open: Any
 ) -> None:
-    """Moves weights; with `is_open` False, `gated` variables stay."""
+    """Updates weights; if `is_open` is False, not the `gated` ones."""
     before = [backend.read(v) for v in gated]
     backend.apply_gradients(optimizer, gradients, variables)
     for variable, value in zip(gated, before, strict=True):

@@ -38,7 +38,7 @@ from keras_seqcredit.seeds import FixedSeed
 from keras_seqcredit.seeds import ReplicaSeed
 from keras_seqcredit.seeds import SavedSeed
 
-# What float32 has of it is checked for all steps together.
+# The range of float32 is checked for all steps together.
 _FINITE = sys.float_info.max
 
 
@@ -46,9 +46,9 @@ _FINITE = sys.float_info.max
 class VariationalWalkback(SavedSeed, ChainModel):
     """Generative Markov chain, trained to undo its own walk away from data.
 
-    Fit it on data. From a point `s_0` the chain walks away, hotter with each
-    step, and learns to walk back: the density of the state before, under the
-    operator at the state after.
+    Fit it on data. From a point `s_0`, the chain walks away, hotter with each
+    step, and learns to walk back: it maximizes the density of the previous
+    state under the operator at the next state.
 
     ```
     s_t ~ p(s_t | s_{t-1}; T_t)        for t = 1 .. extra_steps + num_steps
@@ -56,81 +56,81 @@ class VariationalWalkback(SavedSeed, ChainModel):
     T_{t+1} = temperature_factor * T_t if t > extra_steps, else T_t
     ```
 
-    averaged over points. States are constants for the gradient. The last ones
-    are described by `p*`, independent features with the running moments of
-    `s_K`; sampling starts there and cools down.
+    averaged over points. States are constants for the gradient. The last states
+    are modeled by `p*`, independent features with the running moments of `s_K`;
+    sampling starts there and cools down.
 
-    On an accelerator the whole walk is sampled first, and all its steps are
-    scored in one call of the operator on `steps * batch` rows: what a device
-    does best that computes many rows at once. A processor walks and scores in
-    the same loop where it can, which spares a pass of the network for each
-    step, see `steps_per_call`. With `online=True` the weights are updated after
-    each step instead, which the next step then uses; the optimizer counts each
-    of these updates, and each has the whole loss of the weights' regularizers.
+    On an accelerator, the whole walk is sampled first, and all its steps are
+    scored in one call of the operator on `steps * batch` rows, which suits a
+    device that computes many rows at once. A CPU walks and scores in the same
+    loop where possible, which saves a pass of the network per step (see
+    `steps_per_call`). With `online=True`, the weights are updated after each
+    step, and the next step uses the new weights. The optimizer counts each of
+    these updates, and each includes the full loss of the weight regularizers.
 
     Args:
-        transition: A `Transition`, its network without activity regularizers
-            or `add_loss`.
-        num_steps: Positive integer, steps of the walk on which the temperature
-            rises, `K`; or `"auto"`, so many that the walk spans the data: see
-            `adapt`.
-        extra_steps: Non-negative integer, steps before those, at the initial
-            temperature. Defaults to `0`.
+        transition: A `Transition` whose network has no activity regularizers
+            and no `add_loss`.
+        num_steps: Positive integer, number of steps `K` of the walk on which
+            the temperature rises; or `"auto"`, as many as the walk needs to
+            span the data (see `adapt`).
+        extra_steps: Non-negative integer, number of steps before these, at the
+            initial temperature. Defaults to `0`.
         temperature_factor: Positive float. Defaults to `2.0`.
         initial_temperature: Positive float. Defaults to `1.0`.
         online: Boolean, whether to update after each step. Defaults to
             `False`.
-        dequantize: Boolean, for images of integers from 0 to 255: uniform
-            noise makes densities of them, `(x + u) / 256`. Samples are such
-            images again, and likelihoods are of them. Defaults to `False`.
-        momentum: Float in `[0, 1)`, of the moments of `p*`. The first batches
-            are averaged. Defaults to `0.99`.
-        steps_per_call: Positive integer, steps that are scored in one call of
-            the operator, `None` for all, or `"auto"`. The loss is the same, but
-            for layers that normalize over the rows of a call. `"auto"` is all
-            on an accelerator; on a processor a step is scored as soon as it is
-            taken, in the memory of one step, by the pass of the network that
-            the next one is drawn from, unless it sees which step it is. It is
-            all there, too, if devices share a batch, and for a network with
-            anything but layers of Keras that are the same in training, without
-            regularizers. Defaults to `"auto"`.
-        seed: Integer or None, of walks and samples. Defaults to `None`.
-        class_dropout: Float in `[0, 1)`, of an operator with `num_classes` the
-            share of walks in training that do not tell it the class: what
-            `guidance` of samples compares with. Defaults to `0.1`.
-        num_walkers: Positive integer, walkers that stay from batch to batch:
-            an update takes and scores one step of each, all at steps and
-            temperatures of their own, in one pass. Those whose walk is over
-            begin anew at points of the batch: batches of
-            `num_walkers / (extra_steps + num_steps)` points are used up, of
-            larger ones the first points. `None` for whole walks from each
-            point. Defaults to `None`.
+        dequantize: Boolean, for images of integers from 0 to 255. Uniform noise
+            turns them into continuous values, `(x + u) / 256`. Samples and
+            likelihoods refer to the integer images. Defaults to `False`.
+        momentum: Float in `[0, 1)`, momentum of the moments of `p*`. The first
+            batches are averaged. Defaults to `0.99`.
+        steps_per_call: Positive integer, number of steps scored in one call of
+            the operator, `None` for all, or `"auto"`. The loss is the same,
+            except for layers that normalize over the rows of a call. `"auto"`
+            means all on an accelerator. On a CPU, it scores each step as soon
+            as it is taken, in the memory of one step, with the network pass
+            that the next step is drawn from, unless the network sees the step.
+            On a CPU, `"auto"` also means all if devices share a batch, or if
+            the network contains anything other than Keras layers that behave
+            the same in training, without regularizers. Defaults to `"auto"`.
+        seed: Integer or None, seed of walks and samples. Defaults to `None`.
+        class_dropout: Float in `[0, 1)`, for an operator with `num_classes`,
+            the share of training walks that hide the class from it, as
+            `guidance` of samples needs. Defaults to `0.1`.
+        num_walkers: Positive integer, number of walkers that persist from batch
+            to batch. An update takes and scores one step of each walker in one
+            pass; each is at its own step and temperature. Walkers that finish
+            their walk restart at points of the batch: batches of
+            `num_walkers / (extra_steps + num_steps)` points are used up; from
+            larger batches, only the first points are used. `None` for whole
+            walks from each point. Defaults to `None`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
         inputs: Data `(batch, ..., features)`; for an operator with
-            `num_classes` a dictionary of such `"data"` and `"classes"`,
+            `num_classes`, a dictionary of such `"data"` and `"classes"`,
             integers `(batch,)`.
         training: Boolean.
 
     Returns:
         A dictionary of float32 tensors of a walk from each point, in nats:
         `"forward"` and `"reverse"`, `(batch, steps)`, log-densities of each
-        step and of its way back; `"prior"`, `(batch,)`, that of the last state
-        under `p*`; `"bound"`, `(batch,)`, a lower bound of the log-likelihood;
-        `"step_size"`, `(batch, steps)`, the root mean square of each step;
-        `"acceptance"`, `(batch,)`; `"last"`, the last state.
+        step and of its way back; `"prior"`, `(batch,)`, the log-density of the
+        last state under `p*`; `"bound"`, `(batch,)`, a lower bound of the
+        log-likelihood; `"step_size"`, `(batch, steps)`, the root mean square of
+        each step; `"acceptance"`, `(batch,)`; `"last"`, the last state.
 
     `fit` and `evaluate` report `loss` and the means of `bound`,
-    `reverse_log_prob` (a step), `step_size` and `acceptance`: the probability
-    that a step from the data at the last temperature would be accepted by the
-    rule of Metropolis and Hastings, were `p*` the target. Near 1 the hottest
-    operator leaves `p*` as it is, and `p*` covers the data. A loss that is not
-    finite ends `fit` with the batch it came from. `sample_weight` weights
-    points, in the moments of `p*` too.
+    `reverse_log_prob` (per step), `step_size` and `acceptance`, the probability
+    that the Metropolis-Hastings rule would accept a step from the data at the
+    last temperature if `p*` were the target. Near 1, the hottest operator
+    leaves `p*` unchanged, and `p*` covers the data. A non-finite loss ends
+    `fit` with an error that names the batch. `sample_weight` weights points,
+    also in the moments of `p*`.
 
     Raises:
-        ValueError: if an argument or the data do not fit.
+        ValueError: if an argument or the data are invalid.
 
     Example:
 
@@ -173,7 +173,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         num_walkers: int | None = None,
         **kwargs: Any,
     ) -> None:
-        # Data are not rounded to half precision, see `Transition`.
+        # Data are not rounded to half precision; see `Transition`.
         super().__init__(autocast=False, **kwargs)
         # Passed args.
         self.transition = transition
@@ -239,7 +239,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
             )
 
     def _check_steps(self, num_steps) -> None:
-        """Whether there can be so many, for the operator and in float32."""
+        """Checks the number of steps against the operator and float32."""
         known = self.transition.num_steps
         total = self.extra_steps + num_steps
         if known is not None and known < total:
@@ -271,16 +271,16 @@ class VariationalWalkback(SavedSeed, ChainModel):
         `K = log(v_max / (initial_temperature * v_min)) /
         log(temperature_factor)`, rounded up and at least 1, with `v_max` the
         largest variance of a feature of the data and `v_min` the smallest
-        variance of the operator: one step more would be as wide as the data.
-        `num_steps` is that number from then on, also in the saved model.
+        variance of the operator: one more step would be as wide as the data.
+        From then on, `num_steps` is this number, also in the saved model.
 
         Args:
             data: Array `(n, ..., features)`.
 
         Raises:
-            ValueError: if the number of steps is not left open, if the data
-                have no variance but that of rounding, or if so many steps
-                cannot be; `num_steps` is left open then.
+            ValueError: if `num_steps` is not `"auto"`, if the data vary only by
+                rounding, or if this number of steps is not possible.
+                `num_steps` then stays `"auto"`.
         """
         if self.num_steps != AUTO:
             raise ValueError(
@@ -361,7 +361,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         _, (states, forward) = backend.scan(
             step, first, schedule, self.total_steps
         )
-        # Here too: a loop whose outputs are used would be differentiated.
+        # Also here: a loop whose outputs are used would be differentiated.
         states, forward = map(ops.stop_gradient, (states, forward))
         before = ops.concatenate([first[None], states[:-1]], axis=0)
         size = self.steps_per_call
@@ -376,7 +376,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         )
 
     def _classes_for_training(self, inputs):
-        """`[data]` or `[data, classes]`, some of which are not known."""
+        """`[data]` or `[data, classes]`, with some classes dropped."""
         x, *classes = data_and_classes(inputs)
         dropout = self.class_dropout
         if not classes or not dropout:
@@ -389,7 +389,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         return [x, ops.where(chance < dropout, unknown, known)]
 
     def _walk_summary(self, first, last, forward, reverse, sizes, given=()):
-        """What is known of a walk, steps of each point in a row."""
+        """Summarizes a walk, with the steps of each point in a row."""
         prior = self.prior().score(last)
         bound = prior + ops.sum(reverse - forward, axis=0) + self._log_volume()
         walk = {
@@ -406,7 +406,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         return walk
 
     def _acceptance(self, state, given=()):
-        """Of a step at the last temperature, were p* the target."""
+        """Acceptance of a step at the last temperature, with target p*."""
         key = FixedSeed.draw(self.seed_generator, 1, self.seed_generator)[0]
         temperature = self.temperatures[-1]
         step = self.total_steps - 1
@@ -429,7 +429,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         return loss
 
     def _mean_loss(self, cost, sample_weight):
-        """The part of a replica in the mean over points."""
+        """The replica's share of the mean over points."""
         return self._scaled_for_replicas(self._mean_cost(cost, sample_weight))
 
     def _update_state(
@@ -437,7 +437,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
     ) -> None:
         """Updates the metrics and, in training, the moments of p*.
 
-        Walkers have other weights than points, see `WalkerSteps`.
+        The weights of walkers differ from those of points; see `WalkerSteps`.
         """
         if of_steps is None:
             of_steps = of_last = sample_weight
@@ -462,7 +462,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
                 self.batches.assign_add(counts)
 
     def train_step(self, *arguments):
-        if not self.built:  # No `__call__` has done it.
+        if not self.built:  # No `__call__` has built it.
             x, *_ = keras.utils.unpack_x_y_sample_weight(arguments[-1])
             self.build(keras.tree.map_structure(lambda leaf: leaf.shape, x))
         scores_in_walk = self.steps_per_call == AUTO and can_score_in_walk(self)
@@ -474,7 +474,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         return super().train_step(*arguments)
 
     def _report_walk(self, walk, sample_weight, loss, **weights):
-        """The logs of a training step of which the loss is known."""
+        """The logs of a training step with a known loss."""
         self._update_state(walk, sample_weight, training=True, **weights)
         keras_private.loss_tracker(self).update_state(
             backend.num_replicas() * loss,
@@ -483,26 +483,26 @@ class VariationalWalkback(SavedSeed, ChainModel):
         return self.get_metrics_result()
 
     def train_on_batch(self, x, *args, **kwargs):
-        """As `keras.Model.train_on_batch`; checks the data."""
+        """Like `keras.Model.train_on_batch`; checks the data."""
         return super().train_on_batch(self._checked(x), *args, **kwargs)
 
     def test_on_batch(self, x, *args, **kwargs):
-        """As `keras.Model.test_on_batch`; checks the data."""
+        """Like `keras.Model.test_on_batch`; checks the data."""
         return super().test_on_batch(self._checked(x), *args, **kwargs)
 
     def _checked(self, data, name="data"):
-        """An array that is one of data; of a data set the first batch is."""
+        """Checks an array of data, or the first batch of a dataset."""
         _ = self.total_steps  # Raises if it is not known.
         return look_at(data, name, self._for_training, self._is_choosy())
 
     def _is_choosy(self) -> bool:
-        """Whether there are finite numbers that data may not be."""
+        """Whether there are finite numbers that are invalid as data."""
         possible = self.transition.is_possible(np.zeros(1))
         has_classes = self.transition.num_classes is not None
         return self.dequantize or possible is not None or has_classes
 
     def _for_training(self, inputs, name):
-        """Data, with their classes if the operator knows classes."""
+        """Data, with their classes if the operator has classes."""
         x, *classes = self._as_inputs(inputs, name)
         if self.transition.num_classes is None:
             return x
@@ -516,7 +516,7 @@ class VariationalWalkback(SavedSeed, ChainModel):
         return {DATA: x, CLASSES: classes[0]}
 
     def _as_data(self, x, name="data"):
-        """An array, checked as far as the model knows what it must be."""
+        """Returns the data as an array, checked as far as possible."""
         shape = self.prior_mean.shape if self.built else None
         return readable_points(x, name, self.transition, shape, self.dequantize)
 

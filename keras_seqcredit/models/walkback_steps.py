@@ -23,8 +23,8 @@ class WalkbackSteps(backend.TrainingSteps):
         super().__init__(model.transition, update_each_step=model.online)
         self.model = model
         self.chain = model.chain
-        # The next step is drawn from the pass that scored one; not with new
-        # weights, nor where the network sees which step it is.
+        # The next step is drawn from the pass that scored the last one, but not
+        # with new weights or if the network sees the step.
         self.shares_passes = (
             not model.online and model.transition.num_steps is None
         )
@@ -74,11 +74,11 @@ class WalkbackSteps(backend.TrainingSteps):
 
 
 def can_score_in_walk(model: Any) -> bool:
-    """Whether to score each step as soon as it is taken: it is the same.
+    """Whether scoring each step as soon as it is taken gives the same result.
 
-    It is for layers of Keras that have no state and draw nothing: they do the
-    same in training. Those of others may do anything, such as to look at all
-    rows of a call.
+    It does for Keras layers that have no state and draw nothing: they behave
+    the same in training. Other layers may do anything, such as look at all rows
+    of a call.
     """
     transition = model.transition
     weights = transition.trainable_variables
@@ -87,7 +87,7 @@ def can_score_in_walk(model: Any) -> bool:
         and backend.num_batch_shards(model) == 1
         and keras.distribution.distribution() is None
         and _are_moments(transition.non_trainable_variables, transition)
-        # Each step would count them.
+        # Each step would add them.
         and all(v.regularizer is None for v in weights)
         and all(
             type(layer) in _layers_of_keras()
@@ -97,7 +97,7 @@ def can_score_in_walk(model: Any) -> bool:
 
 
 def _are_moments(variables, transition) -> bool:
-    """Whether they are but those that a walk leaves as they are."""
+    """Whether they are only moments, which a walk does not change."""
     levels = transition.noise_levels
     moments = set() if levels is None else set(map(id, levels.moments))
     return all(id(x) in moments for x in variables)
@@ -105,7 +105,7 @@ def _are_moments(variables, transition) -> bool:
 
 @functools.cache
 def _layers_of_keras() -> frozenset:
-    """The classes that `keras.layers` lists, and the models made of them."""
+    """The classes in `keras.layers`, and models built from them."""
     x = keras.Input((1,))
     classes = [x for x in vars(keras.layers).values() if isinstance(x, type)]
     return frozenset([*classes, keras.Sequential, type(keras.Model(x, x))])

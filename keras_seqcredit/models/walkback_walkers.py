@@ -1,4 +1,4 @@
-"""Walkers that stay from batch to batch, each at a step of its own."""
+"""Walkers that persist from batch to batch, each at its own step."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from keras_seqcredit.seeds import FixedSeed
 
 
 class Walkers(keras.layers.Layer):
-    """Where each walker is, saved with the model.
+    """The position of each walker, saved with the model.
 
     Args:
-        number: Positive integer, walkers.
+        number: Positive integer, number of walkers.
         event: Tuple, the shape of a state.
-        total_steps: Positive integer, steps of a walk.
+        total_steps: Positive integer, number of steps of a walk.
     """
 
     def __init__(self, number: int, event: tuple, total_steps: int) -> None:
@@ -36,13 +36,13 @@ class Walkers(keras.layers.Layer):
             )
 
         self.states = variable("states", event)
-        # Of the point that a walk began at.
+        # For the point that a walk began at.
         self.weights_of_points = variable("weight")
         self.classes = variable("classes", dtype="int32")
-        # Of the walk so far, `log p(back) - log p(there)`.
+        # For the walk so far, `log p(back) - log p(there)`.
         self.ratios = variable("ratio")
-        # Below 0 a walker waits: it takes the first step again and again, and
-        # starts when the others are as far ahead as it is to stay behind.
+        # Below 0, a walker waits: it repeats the first step and starts when its
+        # lag behind the others is reached.
         self.steps = variable("step", dtype="int32", initializer=self._waits)
         self.built = True
 
@@ -62,8 +62,8 @@ class WalkerSteps(backend.TrainingSteps):
         shared = keras.distribution.distribution() is not None
         if shared or backend.num_batch_shards(model) != 1:
             raise ValueError(
-                "Expected one device for `num_walkers`, which devices that "
-                f"share a batch do not keep. Received: "
+                "Expected one device for `num_walkers`; devices that share a "
+                f"batch do not keep walkers. Received: "
                 f"num_walkers={model.num_walkers}"
             )
         super().__init__(model.transition, update_each_step=False)
@@ -78,7 +78,7 @@ class WalkerSteps(backend.TrainingSteps):
         weight = example_weights(weight)
         if weight is None:
             weight = ops.ones(ops.shape(first)[:1])
-        # Those that begin a walk take the rows of the batch in turns.
+        # Walkers that begin a walk take the rows of the batch in turn.
         step = backend.read(walkers.steps)
         begins = step <= 0
         turn = ops.cumsum(ops.cast(begins, "int32")) - 1
@@ -106,7 +106,7 @@ class WalkerSteps(backend.TrainingSteps):
         _, reverse = chain.go_back(
             before, after, temperature, step, training=True
         )
-        # As many steps as a walk has: the same loss, on average.
+        # As many steps as a walk has: on average, the same loss.
         loss = model._mean_loss(-model.total_steps * reverse, weights)
         size = step_size(before, after, axis=1)
         return loss, (carry, (loss, after, forward, reverse, size))

@@ -25,9 +25,9 @@ from keras_seqcredit.sequence_ops import has_later_valid
 class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
     """Recurrent generative model with a latent variable at each time step.
 
-    Fit it on sequences: each step is predicted from those before it and from
+    Fit it on sequences: each step is predicted from the previous ones and from
     a latent that, in training, knows the future. With `x` a sequence and `b`,
-    `z`, `h`, `q`, `p`, `r` those of `StochasticRNN` on inputs one step late:
+    `z`, `h`, `q`, `p`, `r` as in `StochasticRNN` on inputs delayed by one step:
 
     ```
     loss = sum over t of
@@ -37,53 +37,55 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         - backward_weight * log head_b(x_{t-1} | b_t)
     ```
 
-    averaged over sequences, padding left out.
+    averaged over sequences, without padding.
 
     Args:
-        stochastic_rnn: A `StochasticRNN`. Its own weights of costs are not
-            used.
+        stochastic_rnn: A `StochasticRNN`. Its own cost weights are not used.
         head: A `DistributionHead` for a step of the sequences.
         embedding: A Keras layer that turns steps into vectors, such as
             `keras.layers.Embedding`, or None for steps that are vectors.
             Defaults to `None`.
         kl_weight: Non-negative float or a schedule. Defaults to `1.0`.
         auxiliary_weight: Non-negative float or a schedule. Defaults to `0.0`.
-        backward_weight: Non-negative float or a schedule, of a likelihood that
-            the backward network gives to the step before. Defaults to `0.0`.
+        backward_weight: Non-negative float or a schedule, weight of the
+            likelihood that the backward network gives to the previous step.
+            Defaults to `0.0`.
         free_bits: A `schedules.FreeBits`, or None. Defaults to `None`.
-        seed: Integer or None, of samples. Defaults to `None`.
-        word_dropout: Float from 0 to 1, how many of the steps that the
-            recurrence reads are replaced by zeros in training, so that it
-            needs its latents. Targets, conditions and what the backward
-            network reads stay whole. Defaults to `0.0`.
+        seed: Integer or None, seed of samples. Defaults to `None`.
+        word_dropout: Float from 0 to 1, fraction of the recurrence's input
+            steps that are replaced by zeros in training, so that it needs its
+            latents. Targets, conditions and the input of the backward network
+            are not affected. Defaults to `0.0`.
         stop_backward_gradient: Boolean, whether the backward network learns
-            from its own likelihood alone, which needs a `backward_weight`: all
-            other terms take its states as constants. Then it cannot say less,
-            so as to be easy to predict. Defaults to `False`.
+            only from its own likelihood, which requires a `backward_weight`;
+            all other terms treat its states as constants. Then it cannot become
+            less informative in order to be easy to predict. Defaults to
+            `False`.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
         inputs: Sequences `(batch, time, features)`, or integers
-            `(batch, time)`; or a dictionary of `"sequences"` and, optionally,
+            `(batch, time)`; or a dictionary with `"sequences"` and, optionally,
             `"conditions"`, `(batch, features)` or `(batch, time, features)`,
             which every step sees, and `"mask"`, boolean `(batch, time)`.
         mask: Boolean `(batch, time)`, False at padding.
         training: Boolean.
 
     Returns:
-        A dictionary of float32 tensors, in nats and not weighted: `"nll"` and
+        A dictionary of float32 tensors, in nats and unweighted: `"nll"` and
         `"auxiliary"`, `(batch, time)`; `"kl"`, `(batch, time, latent_dim)`;
-        `"backward_nll"`, `(batch, time)`; `"mask"`, `(batch, time)`; and, of
-        Gaussian latents, `"shift"`, `(batch, time, latent_dim)`, how far the
-        posterior mean is from the prior's, in its standard deviations.
+        `"backward_nll"`, `(batch, time)`; `"mask"`, `(batch, time)`; and, for
+        Gaussian latents, `"shift"`, `(batch, time, latent_dim)`, the distance
+        of the posterior mean from the prior's, in standard deviations of the
+        prior.
 
-    `fit` and `evaluate` report `loss` and, in nats a sequence, `nll`, `kl`,
-    `auxiliary`, `backward_nll` and `elbo`, and, of Gaussian latents, the
-    number of `active_units`. `sample_weight` weights sequences.
-    A loss that is not finite ends `fit` with the batch it came from.
+    `fit` and `evaluate` report `loss` and, in nats per sequence, `nll`, `kl`,
+    `auxiliary`, `backward_nll` and `elbo`, and, for Gaussian latents, the
+    number of `active_units`. `sample_weight` weights sequences. A non-finite
+    loss ends `fit` with an error that names the batch.
 
     Raises:
-        ValueError: if an argument or the data do not fit.
+        ValueError: if an argument or the data are invalid.
 
     Example:
 
@@ -192,7 +194,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
             self.auxiliary_weight
         ):
             raise ValueError(
-                "`auxiliary_weight` is of the auxiliary cost. Expected a "
+                "`auxiliary_weight` weights the auxiliary cost. Expected a "
                 "`StochasticRNN` with an `auxiliary`. Received: "
                 f"auxiliary=None, auxiliary_weight={self.auxiliary_weight}"
             )
@@ -200,7 +202,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         for name in ("auxiliary_weight", "backward_weight"):
             if not backward and not schedules.is_zero(getattr(self, name)):
                 raise ValueError(
-                    f"`{name}` is of the backward network's state. Expected a "
+                    f"`{name}` uses the backward network's state. Expected a "
                     "`StochasticRNN` with `posterior='backward'`. Received: "
                     f"posterior={self.stochastic_rnn.posterior!r}, "
                     f"{name}={getattr(self, name)}"
@@ -210,7 +212,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         ):
             raise ValueError(
                 "With `stop_backward_gradient` the backward network learns "
-                "from its own likelihood alone. Expected a positive "
+                "only from its own likelihood. Expected a positive "
                 "`backward_weight`. Received: "
                 f"backward_weight={self.backward_weight}"
             )
@@ -236,7 +238,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         if len(frames) != 3:
             raise ValueError(
                 "Expected sequences of shape (batch, time, features), or an "
-                "`embedding` that makes such of them. Received: "
+                "`embedding` that outputs this shape. Received: "
                 f"shape={tuple(inputs_shape)}, embedding={self.embedding}"
             )
         self.condition_size = conditions
@@ -277,7 +279,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         return terms
 
     def compute_output_spec(self, inputs, mask=None, training=False):
-        # Densities on JAX cannot be made of shapes that are not known.
+        # On JAX, densities require static shapes.
         shape = self.read(inputs, mask).values.shape
         latents = (self.stochastic_rnn.latent_dim,)
         sizes: dict = {name: () for name in (*_STEP_COSTS, "mask")}
@@ -308,10 +310,10 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         return outputs, self.head(outputs.hidden)
 
     def _backward_nll(self, outputs, sequences):
-        """Of each step, given what the backward network knows after it."""
+        """The backward likelihood of each step, from the state after it."""
         known = outputs.evidence[:, 1:]
         values, _, mask = sequences
-        # At padding it is held, so it is that of the next valid step.
+        # It is held at padding, so it belongs to the next valid step.
         counts = None if mask is None else has_later_valid(mask)[:, :-1]
         head = self._backward_head
         nll = -head.log_prob(head(known), values[:, :-1], counts)
@@ -321,7 +323,7 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         del x, y
-        # Free bits are a mean over replicas.
+        # Free bits are averaged over replicas.
         added = self._added_losses()
         kl = y_pred["kl"]
         sums = {name: ops.sum(y_pred[name], axis=1) for name in _STEP_COSTS}

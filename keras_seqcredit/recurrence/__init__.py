@@ -1,9 +1,9 @@
 """Recurrences over time.
 
-- `step`: what a loop may call, and its kinds `keras_cell`, `split_cell` and
-  `two_directions`; `side_effects`: what may not be in it;
-- `structures`: what a recurrence is made of; `attention`: how a state reads
-  others; `equation`: what a step computes;
-- `run`: the door, through which layers come, to `forward` and `backward`;
+- `step`: the interface of a step, and its kinds `keras_cell`, `split_cell` and
+  `two_directions`; `side_effects`: what a step must not do;
+- `structures`: the parts of a recurrence; `attention`: how a state reads
+  others; `equation`: the computation of a step;
+- `run`: the entry point for layers, to `forward` and `backward`;
 - `stream`: one step outside a sequence.
 """

@@ -2,15 +2,15 @@
 
 Shapes: `B` batch, `S` slots, `U` units of a state, `A` units of the attention.
 
-A score says how well a state fits each slot. It is an object with
+A score measures how well a state matches each slot. It is an object with
 
 - `weight_shapes(units, attention_units)`: the names and shapes of its weights;
 - `prepare(weights)`: what can be computed once, before a loop over time;
-- `cache(prepared, memory)`: what can be computed once a slot, or `()`;
+- `cache(prepared, memory)`: what can be computed once per slot, or `()`;
 - `scores(prepared, state, memory, cached)`: `(B, U), (B, S, U) -> (B, S)`;
-- `cache_is_costly`: whether the gradient keeps the cache, or finds it again;
-- `start`: how many times as wide as Glorot's its weights start;
-- `segment_slots`: how many slots make a scan over fewer of them worth while.
+- `cache_is_costly`: whether the gradient keeps the cache or recomputes it;
+- `start`: scale of the initial weights relative to Glorot uniform;
+- `segment_slots`: number of slots from which shorter scans are worthwhile.
 
 References:
     - Ke et al., "Sparse Attentive Backtracking", NeurIPS 2018,
@@ -26,7 +26,7 @@ from keras import ops
 from keras_seqcredit import backend
 from keras_seqcredit.types import Tensor
 
-# Where a slot is empty. Finite, so that no infinity meets a zero.
+# The score of an empty slot. Finite, so that infinity never meets zero.
 _EMPTY = -3e38
 _EMPTY_HALF = -6e4
 
@@ -34,10 +34,10 @@ _EMPTY_HALF = -6e4
 class AdditiveScore:
     """`v . tanh(W_m m + W_q h + b)`: the paper's MLP over the pair."""
 
-    # The cache is a matrix product: too dear to repeat for the selected rows.
+    # The cache is a matrix product: too costly to repeat for selected rows.
     cache_is_costly = True
-    # States are small at the start. In the linear range of tanh the query adds
-    # the same to the score of each slot, so that all queries read the same.
+    # States are small at the start. In the linear range of tanh, the query adds
+    # the same to the score of each slot, so all queries read the same.
     start = 6.0
     segment_slots = 32
 
@@ -69,9 +69,9 @@ class AdditiveScore:
 class DotScore:
     """`(W_q h) . (W_m m) / sqrt(A)`.
 
-    Where `A < U`, a slot has a key, `W_m m`, and a step reads the keys of all
-    slots, and the states of those that it selects: with `A = U / 8` that is an
-    eighth of the memory. Otherwise `W_q W_m^T` is one bilinear form, and slots
+    If `A < U`, a slot has a key, `W_m m`, and a step reads the keys of all
+    slots and the states of the selected ones: with `A = U / 8`, that is an
+    eighth of the memory. Otherwise, `W_q W_m^T` is one bilinear form, and slots
     need no keys.
     """
 
@@ -109,9 +109,9 @@ class DotScore:
 class ConcatScore:
     """`w . tanh([h; m])`: the score of the authors' released code.
 
-    The share of `h` is the same for all slots and goes with the threshold, so
-    that every state ranks and weighs the slots alike. A slot's share never
-    changes, so it is one number a slot.
+    The contribution of `h` is the same for all slots and cancels with the
+    threshold, so every state ranks and weighs the slots alike. A slot's
+    contribution never changes, so it is one number per slot.
     """
 
     cache_is_costly = False
@@ -143,27 +143,27 @@ SCORES = {"additive": AdditiveScore, "dot": DotScore, "concat": ConcatScore}
 
 
 def sparse_weights(scores: Tensor) -> Tensor:
-    """Weights of the `k_top + 1` best slots; the worst of them is threshold.
+    """Weights of the `k_top + 1` best slots; the worst is the threshold.
 
-    The threshold is subtracted, what is left is divided by its sum. Empty
-    slots get no weight, and while there are any the threshold is 0. Where all
+    The threshold is subtracted, and the rest is divided by its sum. Empty slots
+    get no weight, and while there are any, the threshold is 0. If all scores
     are equal to the threshold, all weights are 0.
 
-    Nothing is added to the sum. A small number there would make the weights'
-    sum, and with it all that is read, depend on how close the scores are:
-    with 1e-7, rows that differ by 1e-6 had gradients of 1e5. Divided by the
-    sum alone, such rows are read as one, whatever their weights.
+    Nothing is added to the sum. A small constant would make the sum of the
+    weights, and with it the summary, depend on how close the scores are: with
+    1e-7, rows that differ by 1e-6 had gradients of 1e5. Divided by the sum
+    alone, such rows are read as one, whatever their weights.
 
     Args:
         scores: `(..., k_top + 1)`, the score of an empty slot being that of
             `mask_scores`.
 
     Returns:
-        Weights of the same shape, in float32 or better; at most `k_top` of
-        them are positive.
+        Weights of the same shape, in float32 or better. At most `k_top` of them
+        are positive.
     """
-    # A minimum, not the last column: cutting the result of top_k apart makes
-    # XLA sort all slots instead.
+    # A minimum, not the last column: slicing the result of top_k makes XLA sort
+    # all slots instead.
     threshold = ops.min(scores, axis=-1, keepdims=True)
     threshold = ops.where(
         is_empty(threshold), ops.zeros_like(threshold), threshold
@@ -175,7 +175,7 @@ def sparse_weights(scores: Tensor) -> Tensor:
 
 
 def dense_weights(scores: Tensor) -> Tensor:
-    """A softmax over all slots but the empty ones.
+    """A softmax over all non-empty slots.
 
     Args:
         scores: `(..., S)`, the score of an empty slot being that of
@@ -201,11 +201,11 @@ def is_empty(scores: Tensor) -> Tensor:
 
 
 class Read(NamedTuple):
-    """What a state reads from a memory.
+    """The result of reading from a memory.
 
     Attributes:
-        summary: `(B, U)`, the weighted sum of what was read.
-        weights: `(B, k_top + 1)`, that of the threshold last, or `()`.
+        summary: `(B, U)`, the weighted sum of the slots read.
+        weights: `(B, k_top + 1)`, the threshold's weight last, or `()`.
         slots: int32 `(B, k_top + 1)`, -1 where a slot is empty, or `()`.
     """
 
@@ -215,19 +215,19 @@ class Read(NamedTuple):
 
 
 def attend(score, prepared, k_top, state, memory, cached, occupied) -> Read:
-    """Reads the `k_top` best slots of a memory, or with None all of them.
+    """Reads the `k_top` best slots of a memory, or all of them if None.
 
     Args:
         score: one of `SCORES`.
         prepared: its prepared weights.
         k_top: number of slots to read, or None.
-        state: `(B, U)`, what the slots are compared with.
+        state: `(B, U)`, the state to compare the slots with.
         memory: `(B, S, U)` with `S > k_top`.
         cached: `score.cache(prepared, memory)`.
         occupied: bool `(B, S)`, False for slots to leave out.
 
     Returns:
-        `Read`. Where all are read, the weights and slots are `()`.
+        `Read`. If all are read, the weights and slots are `()`.
     """
     if k_top is None:
         read = read_rows(
@@ -238,14 +238,14 @@ def attend(score, prepared, k_top, state, memory, cached, occupied) -> Read:
     best, slots = ops.top_k(mask_scores(scores, occupied), k_top + 1)
     weights = sparse_weights(best)
     summary = summarize(weights, take_slots(memory, slots))
-    # Where a sort puts NaN depends on the backend: it may not vanish here.
+    # The position of NaN in a sort depends on the backend; keep it here.
     summary = summary + 0 * state
     slots = ops.where(is_empty(best), -1, ops.cast(slots, "int32"))
     return Read(summary, weights, slots)
 
 
 def read_rows(score, prepared, weigh, state, rows, cached, occupied) -> Read:
-    """Reads rows that are chosen already.
+    """Reads rows that are already chosen.
 
     Args:
         score: one of `SCORES`.

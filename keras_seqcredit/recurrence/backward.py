@@ -43,7 +43,7 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
     time = 0 if absent(constants.time) else constants.time
 
     linear: Any = settings.step.linear if settings.splits else None
-    # Turned once: a product with a transposed matrix takes longer.
+    # Transposed once: a product with a transposed matrix takes longer.
     turned = ()
     if settings.linear_at_once:
         turned = tree.map_structure(ops.transpose, operands.step[0])
@@ -102,7 +102,7 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
             (more,) = pullback(given)
             of_step, states = ((), of_step), _add(states, more)
         elif settings.splits:
-            # Its value is not used: only the products of its gradient stay.
+            # Its value is not used: only the products of its gradient remain.
             _, pullback = backend.vjp(
                 lambda w, x, h: linear(w, constants.step, x, h),
                 operands.step[0],
@@ -166,7 +166,7 @@ def backward_scan(settings, operands, constants, outputs, gates, gradients):
 
 
 def _linear(settings, operands, constants, before, gates):
-    """Gradients of the linear part, from those of the gates of all steps."""
+    """Gradients of the linear part, from the gate gradients of all steps."""
 
     def rows(structure, first=0):
         return tree.map_structure(
@@ -212,7 +212,7 @@ def _after_zeros(rows, like, first):
 
 
 class _Replayed(NamedTuple):
-    """What a step computes, for its vjp."""
+    """The results of a step, for its vjp."""
 
     states: list
     provisional: Tensor | tuple
@@ -223,7 +223,7 @@ class _Replayed(NamedTuple):
 def _replay(
     settings, operands, constants, occupied, weights, score, x, states, rows
 ):
-    """A step again, on the rows that it read."""
+    """Repeats a step on the rows that it read."""
 
     def read(state):
         memory = rows[0]
@@ -238,8 +238,8 @@ def _replay(
     taken = take_step(settings, weights, constants.step, x, states, read)
     if not settings.attends:
         return _Replayed(taken.states, (), (), ())
-    # The weights' share of a table that is a function of them is found once,
-    # after the loop.
+    # The weights' gradient through a table that depends on them is computed
+    # once, after the loop.
     weights_of_cache = [ops.stop_gradient(w) for w in operands.score]
     return _Replayed(
         taken.states,
@@ -252,7 +252,7 @@ def _replay(
 
 
 class _AllRows:
-    """The tables as attention to all slots reads them, and when it may."""
+    """The tables and masks for attention to all slots."""
 
     def __init__(self, operands, constants, clock, tables):
         batch = operands.batch
@@ -272,7 +272,7 @@ class _AllRows:
         self._remembered = ops.transpose(remembered)
 
     def occupied_at(self, index):
-        """Bool `(B, slots)`, what there is to read at step `index`."""
+        """Bool `(B, slots)`, the slots that step `index` can read."""
         count = self._clock.count(index)
         slots = ops.arange(size(self._remembered, 1), dtype="int32")
         there = (slots < count) & (slots >= count - self._clock.capacity)
@@ -280,7 +280,7 @@ class _AllRows:
 
 
 def _tables(settings, operands, clock, outputs):
-    """All that was ever remembered, `(slots * B, width)`, and its cache."""
+    """All remembered states, `(slots * B, width)`, and their cache."""
     memory = ops.concatenate(
         [
             ops.transpose(operands.memory, (1, 0, 2)),
@@ -289,7 +289,7 @@ def _tables(settings, operands, clock, outputs):
         axis=0,
     )
     memory = ops.reshape(memory, (-1, memory.shape[-1]))
-    # Where all rows are read, each step would find the cache of all again.
+    # If all rows are read, each step would recompute the cache of all.
     if not (settings.score.cache_is_costly or settings.k_top is None):
         return (memory,)
     cached = settings.score.cache(operands.score, memory)
@@ -301,7 +301,7 @@ def _take(table, slots, batch):
 
 
 def _rows(slots, batch):
-    """Rows of a table for slots `(B, K)`; an empty one reads slot 0."""
+    """Rows of a table for slots `(B, K)`; empty slots read slot 0."""
     slots = ops.maximum(slots, 0)
     return slots * batch + ops.arange(batch, dtype="int32")[:, None]
 
@@ -364,7 +364,7 @@ def _finish(settings, operands, tables, shares, weights):
 
 
 def _before(first, after):
-    """States before each step, from the first ones and those after it."""
+    """States before each step, from the first states and those after it."""
     return [
         ops.concatenate([a[None], b[:-1]], axis=0)
         for a, b in zip(first, after, strict=True)
@@ -390,7 +390,7 @@ def _nothing_pending(tables, slots, batch):
 
 
 def _zeros_to_sum(weight):
-    """Sums over time are kept in float32 at least."""
+    """Zeros for a sum over time, in at least float32."""
     return ops.cast(
         ops.zeros_like(weight),
         "float64" if str(weight.dtype).find("64") >= 0 else "float32",

@@ -16,15 +16,15 @@ READS_INTO = ("state", "mean", "output")
 
 
 class Taken(NamedTuple):
-    """What a step computes.
+    """The results of a step.
 
     Attributes:
-        states: list of `(B, U)`, after the step, then the summary if it is
-            kept.
+        states: list of `(B, U)`, states after the step, then the summary if it
+            is kept.
         output: `(B, U)`, the hidden state that is returned.
         content: `(B, U)`, what is remembered; `()` without attention.
-        read: what was read; nothing of it is there without attention, but for
-            a summary of zeros if it is kept.
+        read: what was read; empty without attention, except for a summary of
+            zeros if it is kept.
     """
 
     states: list
@@ -41,13 +41,13 @@ def take_step(
     states: list,
     read: Callable[[Tensor], Read],
 ) -> Taken:
-    """One step: forward in a loop, again on the way back, and in a stream.
+    """Takes one step: in the forward loop, in its replay, or in a stream.
 
     Args:
         settings: what is fixed.
-        weights: of `settings.step`; those of the rest where it splits.
-        constants: what else it reads.
-        inputs: of this step; the gates where it splits.
+        weights: weights of `settings.step`; of its second part if it splits.
+        constants: other inputs of the step.
+        inputs: inputs of this step; its gates if it splits.
         states: list of `(B, U)`.
         read: what the hidden state reads from the past, given `(B, U)`.
     """
@@ -75,7 +75,7 @@ def gates_of(
     """Computes the linear part of a step, if it has one.
 
     Returns:
-        What `take_step` is given, weights and inputs, and the gates, or `()`.
+        Weights and inputs for `take_step`, and the gates, or `()`.
     """
     step = settings.step
     if not isinstance(step, SplitStep):
@@ -86,10 +86,10 @@ def gates_of(
 
 
 class Joined(NamedTuple):
-    """A state and what it read, put together.
+    """A state combined with what it read.
 
     Attributes:
-        carried: `(B, U)`, the hidden state that the next step goes on from.
+        carried: `(B, U)`, the hidden state that the next step starts from.
         output: `(B, U)`, the hidden state that is returned.
         content: `(B, U)`, what is remembered; `()` without attention.
     """
@@ -100,10 +100,10 @@ class Joined(NamedTuple):
 
 
 def join(settings, provisional: Tensor, summary: Tensor) -> Joined:
-    """Adds what was read; `read_into` says who sees the sum.
+    """Adds what was read; `read_into` determines where the sum goes.
 
-    `"state"`, as in the paper: the next step and the output. `"mean"`: both
-    see half of it. `"output"`: the output alone.
+    `"state"`, as in the paper: the next step and the output. `"mean"`: both get
+    half of it. `"output"`: only the output.
     """
     output = provisional + summary
     if settings.read_into == "mean":
@@ -123,7 +123,7 @@ def hidden_states(settings: Settings, outputs: Outputs) -> Tensor:
 
 
 def remembered_states(settings: Settings, outputs: Outputs) -> Tensor:
-    """`(T, B, U)`, what each step would write."""
+    """`(T, B, U)`, the state that each step would remember."""
     if settings.keep_provisional:
         return outputs.provisional
     if settings.remember_provisional:

@@ -1,4 +1,4 @@
-"""The forward scan of a sparse recurrence: values, and what was read."""
+"""The forward scan of a sparse recurrence: values and reads."""
 
 from typing import NamedTuple
 
@@ -16,13 +16,14 @@ from keras_seqcredit.recurrence.structures import select
 from keras_seqcredit.recurrence.structures import size
 from keras_seqcredit.types import Tensor
 
-# Scoring reads all slots there are. Cut into four scans over memories of
-# growing size it reads 62 % of what one scan would; each is compiled apart.
+# Scoring reads all existing slots. Split into four scans over memories of
+# growing size, it reads 62 % of what one scan would; each scan is compiled
+# separately.
 _SEGMENTS = 4
 
 
 class _Store(NamedTuple):
-    """The memory as a ring of slots, written in place."""
+    """The memory as a ring buffer of slots, written in place."""
 
     memory: Tensor  # (B, S, U)
     cached: Tensor | tuple  # (B, S, A)
@@ -57,8 +58,8 @@ def forward_scan(settings, operands, constants) -> tuple[Outputs, Tensor]:
             known = _known(settings, clock, taken, count, mask)
             place = count % clock.capacity
             writes = clock.writes_at(index) if settings.k_att > 1 else True
-            # Writing waits for reading: a content that is known before would
-            # have XLA keep a copy of the whole memory at every step.
+            # Writing waits for reading: a content known earlier would make XLA
+            # copy the whole memory at every step.
             content = taken.content + 0 * taken.read.summary
             store = _remember(
                 settings, operands, store, content, place, writes, mask
@@ -89,11 +90,11 @@ def forward_scan(settings, operands, constants) -> tuple[Outputs, Tensor]:
 
 
 def _known(settings, clock, taken, count, mask):
-    """What is kept of a step beside its states, see `Outputs`."""
+    """What is kept of a step besides its states; see `Outputs`."""
     _, weights, places = taken.read
     indices = ()
     if not absent(places):
-        # The ring numbers slots by place, the outputs number them by age.
+        # The ring numbers slots by position; the outputs number them by age.
         indices = count - 1 - (count - 1 - places) % clock.capacity
         indices = ops.where(places < 0, -1, indices)
         if not absent(mask):
@@ -104,10 +105,10 @@ def _known(settings, clock, taken, count, mask):
 
 
 def _remember(settings, operands, store, content, place, writes, mask):
-    """The store with the content of a step in it."""
+    """The store after writing the content of a step."""
     occupied = ops.ones_like(store.occupied[:, 0]) if absent(mask) else mask
     if settings.k_att > 1:
-        # What is not remembered goes to a last slot that is never read.
+        # Content that is not remembered goes to a last slot that is never read.
         place = ops.where(writes, place, size(store.memory, 1) - 1)
         occupied = occupied & writes
     cached = settings.score.cache(operands.score, content)
@@ -126,7 +127,7 @@ def _write(slots, value, place):
 
 
 def _write_copy(slots, value, place):
-    """As `_write`, without an operation that only XLA's users have."""
+    """Like `_write`, without an operation that requires XLA."""
     written = ops.arange(size(slots, 1), dtype="int32") == place
     written = ops.reshape(written, (-1, *[1] * (len(slots.shape) - 2)))
     return ops.where(written, value[:, None], slots)
@@ -150,7 +151,7 @@ def _segments(settings, operands, clock):
     if segments == 1:
         if isinstance(clock.capacity, int):
             return [(0, length, max(clock.capacity, least) + spare)]
-        # Not the larger of the two: of a symbolic length it is unknown.
+        # Not the larger of the two, which is unknown for a symbolic length.
         return [(0, length, clock.capacity + least + spare)]
     stops = [length * (n + 1) // segments for n in range(segments)]
     return [

@@ -15,10 +15,10 @@ from keras_seqcredit.types import Tensor
 class KerasCell(Step):
     """Calls a built cell with given weights and flat states.
 
-    Hidden state first: the states of a `StackedRNNCells` are turned so that
-    those of its last cell lead.
+    The hidden state comes first: the states of a `StackedRNNCells` are
+    reordered so that its last cell comes first.
 
-    Weights are those that are trained; constants the others, and the masks of
+    Weights are the trainable ones. Constants are the others, and the masks of
     Keras' own dropout, drawn once for all steps.
     """
 
@@ -57,7 +57,7 @@ class KerasCell(Step):
 def call_once(cell, inputs: Tensor, states) -> list:
     """The flat states of a cell after a step of training.
 
-    What it draws for Keras' own dropout is forgotten.
+    Its draws for Keras' own dropout are discarded.
     """
     with keras.StatelessScope():
         masks = _dropout_masks(cell, inputs, training=True)
@@ -69,7 +69,7 @@ def call_once(cell, inputs: Tensor, states) -> list:
         _, states = cell(inputs, pack_states(cell, list(states)), **kwargs)
     finally:
         for layer in keras_private.flat_layers(cell):
-            # Also of those inside, which keep what they drew.
+            # Also for inner cells, which keep what they drew.
             if keras_private.has_dropout_masks(layer):
                 keras_private.reset_dropout_masks(layer)
     return flat_states(cell, states)
@@ -98,7 +98,7 @@ def flat_states(cell, states) -> list:
 
 
 def pack_states(cell, flat: list):
-    """The structure that the cell wants of states from `flat_states`."""
+    """Packs states from `flat_states` into the structure of the cell."""
     last = len(flat) - _hidden_index(cell)
     flat = flat[last:] + flat[:last]
     if not _is_stack(cell):
@@ -116,7 +116,7 @@ def _is_stack(cell) -> bool:
     return isinstance(cell, keras.layers.StackedRNNCells)
 
 
-# Keras' cells cache a dropout mask, drawn once a sequence. Here it is drawn
+# Keras' cells cache a dropout mask, drawn once per sequence. Here, it is drawn
 # outside the loop and set for a step.
 
 
@@ -141,7 +141,7 @@ def _dropout_masks(cell, step_inputs, training) -> tuple:
 
 
 def _plain(mask):
-    # A cell has one mask a gate, or one in all, or none.
+    # A cell has one mask per gate, or a single one, or none.
     if mask is None:
         return ()
     return tuple(mask) if isinstance(mask, (list, tuple)) else mask

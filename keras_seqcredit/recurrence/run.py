@@ -1,16 +1,16 @@
-"""The door to recurrences whose states read, sparsely, from their past.
+"""The entry point to recurrences whose states read sparsely from their past.
 
-One scan forward and one scan back, both with memory linear in time:
+There is one forward and one backward scan, both with memory linear in time:
 
-- forward keeps the states and which slots were read, nothing else;
-- back repeats one step at a time on the few rows that it read, takes that
-  step's vjp, and adds the gradient of the rows to a table over all slots. On
-  passing the step that wrote a slot, the slot's share joins the gradient of
-  the state that was written.
+- forward keeps only the states and which slots were read;
+- backward repeats one step at a time on the few rows that it read, takes that
+  step's vjp, and adds the gradient of the rows to a table over all slots. At
+  the step that wrote a slot, the slot's gradient joins the gradient of the
+  state that was written.
 
-The recurrence knows no particular cell, see `Step`. Time comes first: `T`
-steps, `B` batch, `F` features, `U` units of a state, `S` slots of a memory, `A`
-units of the attention.
+The recurrence does not depend on a particular cell; see `Step`. Time comes
+first: `T` steps, `B` batch, `F` features, `U` units of a state, `S` slots of a
+memory, `A` units of the attention.
 """
 
 import functools
@@ -44,16 +44,15 @@ def run(recurrence: Recurrence) -> Outputs:
     if (t + 1) % k_att == 0: append h to M
     ```
 
-    The gradient is the exact one of this text, with the states cut where
-    `t % k_trunc == 0`: it passes from a step to the one before it only within
-    a segment, and through `s` and the weights to any step.
+    The gradient is the exact one of these equations, with the states cut where
+    `t % k_trunc == 0`: it passes from a step to the previous one only within a
+    segment, and through `s` and the weights to any step.
 
     Args:
-        recurrence: what is fixed, the tensors with a gradient and those
-            without one.
+        recurrence: the settings, the tensors with a gradient and those without.
 
     Returns:
-        `Outputs`. A padded step holds all states, reads nothing and is not
+        `Outputs`. A padded step keeps all states, reads nothing and is not
         remembered.
     """
     settings, operands, constants = recurrence
@@ -68,12 +67,12 @@ def run(recurrence: Recurrence) -> Outputs:
 
 
 def replay(recurrence: Recurrence, outputs: Outputs, gates: Any) -> Outputs:
-    """`run` of steps whose values are known: adds the gradient.
+    """Like `run`, for steps with known values: adds the gradient.
 
     Args:
-        recurrence: that of a `SplitStep`.
-        outputs: what `run` would return.
-        gates: what the linear part returned at each step.
+        recurrence: the recurrence of a `SplitStep`.
+        outputs: the outputs that `run` would return.
+        gates: the output of the linear part at each step.
 
     Returns:
         `outputs`, differentiable by the operands.
@@ -101,7 +100,7 @@ def replay(recurrence: Recurrence, outputs: Outputs, gates: Any) -> Outputs:
 
 
 def _batch_axes(settings: Settings) -> tuple:
-    """Of operands, constants and outputs, for `backend.per_shard`."""
+    """Batch axes of operands, constants and outputs, for `per_shard`."""
     none: Any = -1
     first: Any = 0
     return (

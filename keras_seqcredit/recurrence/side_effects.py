@@ -2,7 +2,7 @@
 
 A loop calls a layer as a function of its weights, once for all steps on JAX,
 and once more for the gradient. Random numbers would be the same at each step,
-or others in the gradient; what is assigned, or added to the losses, is lost.
+or different in the gradient; assignments and added losses would be lost.
 """
 
 from collections.abc import Callable
@@ -14,19 +14,19 @@ from keras_seqcredit.backend import keras_private
 from keras_seqcredit.recurrence.keras_cell import call_once
 from keras_seqcredit.recurrence.keras_cell import state_sizes
 
-# Any number of rows, which is none of the sizes that broadcast.
+# Any number of rows that differs from sizes that broadcast.
 _ROWS = 2
 
 
 def side_effects(
     layer: keras.layers.Layer, function: Callable, *inputs: Any
 ) -> list[str]:
-    """What a call does besides its output, in words; nothing is computed.
+    """Describes the side effects of a call in words, without computing it.
 
     Args:
-        layer: in which to look for the owner of what is assigned.
-        function: calls the layer, in training.
-        *inputs: Keras tensors, of which the function is given tensors.
+        layer: layer in which to find the owners of assigned variables.
+        function: calls the layer in training.
+        *inputs: Keras tensors that describe the inputs of the function.
     """
     scope = _record(function, *inputs)
     found = [_in_words(layer, variable) for variable in scope.assigned.values()]
@@ -37,7 +37,7 @@ def side_effects(
 
 
 def added_losses(function: Callable, *inputs: Any) -> int:
-    """How many losses a call adds; nothing is computed."""
+    """Number of losses that a call adds; nothing is computed."""
     return len(_record(function, *inputs).losses)
 
 

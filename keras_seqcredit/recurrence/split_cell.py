@@ -1,7 +1,7 @@
 """Keras' own cells in two parts, a linear one and the rest.
 
-The way back through a recurrence repeats each step. Of a cell whose matrix
-products are kept, it repeats only what is elementwise.
+The backward pass of a recurrence repeats each step. For a cell whose matrix
+products are kept, it repeats only elementwise operations.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from keras_seqcredit.recurrence.step import Step
 
 
 class SplitCell(SplitStep):
-    """Stands for a `KerasCell`, where `can_split(cell, training)`.
+    """Replaces a `KerasCell` if `can_split(cell, training)`.
 
-    The linear part has, of inputs and of the state, a kernel and, if there is
-    one, a bias; the rest has no weights.
+    The linear part has a kernel, and a bias if there is one, for the inputs and
+    for the state; the rest has no weights.
     """
 
     def __init__(self, cell):
@@ -44,12 +44,12 @@ class SplitCell(SplitStep):
         return (tuple(of_inputs), tuple(of_states)), ()
 
     def linear(self, weights, constants, inputs, states) -> tuple:
-        """Gates of inputs and state, added up where nothing else joins them."""
+        """Gates of inputs and state, summed if nothing comes between them."""
         del constants
         inputs, added = map(_affine, weights, (inputs, states[0]))
         if not isinstance(self._cell, keras.layers.GRUCell):
             return (inputs + added,)
-        # The candidate's shares are apart: the reset gate is between them.
+        # The candidate's parts stay separate: the reset gate is between them.
         both = [2 * self._cell.units]
         inputs, new = ops.split(inputs, both, axis=-1)
         added, of_new = ops.split(added, both, axis=-1)
@@ -61,7 +61,7 @@ class SplitCell(SplitStep):
 
 
 def can_split(cell, training: bool) -> bool:
-    """Whether the cell is one of Keras' own, and drops nothing."""
+    """Whether the cell is one of Keras' own without active dropout."""
     if type(cell) not in _POINTWISE:
         return False
     drops = training and (cell.dropout or cell.recurrent_dropout)
@@ -73,7 +73,7 @@ def can_split(cell, training: bool) -> bool:
 
 
 def step_of(cell, training: bool) -> Step:
-    """The step of a cell, in two parts where it can be."""
+    """The step of a cell, in two parts where possible."""
     if can_split(cell, training):
         return SplitCell(cell)
     return KerasCell(cell, training)

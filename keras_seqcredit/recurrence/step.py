@@ -1,4 +1,4 @@
-"""One step of a recurrence: the contract of all that a loop over time calls."""
+"""One step of a recurrence, the interface that a loop over time calls."""
 
 import abc
 from typing import Any
@@ -9,7 +9,7 @@ from keras_seqcredit.types import Tensor
 class Step(abc.ABC):
     """One step of a recurrence, as a pure function of its weights.
 
-    A loop reads the weights once and then calls nothing but the step:
+    A loop reads the weights once and then calls only the step:
 
     ```
     weights, constants = step.weights, step.constants(inputs[0])
@@ -22,9 +22,9 @@ class Step(abc.ABC):
     once for all steps, and once more for the gradient. See `side_effects`.
 
     Attributes:
-        batch_axes: where the batch is in `constants`, see `backend.per_shard`:
-            an integer for all of it or for parts of its structure, -1 for
-            nowhere.
+        batch_axes: position of the batch axis in `constants` (see
+            `backend.per_shard`): an integer for all of it or for parts of its
+            structure, -1 for none.
     """
 
     batch_axes: Any = -1
@@ -32,10 +32,10 @@ class Step(abc.ABC):
     @property
     @abc.abstractmethod
     def weights(self) -> tuple:
-        """Structure of tensors that the recurrence is differentiated by."""
+        """Structure of tensors with a gradient."""
 
     def constants(self, step_inputs: Tensor) -> tuple:
-        """Structure of what else the step reads, such as dropout masks.
+        """Structure of other inputs of the step, such as dropout masks.
 
         Args:
             step_inputs: `(B, F)`, the inputs of a step, for their shape.
@@ -60,9 +60,9 @@ class Step(abc.ABC):
 class SplitStep(Step):
     """A step in two parts, the first of which is linear.
 
-    `weights` is a pair: those of the linear part and those of the rest. The
-    loop keeps what the linear part returns, so that the way back repeats no
-    matrix product, and gives it to the rest in place of the inputs:
+    `weights` is a pair: the weights of the linear part and of the rest. The
+    loop keeps the output of the linear part, so that the backward pass repeats
+    no matrix product, and passes it to the rest in place of the inputs:
 
     ```
     linear, rest = step.weights

@@ -1,7 +1,7 @@
 """One step outside a sequence, for streaming and generation.
 
-The memory has a fixed number of slots. A new one moves the others up, and the
-oldest out.
+The memory has a fixed number of slots. A new one shifts the others, and the
+oldest is dropped.
 """
 
 from typing import Any
@@ -20,15 +20,15 @@ from keras_seqcredit.types import Tensor
 
 
 class State(NamedTuple):
-    """What is carried from one step to the next, outside a sequence.
+    """The state carried from one step to the next, outside a sequence.
 
     Attributes:
         states: list of the cell's states, `(B, U)` each.
         memory: `(B, S, U)`, oldest slot first, or `()` without attention.
         memory_mask: bool `(B, S)`, False where a slot is empty, or `()`.
-        time: int32 scalar, steps taken, or `()` if it is not known.
-        cached: what the score keeps for each slot, or `()` if it keeps none or
-            it is to be computed anew.
+        time: int32 scalar, number of steps taken, or `()` if unknown.
+        cached: what the score stores for each slot, or `()` if it stores
+            nothing or must recompute it.
     """
 
     states: list
@@ -41,9 +41,9 @@ class State(NamedTuple):
     def unpack(
         cls, flat: list, num_states: int, attends: bool, dtype: str
     ) -> "State":
-        """The state of a flat list; what is at the end of it may be missing.
+        """Unpacks the state from a flat list. Its last entries may be missing.
 
-        Without a memory, the hidden state is the one thing to remember.
+        Without a memory, only the hidden state is remembered.
         """
         states = [ops.cast(state, dtype) for state in flat[:num_states]]
         rest = flat[num_states:]
@@ -62,7 +62,7 @@ class State(NamedTuple):
 
 
 def first_memory(state: Tensor, slots: int) -> tuple[Tensor, Tensor]:
-    """A memory of a first hidden state `(B, U)`, in the newest slot.
+    """A memory with a first hidden state `(B, U)` in the newest slot.
 
     Returns:
         `(memory (B, S, U), memory_mask bool (B, S))`.
@@ -78,13 +78,13 @@ def stream(recurrence: Recurrence, cached: Any = ()) -> tuple[Taken, list, Any]:
     """Takes one step.
 
     Args:
-        recurrence: as for `run`, but for inputs without an axis of time.
-        cached: as that of `State`. Defaults to `()`.
+        recurrence: as for `run`, but with inputs without a time axis.
+        cached: as in `State`. Defaults to `()`.
 
     Returns:
-        What the step computes; the state after it, a list of the cell's
-        states, memory, its mask, the time and what the score keeps, or
-        without attention of the cell's states and the time; and the gates.
+        The results of the step; the state after it, a list of the cell's
+        states, memory, its mask, the time and what the score stores, or without
+        attention, the cell's states and the time; and the gates.
     """
     settings, operands, constants = recurrence
     memory, occupied = operands.memory, constants.memory_mask
@@ -135,7 +135,7 @@ def stream(recurrence: Recurrence, cached: Any = ()) -> tuple[Taken, list, Any]:
 
 
 def _with_spare_slots(k_top, memory, cached, occupied):
-    """Pads a small memory, as attention sorts out `k_top + 1` slots."""
+    """Pads a small memory, since attention selects `k_top + 1` slots."""
     missing = max(0, (k_top or 0) + 1 - memory.shape[1])
 
     def pad(x):

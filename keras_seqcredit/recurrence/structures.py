@@ -1,4 +1,4 @@
-"""The parts of a recurrence, and its outputs."""
+"""The parts of a recurrence and its outputs."""
 
 from typing import Any
 from typing import NamedTuple
@@ -12,24 +12,24 @@ from keras_seqcredit.recurrence.step import Step
 
 
 class Settings(NamedTuple):
-    """What is fixed while a recurrence runs.
+    """The fixed settings of a recurrence.
 
     Attributes:
-        step: what happens at a step before attention.
+        step: the computation of a step before attention.
         score: one of `attention.SCORES`.
         k_top: number of slots read at each step; 0 for none, None for all.
         k_att: every `k_att`-th state is remembered.
-        k_trunc: steps between cuts of the local gradient, or None.
+        k_trunc: steps between truncations of the local gradient, or None.
         read_into: one of `equation.READS_INTO`.
         remember_provisional: remember the state before attention, not after.
-        memory_size: newest states that are kept, or None for all.
-        keep_summary: return the summaries too, as a last state; always where
-            they go to the output alone.
-        constant_rows: number of rows, the first ones, whose inputs are
-            constants; where the linear part's gradients are found after the
-            loop, theirs are zeros and cost nothing.
-        jit_compile: compile the two scans with XLA on TensorFlow also where
-            the function around them is not compiled.
+        memory_size: number of newest states to keep, or None for all.
+        keep_summary: also return the summaries, as a last state; always if they
+            go only to the output.
+        constant_rows: number of leading rows whose inputs are constants. If the
+            linear part's gradients are computed after the loop, theirs are
+            zeros and need no computation.
+        jit_compile: compile the two scans with XLA on TensorFlow even if the
+            function around them is not compiled.
     """
 
     step: Step
@@ -51,9 +51,9 @@ class Settings(NamedTuple):
 
     @property
     def linear_at_once(self) -> bool:
-        """Whether the linear part's gradients are found after the loop.
+        """Whether the linear part's gradients are computed after the loop.
 
-        Of the weights and inputs, in one product over all steps, where no
+        For the weights and inputs, they are one product over all steps if no
         attention comes between a step and the next.
         """
         return self.splits and not self.attends
@@ -65,12 +65,12 @@ class Settings(NamedTuple):
 
     @property
     def keep_provisional(self) -> bool:
-        """Whether what is remembered is not among the states."""
+        """Whether the remembered state is not among the states."""
         return self.remember_provisional and self.read_into != "output"
 
     @property
     def without_xla(self) -> bool:
-        """Whether the memory is written by operations that all runtimes have.
+        """Whether to write the memory by operations that all runtimes support.
 
         Each write then copies the memory.
         """
@@ -78,15 +78,15 @@ class Settings(NamedTuple):
 
 
 class Operands(NamedTuple):
-    """What a recurrence is differentiated by.
+    """The tensors of a recurrence that have a gradient.
 
     Attributes:
         step: `Step.weights`.
         score: tuple of the score's prepared weights.
         inputs: `(T, B, F)`, or a structure of such.
-        states: list of the first states, `(B, U)` each.
-        memory: `(B, S, U)`, what is remembered at the start, oldest first; or
-            `()` with `k_top=0`.
+        states: list of the initial states, `(B, U)` each.
+        memory: `(B, S, U)`, the initial memory, oldest slot first, or `()` with
+            `k_top=0`.
     """
 
     step: tuple
@@ -107,14 +107,14 @@ class Operands(NamedTuple):
 
 
 class Constants(NamedTuple):
-    """What it is not differentiated by; `()` stands for what is absent.
+    """The tensors without a gradient; `()` stands for absent ones.
 
     Attributes:
-        step: what `Step.constants` returned.
+        step: the output of `Step.constants`.
         mask: bool `(T, B)`, False where a step is padding; with `k_top=0` it
             may be a list of such, one for each state.
         memory_mask: bool `(B, S)`, False where a slot of `memory` is empty.
-        time: int32 scalar, steps already taken.
+        time: int32 scalar, number of steps already taken.
     """
 
     step: Any = ()
@@ -124,7 +124,7 @@ class Constants(NamedTuple):
 
 
 class Recurrence(NamedTuple):
-    """All that `run` is given."""
+    """All inputs of `run`."""
 
     settings: Settings
     operands: Operands
@@ -132,17 +132,16 @@ class Recurrence(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a recurrence returns.
+    """The outputs of a recurrence.
 
     Attributes:
         states: list of `(T, B, U)`, the states after each step, then the
             summaries if they are kept.
         provisional: `(T, B, U)`, the hidden state before attention, with
             `Settings.keep_provisional`; else `()`.
-        weights: `(T, B, k_top + 1)`, or `()`, also where all slots are read.
+        weights: `(T, B, k_top + 1)`, or `()`, also if all slots are read.
         indices: int32 `(T, B, k_top + 1)`, -1 where nothing was read, or `()`.
-            They count all that was ever remembered, the slots of `memory`
-            first.
+            They count all states ever remembered, the slots of `memory` first.
     """
 
     states: list
@@ -152,7 +151,7 @@ class Outputs(NamedTuple):
 
 
 class Clock:
-    """Which slot is written when. Slots count all that was ever remembered."""
+    """Which slot is written when. Slots count all states ever remembered."""
 
     def __init__(self, settings, operands, constants):
         self.k_att = settings.k_att
@@ -166,7 +165,7 @@ class Clock:
         self.capacity = settings.memory_size or self.first + self._writes
 
     def count(self, index):
-        """Slots remembered before step `index` of this sequence."""
+        """Number of slots remembered before step `index` of this sequence."""
         if self.k_att == 1:
             return self.first + index
         return self.first + (self.time % self.k_att + index) // self.k_att
@@ -181,13 +180,13 @@ class Clock:
             return values
         steps = ops.arange(self._writes, dtype="int32") * self.k_att
         steps = steps + (self.k_att - 1 - self.time % self.k_att)
-        # Not a slice with a stride: XLA on TensorFlow cannot differentiate
-        # one that is longer than the sequence.
+        # Not a strided slice: XLA on TensorFlow cannot differentiate a stride
+        # longer than the sequence.
         return ops.take(values, ops.minimum(steps, self.length - 1), axis=0)
 
 
 def is_remembered(k_att: int, steps):
-    """Whether the state after so many steps is remembered."""
+    """Whether the state after this number of steps is remembered."""
     return steps % k_att == 0
 
 
@@ -197,13 +196,13 @@ def absent(x) -> bool:
 
 
 def size(x, axis):
-    """A dimension as an int where it is known, else as a tensor."""
+    """A dimension as an int if it is known, else as a tensor."""
     static = x.shape[axis]
     return ops.shape(x)[axis] if static is None else static
 
 
 def select(mask, chosen, other):
-    """Rows of `chosen` where `mask (B,)` holds, rows of `other` elsewhere."""
+    """Rows of `chosen` where `mask (B,)` is True, else rows of `other`."""
     masks = mask if isinstance(mask, list) else [mask] * len(chosen)
     return [
         ops.where(m[:, None], a, b)

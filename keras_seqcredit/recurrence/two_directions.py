@@ -1,6 +1,6 @@
 """Two recurrences over a sequence, one forward and one back, in one loop.
 
-A device that is not full with one of them computes both at a time.
+A device that one of them does not fill computes both at once.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from keras_seqcredit.recurrence.structures import absent
 
 
 class TwoDirections(SplitStep):
-    """Two steps of one state each, as one; neither has constants."""
+    """Two steps of one state each, as one step; neither has constants."""
 
     def __init__(self, *steps: SplitStep) -> None:
         self._steps = steps
@@ -38,11 +38,11 @@ class TwoDirections(SplitStep):
 
 
 def in_one_loop(forward: Recurrence, backward: Recurrence) -> Recurrence:
-    """Two recurrences without attention as one, of a state of each.
+    """Combines two recurrences without attention, of one state each.
 
     Args:
-        forward: of a `SplitStep` of one state.
-        backward: another one, over the same sequence turned around.
+        forward: a recurrence of a `SplitStep` with one state.
+        backward: another one, over the same sequence reversed.
     """
     both = forward, backward
     steps: Any = [x.settings.step for x in both]

@@ -1,1 +1,1 @@
-"""The page "Credit" of TensorBoard, found by it once this is installed."""
+"""TensorBoard's "Credit" tab, which TensorBoard finds once installed."""

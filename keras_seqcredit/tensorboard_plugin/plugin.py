@@ -1,6 +1,6 @@
-"""What TensorBoard's server does for the page "Credit".
+"""The server side of TensorBoard's "Credit" tab.
 
-It runs in the process of TensorBoard: neither Keras nor a backend is imported.
+It runs in TensorBoard's process: neither Keras nor a backend is imported.
 """
 
 import json
@@ -16,14 +16,14 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
 PLUGIN_NAME = "credit"
-# TensorBoard would keep 10 epochs of those that it does not know.
+# For unknown plugins, TensorBoard would keep only 10 epochs.
 MAX_EPOCHS = 200
 STATIC = pathlib.Path(__file__).parent / "static"
 CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript"}
 
 
 class CreditLoader(base_plugin.TBLoader):
-    """Gives TensorBoard the plugin, and has it keep enough epochs."""
+    """Loads the plugin and makes TensorBoard keep enough epochs."""
 
     def fix_flags(self, flags: Any) -> None:
         flags.samples_per_plugin.setdefault(PLUGIN_NAME, MAX_EPOCHS)
@@ -33,22 +33,22 @@ class CreditLoader(base_plugin.TBLoader):
 
 
 class CreditPlugin(base_plugin.TBPlugin):
-    """Shows what steps have read, and how far gradients have come back.
+    """Shows what steps have read and how far back gradients reach.
 
-    The data are scalar strings with `plugin_name="credit"` and of the class of
-    tensors, each a JSON document: one for each tag and epoch. The last part of
-    a tag is the `"kind"` of its documents, `"reads"` or `"gradients"`.
+    The data are scalar strings with `plugin_name="credit"` and the data class
+    of tensors, each a JSON document: one per tag and epoch. The last part of a
+    tag is the `"kind"` of its documents, `"reads"` or `"gradients"`.
 
     Routes:
 
     - `/tags`: `{run: {tag: kind}}`.
-    - `/data?run=...&tag=...`: all epochs of a tag, as a list of `{"step": ...,
-      "wall_time": ..., "value": <the document>}`. What is not finite in a
-      document is `null`.
+    - `/data?run=...&tag=...`: all epochs of a tag, as a list of
+      `{"step": ..., "wall_time": ..., "value": <the document>}`. Non-finite
+      values in a document are `null`.
     - `/index.js` and the other files of the page.
 
     Args:
-        context: What TensorBoard gives to plugins.
+        context: The context that TensorBoard passes to plugins.
     """
 
     plugin_name = PLUGIN_NAME
@@ -97,7 +97,7 @@ class CreditPlugin(base_plugin.TBPlugin):
             experiment_id=plugin_util.experiment_id(request.environ),
             plugin_name=PLUGIN_NAME,
             run_tag_filter=provider.RunTagFilter(runs=[run], tags=[tag]),
-            # What the loader has kept.
+            # The data that the loader has kept.
             downsample=1_000_000,
         )
         if tag not in series.get(run, {}):
@@ -118,7 +118,7 @@ class CreditPlugin(base_plugin.TBPlugin):
 def _json_app(answer: Callable[[wrappers.Request], Any]) -> Callable[..., Any]:
     @wrappers.Request.application
     def serve(request: wrappers.Request) -> wrappers.Response:
-        # As text: `Respond` would go through each number once more.
+        # As text: `Respond` would process each number once more.
         text = json.dumps(answer(request))
         return http_util.Respond(request, text, "application/json")
 
@@ -145,5 +145,5 @@ def _argument(request: wrappers.Request, name: str) -> str:
 
 
 def _parse(document: bytes | str) -> Any:
-    """Reads JSON, with `None` for what only Python's JSON can say."""
+    """Reads JSON, with `None` for values that only Python's JSON has."""
     return json.loads(document, parse_constant=lambda name: None)

@@ -1,4 +1,4 @@
-"""Search spaces of every system, for KerasTuner, and parallel searches."""
+"""KerasTuner search spaces for every model, and parallel searches."""
 
 from keras_seqcredit.tuners.parallel_search import parallel_search
 from keras_seqcredit.tuners.professor_forcing_hyper_model import (

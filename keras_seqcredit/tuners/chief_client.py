@@ -1,4 +1,4 @@
-"""How a worker talks to its chief."""
+"""Communication of a worker with its chief."""
 
 import os
 import pathlib
@@ -10,19 +10,19 @@ import grpc
 
 from keras_seqcredit.tuners.imports import FatalRuntimeError
 
-# Of a failed trial, in its folder.
+# File of a failed trial, in its folder.
 MESSAGE = "message.txt"
-# Seconds until a worker asks again that has nothing to do yet.
+# Seconds until an idle worker asks again.
 REST = 1.0
 _CHANNEL = (
-    # Else gRPC tries again after up to two minutes.
+    # Otherwise, gRPC waits up to two minutes before it tries again.
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),
 )
 
 
 def wait_for_chief(timeout: float) -> None:
-    """Waits until the chief answers that the environment names.
+    """Waits until the chief named by the environment answers.
 
     Args:
         timeout: Float, seconds.
@@ -45,15 +45,15 @@ def wait_for_chief(timeout: float) -> None:
 
 
 class ChiefClient:
-    """KerasTuner's client of the chief, without what it gets wrong.
+    """KerasTuner's client of the chief, without its errors.
 
-    KerasTuner 1.4.8 waits an hour for a chief that is gone, asks without a
+    KerasTuner 1.4.8 waits an hour for a chief that is gone, polls without a
     pause while there is nothing to do, gives trials the values of conditions
-    that they do not meet, and drops the messages of failed ones.
+    that they do not meet, and drops the messages of failed trials.
 
     Args:
-        tuner: A tuner of KerasTuner, of a worker.
-        timeout: Float, the seconds after which the chief counts as gone.
+        tuner: The KerasTuner tuner of a worker.
+        timeout: Float, seconds after which the chief counts as gone.
 
     Attributes:
         is_told_to_stop: Boolean, whether the search has ended.

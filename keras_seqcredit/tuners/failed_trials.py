@@ -1,4 +1,4 @@
-"""What a trial may fail of while the search goes on."""
+"""Errors that fail a trial while the search continues."""
 
 import contextlib
 import math
@@ -10,7 +10,7 @@ import keras
 from keras_seqcredit.models.finite_loss import NonFiniteLossError
 from keras_seqcredit.tuners.imports import FailedTrialError
 
-# Of the backends, which are not imported here: each says it in its own way.
+# Messages of the backends, which are not imported here.
 _OUT_OF_MEMORY_CLASSES = {
     "MemoryError",
     "OutOfMemoryError",
@@ -21,10 +21,10 @@ _OUT_OF_MEMORY_WORDS = ("resource_exhausted", "out of memory")
 
 @contextlib.contextmanager
 def failing_trials() -> Iterator[None]:
-    """Turns a lack of memory and a loss that is not finite into failed trials.
+    """Turns out-of-memory errors and non-finite losses into failed trials.
 
-    KerasTuner runs a trial again that ended with any other error, if it was
-    asked to; with these it would end the same way.
+    If requested, KerasTuner repeats a trial that ended with any other error;
+    with these errors, it would end the same way again.
 
     Raises:
         FailedTrialError: see above.
@@ -43,13 +43,13 @@ def failing_trials() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or one that led to it, is a lack of memory."""
+    """Whether an error, or one of its causes, is a lack of memory."""
     found: BaseException | None = error
     while found is not None:
         names = {cls.__name__ for cls in type(found).__mro__}
         if names & _OUT_OF_MEMORY_CLASSES:
             return True
-        # XLA's errors have a class of many meanings: the message tells.
+        # XLA's error class has many meanings; the message tells which.
         if isinstance(found, RuntimeError) or "OpError" in names:
             text = str(found).lower()
             if any(words in text for words in _OUT_OF_MEMORY_WORDS):
@@ -59,7 +59,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_loss_not_finite(error: BaseException) -> bool:
-    """Whether an error, or one that led to it, is that of `FiniteLoss`."""
+    """Whether an error, or one of its causes, is raised by `FiniteLoss`."""
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, NonFiniteLossError):
@@ -69,7 +69,7 @@ def is_loss_not_finite(error: BaseException) -> bool:
 
 
 class TrialGuard(keras.callbacks.Callback):
-    """Ends a trial whose model is too large, or its objective not finite.
+    """Ends a trial if its model is too large or its objective not finite.
 
     Args:
         objective: A `keras_tuner.Objective`.
@@ -106,7 +106,7 @@ class TrialGuard(keras.callbacks.Callback):
 
 
 def check_size(model: keras.Model, max_parameters: int | None) -> None:
-    """Whether a model has no more than so many parameters.
+    """Checks that a model has at most `max_parameters` parameters.
 
     Raises:
         FailedTrialError: if it has more.

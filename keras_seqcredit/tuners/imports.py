@@ -1,4 +1,4 @@
-"""KerasTuner, or an error that says how to install it."""
+"""Imports KerasTuner, or raises an error that says how to install it."""
 
 import contextlib
 import importlib
@@ -18,7 +18,7 @@ FatalValueError: Any = keras_tuner.errors.FatalValueError
 def silence_conditions() -> None:
     """Keeps KerasTuner from printing each condition that it sends.
 
-    Version 1.4.8 does so, in a module that is private.
+    Version 1.4.8 does so, in a private module.
     """
     with contextlib.suppress(ImportError):
         conditions: Any = importlib.import_module(

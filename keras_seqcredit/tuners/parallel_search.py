@@ -1,4 +1,4 @@
-"""A search whose trials run at the same time, each in a process of its own."""
+"""Runs the trials of a search in parallel, each in its own process."""
 
 import contextlib
 import math
@@ -31,9 +31,9 @@ from keras_seqcredit.tuners.search_process import run_worker
 
 _ADDRESS = "127.0.0.1"
 _CHIEF = "chief"
-# What a process of a search is called, so that it knows itself for one.
+# Name prefix by which a process of a search recognizes itself.
 _PREFIX = "parallel_search "
-# What backends read where processes cannot be bound to cores.
+# Variables for backends where processes cannot be bound to cores.
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC")
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 
@@ -48,45 +48,44 @@ def parallel_search(
 ) -> Any:
     """Runs several trials of a search at the same time.
 
-    Starts KerasTuner's chief, which chooses what to try, and workers, which try
-    it, as processes of this machine: a worker for each GPU, or workers that
+    Starts KerasTuner's chief, which chooses the trials, and workers, which run
+    them, as processes on this machine: one worker per GPU, or workers that
     share the cores of the CPU. They end when the search ends, fails or is
     interrupted, and within seconds of the end of this process.
 
-    Each process makes its own tuner. So both functions have to be found by
-    name: in a module, or in a script whose own work is under
-    `if __name__ == "__main__":`. Use `functools.partial` to give them
+    Each process creates its own tuner. Therefore, both functions must be
+    importable: from a module, or from a script whose own work is under
+    `if __name__ == "__main__":`. Use `functools.partial` to pass them
     arguments. The chief does not call `search`; load data there.
 
-    A search that was killed goes on by the same call, inside the trials that
-    were running. A worker that is killed has failed its trial, which is run
-    again if the tuner's `max_retries_per_trial` allows it; another worker takes
-    its place.
+    The same call resumes a search that was killed, including its running
+    trials. If a worker is killed, its trial fails and is repeated if the
+    tuner's `max_retries_per_trial` allows it; another worker replaces it.
 
-    With KerasTuner's variables in the environment, for searches on several
-    hosts, no process is started: this one does what they say.
+    If KerasTuner's environment variables for searches on several hosts are set,
+    no process is started: this process takes the role that they define.
 
     Args:
-        make_tuner: Function without arguments that returns a tuner of
-            KerasTuner, without `overwrite=True`.
+        make_tuner: Function without arguments that returns a KerasTuner tuner,
+            without `overwrite=True`.
         search: Function of a tuner that calls its `search` on data.
         num_workers: Positive integer. Defaults to the number of GPUs.
-        gpus: `"auto"`, or list of GPUs as `CUDA_VISIBLE_DEVICES` names them,
-            one for each worker; `[]` for the CPU. Defaults to `"auto"`, all
-            that this process may see.
-        timeout: Float, the seconds after which a worker gives up whose chief
-            does not answer. Defaults to `60.0`.
-        verbose: What the chief prints of the trials, as
-            `keras_tuner.Tuner.search` takes it. Defaults to `1`.
+        gpus: `"auto"`, or list of GPUs as in `CUDA_VISIBLE_DEVICES`, one per
+            worker; `[]` for the CPU. Defaults to `"auto"`, all GPUs visible to
+            this process.
+        timeout: Float, seconds after which a worker gives up if the chief does
+            not answer. Defaults to `60.0`.
+        verbose: Verbosity of the chief about the trials, as in
+            `keras_tuner.Tuner.search`. Defaults to `1`.
 
     Returns:
-        A tuner with the trials of the search; None in a worker of several
-        hosts.
+        A tuner with the trials of the search, or None in a worker of a search
+        on several hosts.
 
     Raises:
-        RuntimeError: if the search has failed in one of the processes, with
-            the end of its traceback; all others are ended.
-        ValueError: if an argument is wrong.
+        RuntimeError: if the search fails in one of the processes, with the end
+            of its traceback; all others are terminated.
+        ValueError: if an argument is invalid.
 
     Example:
 
@@ -109,7 +108,7 @@ def parallel_search(
         tuner.search(x, y, validation_split=0.2, verbose=2)
     ```
 
-    And below, in the same file:
+    Then, in the same file:
 
     ```py
     if __name__ == "__main__":
@@ -140,7 +139,7 @@ def parallel_search(
 
 
 class _Child(NamedTuple):
-    """A process, and the connection to it."""
+    """A process and the connection to it."""
 
     process: Any
     connection: Connection
@@ -150,9 +149,9 @@ class _Processes:
     """The chief and the workers of a search.
 
     Args:
-        port: Integer, of the chief.
+        port: Integer, port of the chief.
         num_workers: Positive integer.
-        gpus: List of strings, one for each worker, or none for the CPU.
+        gpus: List of strings, one per worker, or empty for the CPU.
         timeout: Float, seconds.
         arguments: Tuple, `make_tuner`, `search` and `verbose`.
     """
@@ -175,7 +174,7 @@ class _Processes:
         self._workers: dict[str, _Child] = {}
 
     def start(self) -> None:
-        """Starts the chief, and the workers as soon as it is ready."""
+        """Starts the chief, and then the workers as soon as it is ready."""
         self._chief = self._start(_CHIEF, _NO_GPU)
         self._ask_chief()
         for name in self._names:
@@ -201,15 +200,15 @@ class _Processes:
         if not has_ended:
             raise RuntimeError(
                 "Expected a worker to run trials until the search ends. "
-                "Received: none is left; what they have printed may say why"
+                "Received: none is left; their output may say why"
             )
 
     def end(self) -> None:
-        """Ends all processes that are left."""
+        """Ends all remaining processes."""
         for worker in self._workers.values():
             _kill(worker.process)
         if self._chief is not None:
-            # It ends of that, but not while it writes.
+            # This ends it, but not while it writes.
             self._chief.connection.close()
             self._chief.process.join(2 * GRACE)
             _kill(self._chief.process)
@@ -230,7 +229,7 @@ class _Processes:
             args=(name, self._names, self._timeout, theirs, *self._arguments),
             name=f"{_PREFIX}{name}",
         )
-        # A new process imports Keras before it runs anything of ours.
+        # A new process imports Keras before it runs any of our code.
         variables = {
             "KERAS_BACKEND": keras.backend.backend(),
             "KERASTUNER_TUNER_ID": name,
@@ -245,13 +244,13 @@ class _Processes:
         return _Child(process, ours)
 
     def _gone_workers(self) -> list[str]:
-        """The names of workers that have ended, after the next has."""
+        """Waits for a worker to end and returns the names of all that have."""
         names = {
             worker.process.sentinel: name
             for name, worker in self._workers.items()
         }
         chief = self._chief.process
-        if chief.exitcode == 0:  # It has nothing more to say to anybody.
+        if chief.exitcode == 0:  # It has finished its work.
             return [names[found] for found in wait(list(names))]
         found = wait([*names, chief.sentinel])
         if chief.exitcode:
@@ -259,7 +258,7 @@ class _Processes:
         return [names[one] for one in found if one in names]
 
     def _replace(self, name: str, exitcode: int) -> None:
-        """Says what becomes of the trial of a worker that was killed."""
+        """Replaces a killed worker and reports what happens to its trial."""
         how = f"exit code {exitcode}"
         if exitcode < 0:
             how = signal.Signals(-exitcode).name
@@ -280,12 +279,12 @@ class _Processes:
         self._start_worker(name)
 
     def _ask_chief(self, *question: str) -> Any:
-        """Returns the chief's answer, or raises what it has failed of."""
+        """Returns the chief's answer, or raises its error."""
         process, chief = self._chief
         with contextlib.suppress(OSError):
             if question:
                 chief.send(question)
-        # It may take its time to begin.
+        # It may take time to start.
         wait([chief, process.sentinel], self._timeout if question else None)
         said = _received(chief)
         if said is None:
@@ -294,9 +293,9 @@ class _Processes:
             if process.exitcode is not None:
                 how = f"its end, exit code {process.exitcode}"
             raise RuntimeError(
-                f"Expected an answer of the chief. Received: {how}; what it "
-                "has printed may say why. If it was killed, the same call goes "
-                "on with the search"
+                f"Expected an answer of the chief. Received: {how}; its "
+                "output may say why. If it was killed, the same call resumes "
+                "the search"
             )
         kind, answer = said
         if kind == "error":
@@ -306,10 +305,10 @@ class _Processes:
 
 @contextlib.contextmanager
 def _reserved_port() -> Iterator[int]:
-    """A free port of this machine, that nobody else is given."""
+    """A free port of this machine, reserved for this search."""
     with socket.socket() as found:
         if hasattr(socket, "SO_REUSEPORT"):
-            # As gRPC does: both can have it.
+            # As gRPC does, so that both can bind it.
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         found.bind((_ADDRESS, 0))
         port = found.getsockname()[1]
@@ -320,16 +319,17 @@ def _reserved_port() -> Iterator[int]:
 
 @contextlib.contextmanager
 def _share_of_cores(number: int, workers: int) -> Iterator[dict[str, str]]:
-    """What is started in the block has a share of the cores.
+    """Processes started in the block get a share of the cores.
 
-    Where processes cannot be bound to cores, yields variables that say so.
+    Where processes cannot be bound to cores, yields variables that limit
+    threads.
     """
     if not hasattr(os, "sched_setaffinity"):
         threads = max((os.cpu_count() or 1) // workers, 1)
         yield dict.fromkeys(_THREADS, str(threads))
         return
     cores = sorted(os.sched_getaffinity(0))
-    # More workers than cores share them.
+    # If there are more workers than cores, they share cores.
     share = cores[number::workers] or [cores[number % len(cores)]]
     os.sched_setaffinity(0, share)
     try:
@@ -339,9 +339,9 @@ def _share_of_cores(number: int, workers: int) -> Iterator[dict[str, str]]:
 
 
 def _kill(process: Any) -> None:
-    """Ends a process, and those that it has started."""
-    # The group has no other name than that of the process, which it keeps as
-    # long as nobody has asked for its exit code.
+    """Kills a process and its children."""
+    # The group is identified only by the id of the process, which stays
+    # reserved until its exit code is collected.
     with contextlib.suppress(AttributeError, ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
@@ -349,7 +349,7 @@ def _kill(process: Any) -> None:
 
 
 def _received(found: Connection) -> tuple[str, Any] | None:
-    """What a process has said, or None if it said nothing."""
+    """The message of a process, or None if there is none."""
     try:
         return found.recv() if found.poll() else None
     except (EOFError, OSError):
@@ -380,19 +380,19 @@ def _check_functions(make_tuner: Any, search: Any) -> None:
     for name, value in [("make_tuner", make_tuner), ("search", search)]:
         try:
             is_found = callable(value) and _is_importable(pickle.dumps(value))
-        except Exception:  # Each kind of object has its own.
+        except Exception:  # Each kind of object raises its own.
             is_found = False
         if not is_found:
             raise ValueError(
                 f"Expected `{name}` to be a function that a new process can "
                 "import: one of a module or of a script in a file, neither a "
-                "lambda nor inside of another function. Received: "
+                "lambda nor inside another function. Received: "
                 f"{name}={value!r}"
             )
 
 
 def _is_importable(pickled: bytes) -> bool:
-    """Whether a new process has what is pickled: not what is typed in."""
+    """Whether a new process can load it: not interactively defined code."""
     main = sys.modules["__main__"]
     if b"__main__" not in pickled or getattr(main, "__spec__", None):
         return True
@@ -411,7 +411,7 @@ def _check_gpus(gpus: Any) -> list[str]:
     names = [str(gpu) for gpu in gpus]
     if len(set(names)) < len(names):
         raise ValueError(
-            f"Expected `gpus` to be different ones. Received: gpus={gpus!r}"
+            f"Expected `gpus` to be distinct. Received: gpus={gpus!r}"
         )
     return names
 
@@ -421,7 +421,7 @@ def _visible_gpus() -> list[str]:
     if visible is not None:
         names = [name.strip() for name in visible.split(",")]
         return [name for name in names if name not in ("", "-1")]
-    # Not by the backend: it would take hold of them.
+    # Not through the backend, which would claim them.
     if shutil.which("nvidia-smi") is None:
         return []
     query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]

@@ -1,4 +1,4 @@
-"""A search space of `ProfessorForcing` and the generator that it trains."""
+"""A search space for `ProfessorForcing` and its generator."""
 
 import contextlib
 from collections.abc import Callable
@@ -24,44 +24,45 @@ TRAININGS = ("adversarial", "mse", "teacher")
 
 
 class ProfessorForcingHyperModel(TunedModel):
-    """Search space of generators trained with `ProfessorForcing`.
+    """Search space for generators trained with `ProfessorForcing`.
 
-    Tuned are `cell`, `units`, `training`, `learning_rate`, `batch_size` and
+    It tunes `cell`, `units`, `training`, `learning_rate`, `batch_size` and
     `epochs`. `training` is one of:
 
-    - `"adversarial"`: a discriminator tells the runs apart. Tuned are also
+    - `"adversarial"`: a discriminator distinguishes the runs. Also tunes
       `adversarial_weight`, `discriminator_units` and
       `discriminator_learning_rate`.
-    - `"mse"`: states of free runs are drawn to those on data. Tuned is also
+    - `"mse"`: states of free runs are pulled toward states on data. Also tunes
       `mse_weight`.
     - `"teacher"`: teacher forcing, for comparison; the model is the
       `AutoregressiveRNN` itself.
 
-    Give a tuner other ranges, or fixed values, in its argument
-    `hyperparameters`, under the same names.
+    To change a range or fix a value, pass it to the tuner in `hyperparameters`,
+    under the same name.
 
-    The objective is the cost of new data, which all have. It does not see free
-    runs, for which they are trained: for these, an objective of your own that
-    scores samples, or `val_free_running_gap`, which `"teacher"` does not have.
+    The default objective is the cost of validation data, which all trainings
+    report. It does not measure free runs, the target of the training. For
+    these, use your own objective that scores samples, or
+    `val_free_running_gap`, which `"teacher"` does not report.
 
     Args:
-        head: Function of hyperparameters that makes a `DistributionHead` for a
-            step of the sequences.
-        embedding: Function of hyperparameters that makes a layer which turns
+        head: Function of hyperparameters that creates a `DistributionHead` for
+            a step of the sequences.
+        embedding: Function of hyperparameters that creates a layer that turns
             steps into vectors, or `None` for steps that are vectors. Defaults
             to `None`.
-        condition_network: Function of hyperparameters that makes a layer which
+        condition_network: Function of hyperparameters that creates a layer that
             turns conditions into vectors. Defaults to `None`.
-        free_running_steps: Integer of at least 2 or `None`, see
+        free_running_steps: Integer of at least 2 or `None`; see
             `ProfessorForcing`. Defaults to `None`.
-        trainings: Tuple, those of the trainings to choose from. Defaults to
+        trainings: Tuple, the trainings to choose from. Defaults to
             `("adversarial", "mse")`.
-        objective: A `keras_tuner.Objective`. Defaults to the least `val_nll`.
+        objective: A `keras_tuner.Objective`. Defaults to minimizing `val_nll`.
         **kwargs: See `SABHyperModel`.
 
     Raises:
         ImportError: if KerasTuner is not installed.
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
 
     Example:
 
@@ -127,7 +128,7 @@ class ProfessorForcingHyperModel(TunedModel):
     def make_model(self, hp: Any) -> keras.Model:
         training = hp.Choice("training", list(self.trainings))
         model: Any = self._make_generator(hp)
-        # Asked for whatever is chosen: so KerasTuner finds all scopes.
+        # Requested for every choice, so that KerasTuner finds all scopes.
         if "adversarial" in self.trainings:
             units, weight = self._adversarial(hp)
             if training == "adversarial":
@@ -192,8 +193,9 @@ class ProfessorForcingHyperModel(TunedModel):
 def _scope(hp: Any, training: str, name: str) -> Any:
     """The scope of a hyperparameter that only one training has.
 
-    Its value is None with another one. KerasTuner takes one of the same name
-    that was declared outside of the scope for another: that one is used here.
+    With other trainings, its value is None. KerasTuner treats a hyperparameter
+    of the same name that was declared outside of the scope as a different one;
+    here, that one is used.
     """
     if any(found.name == name and not found.conditions for found in hp.space):
         return contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""A search space of nets that learn by sparse attentive backtracking."""
+"""A search space for networks with sparse attentive backtracking."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -18,41 +18,41 @@ LAYERS: dict[str, Any] = {"lstm": SABLSTM, "gru": SABGRU}
 
 
 class SABHyperModel(TunedModel):
-    """Search space of classifiers and regressors with `SABLSTM` or `SABGRU`.
+    """Search space for classifiers and regressors with `SABLSTM` or `SABGRU`.
 
-    Tuned are `layer`, `units`, `k_top`, `k_att`, `k_trunc`, `attention`,
+    It tunes `layer`, `units`, `k_top`, `k_att`, `k_trunc`, `attention`,
     `memory_content`, `read_into`, `learning_rate`, `batch_size` and `epochs`,
-    around values that are known to be good. Give a tuner other ranges, or fixed
-    values, in its argument `hyperparameters`, under the same names.
+    around values known to be good. To change a range or fix a value, pass it to
+    the tuner in `hyperparameters`, under the same name.
 
-    The gradient's norm is clipped at 1. Override `compile` for another
-    optimizer, `make_model` for another net.
+    The gradient norm is clipped at 1. Override `compile` for another optimizer,
+    `make_model` for another network.
 
     Args:
         input_shape: Tuple `(time, features)`, or `(time,)` with an `embedding`;
             `time` may be None.
-        num_outputs: Positive integer, classes or numbers.
-        per_step: Boolean, whether there is an output for each step, or one
-            after the last. Defaults to `False`.
-        loss: As `keras.Model.compile` takes it. Defaults to the cross-entropy
-            of logits with integer classes.
-        metrics: List of names of metrics. Defaults to the accuracy with the
-            default loss.
-        embedding: Function of hyperparameters that makes a layer which turns
+        num_outputs: Positive integer, number of classes or outputs.
+        per_step: Boolean, whether to have an output at each step instead of one
+            after the last step. Defaults to `False`.
+        loss: As in `keras.Model.compile`. Defaults to the cross-entropy of
+            logits with integer classes.
+        metrics: List of metric names. Defaults to the accuracy with the default
+            loss.
+        embedding: Function of hyperparameters that creates a layer that turns
             steps into vectors, such as `keras.layers.Embedding`. Defaults to
             `None`.
-        objective: A `keras_tuner.Objective`. Defaults to the least `val_loss`.
-        **kwargs: `max_parameters`, a model with more of them is a failed trial;
-            `batch_sizes`, a tuple to choose from, defaults to `(32, 64, 128)`,
-            None for data that come in batches; `epochs`, an integer or the
-            lowest and the highest, defaults to `(10, 60)`; `train_size`, the
-            number of examples to train on, if given the learning rate falls to
-            0 along a cosine; `log_dir`, a folder for TensorBoard; `seed`, of
+        objective: A `keras_tuner.Objective`. Defaults to minimizing `val_loss`.
+        **kwargs: `max_parameters`, above which a trial fails; `batch_sizes`, a
+            tuple to choose from, defaults to `(32, 64, 128)`, None for data
+            that come in batches; `epochs`, an integer or a pair of lowest and
+            highest, defaults to `(10, 60)`; `train_size`, the number of
+            training examples, with which the learning rate falls to 0 along a
+            cosine; `log_dir`, a folder for TensorBoard; `seed`, the seed of
             each model; `name` and `tunable` of `keras_tuner.HyperModel`.
 
     Raises:
         ImportError: if KerasTuner is not installed.
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
 
     Example:
 
@@ -111,7 +111,7 @@ class SABHyperModel(TunedModel):
                     k_top=hp.Choice("k_top", [5, 8, 12], default=8),
                     k_att=hp.Choice("k_att", [1, 2, 4], default=1),
                     k_trunc=hp.Choice("k_trunc", [4, 8, 16], default=4),
-                    # Not "concat": it cannot look for anything.
+                    # Not "concat", which cannot search.
                     attention=hp.Choice("attention", ["dot", "additive"]),
                     memory_content=hp.Choice(
                         "memory_content", ["provisional", "state"]
@@ -130,7 +130,7 @@ class SABHyperModel(TunedModel):
         rate = self._falling(hp, rate)
         loss, metrics = self.loss, self.metrics
         if loss is None:
-            # A softmax that saturates in float32 would learn no more.
+            # A softmax that saturates in float32 would stop learning.
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             metrics = ["accuracy"] if metrics is None else metrics
         model.compile(

@@ -1,4 +1,4 @@
-"""Whose search a folder holds, so that no other one goes on with it."""
+"""Identifies the search in a folder, so that no other one resumes from it."""
 
 import inspect
 import json
@@ -8,19 +8,19 @@ from typing import Any
 from keras_seqcredit.tuners.imports import FatalValueError
 
 FILE = "configuration.json"
-# Arguments of a search space that may change in between.
+# Arguments of a search space that may change between runs.
 _FREE = {"log_dir", "name", "objective", "tunable"}
 
 
 def check_configuration(tuner: Any, is_reloaded: bool = False) -> None:
-    """Whether a folder is that of a search, or of none, which it then is.
+    """Checks that a folder belongs to this search, or claims an empty one.
 
-    KerasTuner goes on with whatever it finds: with the search space of the
-    folder, and with scores of another objective.
+    KerasTuner continues with whatever it finds: the search space of the folder,
+    and scores of another objective.
 
     Args:
         tuner: A tuner of KerasTuner.
-        is_reloaded: Boolean, whether the space of the tuner is already that of
+        is_reloaded: Boolean, whether the tuner's space was already loaded from
             the folder; then it is not compared. Defaults to `False`.
 
     Raises:
@@ -35,7 +35,7 @@ def check_configuration(tuner: Any, is_reloaded: bool = False) -> None:
     changed = [
         f"{name} {_text(name, before[name])} became {_text(name, now[name])}"
         for name in now
-        # Earlier versions have kept less.
+        # Earlier versions saved less.
         if name in before and before[name] != now[name]
     ]
     if not is_reloaded:
@@ -63,8 +63,8 @@ def _describe(tuner: Any) -> dict[str, Any]:
 
 
 def _arguments(hypermodel: Any) -> dict[str, Any]:
-    """What a search space was made with, as JSON."""
-    if hypermodel is None:  # Of a tuner that has what it trains inside.
+    """The arguments of a search space, as JSON."""
+    if hypermodel is None:  # A tuner that defines its model itself.
         return {}
     kind = type(hypermodel)
     names = {
@@ -79,13 +79,13 @@ def _arguments(hypermodel: Any) -> dict[str, Any]:
         value = getattr(hypermodel, name)
         try:
             found[name] = json.loads(json.dumps(value))
-        except TypeError:  # A function, or an object of Keras.
+        except TypeError:  # A function, or a Keras object.
             found[name] = getattr(value, "__name__", type(value).__name__)
     return found
 
 
 def _space(tuner: Any) -> list[dict[str, Any]]:
-    # As JSON has it: without tuples.
+    # As JSON stores it, without tuples.
     return json.loads(
         json.dumps(tuner.oracle.get_space().get_config()["space"])
     )
@@ -105,7 +105,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _write(path: pathlib.Path, configuration: dict[str, Any]) -> None:
-    # A killed process leaves no half of one.
+    # A killed process leaves no partial file.
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(configuration), encoding="utf-8")
     partial.replace(path)

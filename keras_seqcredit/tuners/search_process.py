@@ -1,4 +1,4 @@
-"""What each process of a parallel search does."""
+"""The work of each process of a parallel search."""
 
 import contextlib
 import os
@@ -20,17 +20,17 @@ from keras_seqcredit.tuners.imports import silence_conditions
 from keras_seqcredit.tuners.search_configuration import FILE
 from keras_seqcredit.tuners.search_configuration import check_configuration
 
-# The id of a search of one process: it finds what a parallel one has saved.
+# The tuner id of a single-process search, to find saved parallel searches.
 SINGLE = "tuner0"
-# Of a traceback that is passed on.
+# Number of lines of a traceback that is passed on.
 LINES = 20
-# Seconds that a chief may take to finish what it writes.
+# Seconds that a chief may take to finish writing.
 GRACE = 5.0
 
 
 @contextlib.contextmanager
 def environment(values: dict[str, str]) -> Iterator[None]:
-    """Variables of the environment, as long as the block lasts."""
+    """Sets environment variables for the duration of the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -49,15 +49,15 @@ def run_chief(
     workers: Iterable[str] = (),
     on_ready: Callable[[Any], None] | None = None,
 ) -> Any:
-    """Gives trials to workers until the search ends.
+    """Hands out trials to workers until the search ends.
 
     Args:
-        make_tuner: Function that returns a tuner of KerasTuner.
-        verbose: As `keras_tuner.Tuner.search` takes it.
-        workers: Ids of workers to wait for, also if they are late. Defaults to
+        make_tuner: Function that returns a KerasTuner tuner.
+        verbose: As in `keras_tuner.Tuner.search`.
+        workers: Ids of workers to wait for, even if they are late. Defaults to
             `()`.
-        on_ready: Function that is called with the tuner, before the workers
-            are answered. Defaults to `None`.
+        on_ready: Function called with the tuner before workers get answers.
+            Defaults to `None`.
 
     Returns:
         The tuner, with all trials.
@@ -66,8 +66,8 @@ def run_chief(
         FatalValueError: of KerasTuner, if the folder holds another search.
     """
     silence_conditions()
-    # Under an id that has saved nothing, KerasTuner does not reload: the space
-    # of the tuner is that of the program.
+    # Under an id that has saved nothing, KerasTuner does not reload: the tuner
+    # keeps the space of the program.
     with environment({"KERASTUNER_TUNER_ID": "new_chief"}):
         tuner = _checked(make_tuner())
     check_configuration(tuner)
@@ -89,10 +89,10 @@ def run_worker(
     timeout: float,
     shares_folder: bool = False,
 ) -> None:
-    """Runs trials of a chief until the search ends.
+    """Runs trials from a chief until the search ends.
 
     Args:
-        make_tuner: Function that returns a tuner of KerasTuner.
+        make_tuner: Function that returns a KerasTuner tuner.
         search: Function of the tuner that calls its `search`.
         timeout: Float, seconds to wait for the chief.
         shares_folder: Boolean, whether the folder is known to be the chief's.
@@ -134,16 +134,16 @@ def run_process(
     """Runs the chief or a worker, and ends when its parent does.
 
     Args:
-        name: One of the workers, or another name for the chief.
+        name: Id of one of the workers, or another name for the chief.
         workers: Ids of all workers.
         timeout: Float, seconds to wait for the chief.
         connection: Connection to the parent. If it is closed, the process ends.
-        make_tuner: Function that returns a tuner of KerasTuner.
+        make_tuner: Function that returns a KerasTuner tuner.
         search: Function of the tuner that calls its `search`.
-        verbose: As `keras_tuner.Tuner.search` takes it.
+        verbose: As in `keras_tuner.Tuner.search`.
     """
     if hasattr(os, "setsid"):
-        # Ctrl-C reaches the parent alone, and what this process starts can be
+        # Ctrl-C reaches only the parent, and children of this process can be
         # ended with it.
         os.setsid()
     parent = _Parent(connection)
@@ -158,7 +158,7 @@ def run_process(
 
 
 class _Parent:
-    """The process that has started this one, as this one sees it."""
+    """The process that started this one, as seen from here."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -187,7 +187,7 @@ class _Parent:
 
     def _end(self) -> None:
         if self._oracle is not None:
-            # Not in the middle of a file.
+            # Not while writing a file.
             end = threading.Thread(
                 target=_exit_between_calls, args=(self._oracle,), daemon=True
             )
@@ -208,7 +208,7 @@ def _checked(tuner: Any) -> Any:
 
 
 def _ending_with_messages(tuner: Any) -> Callable[[Any], None]:
-    """The oracle's `end_trial`, with the message that a worker has left."""
+    """The oracle's `end_trial`, with the message left by a worker."""
     end_trial = tuner.oracle.end_trial
 
     def end_with_message(trial: Any) -> None:
@@ -222,9 +222,9 @@ def _ending_with_messages(tuner: Any) -> Callable[[Any], None]:
 
 @keras_tuner.synchronized
 def _end_trial_of(oracle: Any, worker: str, how: str) -> str | None:
-    """Ends the trial of a worker that is gone, as one that has crashed.
+    """Ends the trial of a worker that is gone, as a crashed trial.
 
-    Without it `Hyperband` and `GridSearch` would wait for that trial.
+    Otherwise, `Hyperband` and `GridSearch` would wait for that trial.
     """
     trial = oracle.ongoing_trials.get(worker)
     if trial is None:

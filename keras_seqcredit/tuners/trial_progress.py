@@ -1,4 +1,4 @@
-"""What is kept of a trial's training, so that a killed one goes on."""
+"""Saved progress of a trial, so that a killed one can resume."""
 
 import json
 import pathlib
@@ -11,21 +11,21 @@ from keras_seqcredit.backend import keras_private
 
 
 class TrialProgress:
-    """The epochs that one training of a trial has finished.
+    """The epochs that one training run of a trial has finished.
 
-    KerasTuner gives a trial that was killed another run, which starts from the
-    first epoch, and scores it by the epochs of that run alone. Kept here are
-    the state of training, by Keras' `BackupAndRestore`, and what each epoch
-    has reported. A folder of other hyperparameters is emptied: a search whose
-    first trial was killed early starts anew in the same folders.
+    KerasTuner runs a killed trial again from the first epoch and scores it only
+    by the epochs of that run. This class keeps the training state, by Keras'
+    `BackupAndRestore`, and the logs of each epoch. A folder of other
+    hyperparameters is emptied: a search whose first trial was killed early
+    starts over in the same folders.
 
     Args:
-        folder: Path, of this training and nothing else.
+        folder: Path, used only by this training run.
         values: Dictionary of the trial's hyperparameters.
 
     Attributes:
         epochs: List of `[epoch, logs]` of each finished epoch.
-        is_done: Boolean, whether the training was finished.
+        is_done: Boolean, whether training has finished.
     """
 
     def __init__(self, folder: pathlib.Path, values: dict[str, Any]) -> None:
@@ -40,21 +40,21 @@ class TrialProgress:
             shutil.rmtree(folder, ignore_errors=True)
             return
         self.is_done = found["is_done"]
-        # The epoch of the backup: what was reported after it is run again.
+        # The epoch of the backup; epochs reported after it run again.
         next_epoch = keras_private.backed_up_epoch(self._backup)
         if self.is_done:
             self.epochs = found["epochs"]
         elif next_epoch is not None:
             self.epochs = [e for e in found["epochs"] if e[0] < next_epoch]
         else:
-            # Killed while it was written, or before.
+            # Killed while writing it, or before.
             shutil.rmtree(self._backup, ignore_errors=True)
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
-        """The callbacks that keep it, for the end of the list.
+        """The callbacks that save the progress, for the end of the list.
 
-        After KerasTuner's own: the best weights are on the disk before an epoch
-        counts as finished.
+        They come after KerasTuner's own: the best weights are on disk before an
+        epoch counts as finished.
         """
         return [
             keras.callbacks.LambdaCallback(on_epoch_end=self._add),
@@ -64,7 +64,7 @@ class TrialProgress:
         ]
 
     def show_best(self, best_epoch: Any) -> None:
-        """Tells KerasTuner's `SaveBestEpoch` the best of these epochs."""
+        """Passes the best of these epochs to KerasTuner's `SaveBestEpoch`."""
         objective = best_epoch.objective
         for _, logs in self.epochs:
             if objective.has_value(logs):
@@ -73,16 +73,16 @@ class TrialProgress:
                     best_epoch.best_value = value
 
     def finish(self) -> None:
-        """Says that there is no more to train."""
+        """Marks training as finished."""
         self.is_done = True
         self._write()
 
     def fail(self) -> None:
-        """Deletes the state of training, which nobody will go on with."""
+        """Deletes the training state, which will not be resumed."""
         shutil.rmtree(self._backup, ignore_errors=True)
 
     def history(self) -> keras.callbacks.History:
-        """All epochs, as `fit` returns them."""
+        """Returns all epochs, as `fit` does."""
         history = keras.callbacks.History()
         history.epoch = [epoch for epoch, _ in self.epochs]
         history.history = {}
@@ -103,7 +103,7 @@ class TrialProgress:
             "is_done": self.is_done,
             "epochs": self.epochs,
         }
-        # A killed process leaves no half of one.
+        # A killed process leaves no partial file.
         partial = self._path.with_name("progress.json.partial")
         partial.write_text(json.dumps(state), encoding="utf-8")
         partial.replace(self._path)

@@ -1,4 +1,4 @@
-"""What the search spaces share: compiling, fitting, failing, going on."""
+"""The base class of the search spaces."""
 
 import math
 import os
@@ -53,37 +53,35 @@ _METRICS = {
 
 
 class TunedModel(keras_tuner.HyperModel):
-    """A search space of models and of how they are trained.
+    """A search space for models and their training.
 
-    A subclass makes a model in `make_model` and compiles it in `compile`.
+    A subclass creates a model in `make_model` and compiles it in `compile`.
 
     Args:
         objective: A `keras_tuner.Objective`; the name of a metric of this
             package or of Keras, whose direction is known; or None for the
-            system's own. Defaults to `None`.
-        max_parameters: Positive integer, a model with more of them is a failed
-            trial; or None. Defaults to `None`.
+            model's own. Defaults to `None`.
+        max_parameters: Positive integer, above which a trial fails, or None.
+            Defaults to `None`.
         batch_sizes: Tuple of positive integers to choose from, or None. Data
-            that come in batches have their own: a warning says so. Defaults to
-            `(32, 64, 128)`.
-        epochs: Positive integer, or a tuple of the lowest and the highest.
+            that come in batches have their own batch size, which causes a
+            warning. Defaults to `(32, 64, 128)`.
+        epochs: Positive integer, or a pair of the lowest and the highest.
             Defaults to `(10, 60)`.
-        train_size: Positive integer, the number of examples to train on, or
-            None. If given, learning rates fall to 0 along a cosine. Defaults to
-            `None`.
-        log_dir: The folder that TensorBoard is shown, or None. Each trial gets
-            a folder in it, and a line on the page "HParams". Defaults to
-            `None`.
-        seed: Integer, that each model starts from, or None. Defaults to `None`.
-        name: String, see `keras_tuner.HyperModel`. Defaults to `None`.
-        tunable: Boolean, see `keras_tuner.HyperModel`. Defaults to `True`.
+        train_size: Positive integer, number of training examples, or None. If
+            given, learning rates fall to 0 along a cosine. Defaults to `None`.
+        log_dir: TensorBoard's log directory, or None. Each trial gets a folder
+            in it and a line in the "HParams" tab. Defaults to `None`.
+        seed: Integer, seed of each model, or None. Defaults to `None`.
+        name: String; see `keras_tuner.HyperModel`. Defaults to `None`.
+        tunable: Boolean; see `keras_tuner.HyperModel`. Defaults to `True`.
 
     Raises:
         ImportError: if KerasTuner is not installed.
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
     """
 
-    # Name and direction of the system's own objective.
+    # Name and direction of the model's own objective.
     default_objective: ClassVar[tuple[str, str]]
 
     def __init__(
@@ -113,19 +111,19 @@ class TunedModel(keras_tuner.HyperModel):
         self.seed = check_integer("seed", seed, minimum=0, optional=True)
         if train_size is not None and batch_sizes is None:
             raise ValueError(
-                "The number of updates is that of batches. Expected "
+                "The number of updates depends on the batch size. Expected "
                 "`batch_sizes` to be given with `train_size`. Received: "
                 f"train_size={train_size}, batch_sizes=None"
             )
 
         # Other args.
-        # What else a cleared session forgets.
+        # Other things that a cleared session forgets.
         self._dtype_policy = keras.config.dtype_policy()
         self._distribution = keras.distribution.distribution()
         self._executions: Any = weakref.WeakKeyDictionary()
 
     def make_model(self, hp: Any) -> keras.Model:
-        """Makes a model, not compiled.
+        """Creates an uncompiled model.
 
         Args:
             hp: A `keras_tuner.HyperParameters`.
@@ -140,17 +138,17 @@ class TunedModel(keras_tuner.HyperModel):
 
         Args:
             hp: A `keras_tuner.HyperParameters`.
-            model: A `keras.Model` of `make_model`.
+            model: A `keras.Model` from `make_model`.
         """
         raise NotImplementedError
 
     def declare_hyperparameters(self, hp: Any) -> None:
-        """Makes known what `fit` will ask for, before the first trial."""
+        """Declares the hyperparameters of `fit` before the first trial."""
         self._batch_size(hp)
         self._num_epochs(hp)
 
     def build(self, hp: Any) -> keras.Model:
-        """Makes and compiles a model; memory of those before is released.
+        """Creates and compiles a model; releases the memory of earlier models.
 
         Args:
             hp: A `keras_tuner.HyperParameters`.
@@ -161,7 +159,7 @@ class TunedModel(keras_tuner.HyperModel):
         Raises:
             FailedTrialError: of KerasTuner, if there is not enough memory.
         """
-        keras.utils.clear_session()  # Collects garbage, too.
+        keras.utils.clear_session()  # Also collects garbage.
         keras.config.set_dtype_policy(self._dtype_policy)
         if self._distribution is not None:
             keras.distribution.set_distribution(self._distribution)
@@ -181,15 +179,15 @@ class TunedModel(keras_tuner.HyperModel):
         callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Trains a model; in a search, goes on where a killed trial was.
+        """Trains a model; in a search, resumes a killed trial.
 
         Args:
             hp: A `keras_tuner.HyperParameters`.
             model: A compiled `keras.Model`.
-            x: As `keras.Model.fit` takes it.
-            y: As `keras.Model.fit` takes it.
+            x: As in `keras.Model.fit`.
+            y: As in `keras.Model.fit`.
             callbacks: List of callbacks. Defaults to `None`.
-            **kwargs: Further arguments of `keras.Model.fit`. `batch_size` and
+            **kwargs: Other arguments of `keras.Model.fit`. `batch_size` and
                 `epochs` are not tuned if they are given here.
 
         Returns:
@@ -198,9 +196,9 @@ class TunedModel(keras_tuner.HyperModel):
         Raises:
             FailedTrialError: of KerasTuner, if the model has too many
                 parameters, its loss or its objective is not finite, or memory
-                runs out. The search goes on.
-            FatalValueError: of KerasTuner, if the arguments do not fit the
-                search space, or the folder is that of a search for another
+                runs out. The search continues.
+            FatalValueError: of KerasTuner, if the arguments do not match the
+                search space, or the folder belongs to a search with another
                 objective. The search ends.
         """
         kwargs = self._fit_arguments(hp, x, kwargs)
@@ -210,8 +208,8 @@ class TunedModel(keras_tuner.HyperModel):
         progress = None
         if trial is not None:
             check_configuration(trial.tuner, is_reloaded=True)
-            # KerasTuner reloads a search only if one of its trials has ended:
-            # without this, one that is killed in the first starts anew.
+            # KerasTuner reloads a search only if one of its trials has ended.
+            # Without this, a search killed in its first trial starts over.
             trial.tuner.save()
             progress = self._progress(hp, trial, best_epoch)
             if best_epoch is not None:
@@ -239,7 +237,7 @@ class TunedModel(keras_tuner.HyperModel):
         return progress.history()
 
     def _progress(self, hp: Any, trial: Any, best_epoch: Any) -> TrialProgress:
-        # KerasTuner does not say which of a trial's trainings this is, but all
+        # KerasTuner does not say which training run of a trial this is, but all
         # of them share the callback that saves the best epoch.
         number = 0
         if best_epoch is not None:
@@ -262,7 +260,7 @@ class TunedModel(keras_tuner.HyperModel):
     def _fit_arguments(
         self, hp: Any, x: Any, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
-        """The arguments of `fit`, with those that are tuned."""
+        """The arguments of `fit`, including the tuned ones."""
         kwargs = {"epochs": self._num_epochs(hp), **kwargs}
         in_batches = self.batch_sizes is not None and not _is_of_arrays(x)
         if in_batches and self.train_size is not None:
@@ -284,7 +282,7 @@ class TunedModel(keras_tuner.HyperModel):
         validates = validates or bool(kwargs.get("validation_split"))
         if self.objective.name.startswith("val_") and not validates:
             raise FatalValueError(
-                f"`{self.objective.name}` is of data that are not trained on. "
+                f"`{self.objective.name}` is measured on held-out data. "
                 "Expected `validation_data` or `validation_split`. "
                 f"Received: {sorted(kwargs)}"
             )
@@ -302,14 +300,14 @@ class TunedModel(keras_tuner.HyperModel):
         return hp.Int("epochs", low, high, default=high)
 
     def _num_updates(self, hp: Any) -> int | None:
-        """The number of updates to come, if it is known."""
+        """The number of updates of training, if it is known."""
         if self.train_size is None:
             return None
         batches = math.ceil(self.train_size / (self._batch_size(hp) or 1))
         return self._num_epochs(hp) * batches
 
     def _falling(self, hp: Any, learning_rate: float) -> Any:
-        """A learning rate that falls to 0, if it is known when."""
+        """A learning rate that falls to 0 if the number of updates is known."""
         updates = self._num_updates(hp)
         if updates is None:
             return learning_rate
@@ -317,10 +315,10 @@ class TunedModel(keras_tuner.HyperModel):
 
 
 def check_factory(name: str, value: Any, makes: str, optional: bool = False):
-    """Whether an argument makes an object for each model.
+    """Checks that an argument creates a new object for each model.
 
     Raises:
-        ValueError: if it does not: a Keras object that all models share would
+        ValueError: if it does not. A Keras object shared by all models would
             keep the weights of the first.
     """
     if value is None and optional:
@@ -335,7 +333,7 @@ def check_factory(name: str, value: Any, makes: str, optional: bool = False):
 
 
 def made(factory: Callable[[Any], Any] | None, hp: Any) -> Any:
-    """What a factory makes, or None without one."""
+    """The result of a factory, or None without one."""
     return None if factory is None else factory(hp)
 
 
@@ -357,7 +355,7 @@ def _check_objective(objective: Any) -> Any:
 
 
 def _direction(name: str) -> str:
-    """Whether less or more of a metric is better."""
+    """Whether a lower or a higher value of a metric is better."""
     metric = name.removeprefix("val_")
     for direction, names in _METRICS.items():
         if metric in names or any(metric.endswith(f"_{x}") for x in names):
@@ -393,7 +391,7 @@ def _check_epochs(epochs: Any) -> int | tuple[int, int]:
 
 
 def _choice(hp: Any, name: str, values: tuple) -> Any:
-    """The first value is the default, whatever their order."""
+    """A choice whose default is the first value, in any order."""
     return hp.Choice(name, list(values), default=values[0])
 
 

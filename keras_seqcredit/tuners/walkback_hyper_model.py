@@ -1,4 +1,4 @@
-"""A search space of `VariationalWalkback`."""
+"""A search space for `VariationalWalkback`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,29 +16,28 @@ from keras_seqcredit.tuners.tuned_model import check_factory
 
 
 class WalkbackHyperModel(TunedModel):
-    """Search space of generative Markov chains, `VariationalWalkback`.
+    """Search space for `VariationalWalkback`, a generative Markov chain.
 
-    Tuned are `num_steps`, `temperature_factor`, `learning_rate`, `batch_size`
-    and `epochs`; of the operator that is made by default also `units`,
-    `num_hidden` and `min_scale`, the least noise of a step, which is in the
-    size of the data: the range is for data of about the size of 1. Give a tuner
-    other ranges, or fixed values, in its argument `hyperparameters`, under the
-    same names.
+    It tunes `num_steps`, `temperature_factor`, `learning_rate`, `batch_size`
+    and `epochs`; for the default operator also `units`, `num_hidden` and
+    `min_scale`, the smallest noise of a step. It is in units of the data: the
+    range suits data on a scale of about 1. To change a range or fix a value,
+    pass it to the tuner in `hyperparameters`, under the same name.
 
     Args:
         shape: Positive integer or tuple of them, the shape of a state without
             the batch.
-        transition: Function of hyperparameters that makes a `Transition` of
+        transition: Function of hyperparameters that creates a `Transition` for
             states of that shape. Defaults to a `GaussianTransition` around a
             `models.transition_mlp`.
-        dequantize: Boolean, see `VariationalWalkback`. Defaults to `False`.
-        objective: A `keras_tuner.Objective`. Defaults to the greatest
+        dequantize: Boolean; see `VariationalWalkback`. Defaults to `False`.
+        objective: A `keras_tuner.Objective`. Defaults to maximizing
             `val_bound`.
         **kwargs: See `SABHyperModel`.
 
     Raises:
         ImportError: if KerasTuner is not installed.
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""A search space of `ZForcing`."""
+"""A search space for `ZForcing`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,31 +14,31 @@ from keras_seqcredit.tuners.tuned_model import made
 
 
 class ZForcingHyperModel(TunedModel):
-    """Search space of `ZForcing` models whose latents are used.
+    """Search space for `ZForcing` models that use their latents.
 
-    Tuned are `units`, `latent_dim`, `auxiliary_weight`, `learning_rate`,
-    `batch_size` and `epochs`, and with `train_size` also `kl_start`, from where
-    the weight of the divergence grows to 1 in the first half of training; 1.0
-    is for no such growth. The backward network's own likelihood has the weight
-    of the auxiliary cost, as in the authors' code. Give a tuner other ranges,
-    or fixed values, in its argument `hyperparameters`, under the same names.
+    It tunes `units`, `latent_dim`, `auxiliary_weight`, `learning_rate`,
+    `batch_size` and `epochs`, and with `train_size` also `kl_start`, the
+    initial weight of the divergence, which grows to 1 in the first half of
+    training; 1.0 means no such growth. The backward network's own likelihood
+    has the weight of the auxiliary cost, as in the authors' code. To change a
+    range or fix a value, pass it to the tuner in `hyperparameters`, under the
+    same name.
 
-    The objective, the bound, is not weighted: trials with all weights of the
-    costs compare.
+    The objective is the unweighted bound, so trials with different cost weights
+    are comparable.
 
     Args:
-        head: Function of hyperparameters that makes a `DistributionHead` for a
-            step of the sequences.
-        embedding: Function of hyperparameters that makes a layer which turns
+        head: Function of hyperparameters that creates a `DistributionHead` for
+            a step of the sequences.
+        embedding: Function of hyperparameters that creates a layer that turns
             steps into vectors, or `None` for steps that are vectors. Defaults
             to `None`.
-        objective: A `keras_tuner.Objective`. Defaults to the greatest
-            `val_elbo`.
+        objective: A `keras_tuner.Objective`. Defaults to maximizing `val_elbo`.
         **kwargs: See `SABHyperModel`.
 
     Raises:
         ImportError: if KerasTuner is not installed.
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
 
     Example:
 
@@ -109,7 +109,7 @@ class ZForcingHyperModel(TunedModel):
             "learning_rate", 5e-4, 5e-3, sampling="log", default=2e-3
         )
         rate = self._falling(hp, rate)
-        # As in the paper's code: rarely clipped, a large epsilon.
+        # As in the paper's code: rarely clipped, with a large epsilon.
         model.compile(
             keras.optimizers.Adam(rate, epsilon=1e-5, global_clipnorm=100.0)
         )

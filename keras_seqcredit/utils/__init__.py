@@ -1,4 +1,4 @@
-"""Pictures and measures of what a model has learned, and checks before."""
+"""Pictures and measures of trained models, and checks before training."""
 
 from keras_seqcredit.utils.check_batches import check_batches
 from keras_seqcredit.utils.drift_by_position import drift_by_position

@@ -1,4 +1,4 @@
-"""Whether devices can share the batches of a training."""
+"""Checks that devices can share the batches of a training run."""
 
 import keras
 
@@ -12,24 +12,25 @@ def check_batches(
 ) -> None:
     """Raises an error if devices that train in parallel cannot share a batch.
 
-    JAX ends a training at the first batch that does not divide among its
-    devices, the last one of an epoch too; replicas of `tf.distribute` with
-    unlike parts, or none, would weigh examples unlike one device. `fit` of the
-    models of this package asks for arrays and a `PyDataset`, of validation too;
-    ask before that of another model.
+    JAX ends training at the first batch that does not divide evenly among its
+    devices, including the last one of an epoch. Replicas of `tf.distribute`
+    with unequal shards, or none, would weight examples differently from one
+    device. For arrays and a `PyDataset`, also for validation, `fit` of the
+    models of this package calls this function; call it yourself before `fit` of
+    another model.
 
     Args:
-        model: The model to be trained, made under a
-            `tf.distribute.Strategy` or after
-            `keras.distribution.set_distribution`. With neither, all is well.
-        num_examples: Positive integer, examples in an epoch, of one process.
-        batch_size: Positive integer, as for `fit`, of one process. Defaults to
-            32.
+        model: The model to train, created under a `tf.distribute.Strategy` or
+            after `keras.distribution.set_distribution`. With neither, the check
+            always passes.
+        num_examples: Positive integer, number of examples per epoch and
+            process.
+        batch_size: Positive integer, as for `fit`, per process. Defaults to 32.
 
     Raises:
         ValueError: if a batch cannot be shared evenly, or if the model was
-            compiled with `jit_compile=True` for several replicas of
-            TensorFlow, which XLA cannot put together.
+            compiled with `jit_compile=True` for several TensorFlow replicas,
+            which XLA cannot combine.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""How far a generator has drifted after so many times the trained length."""
+"""Measures the drift of a generator far beyond the trained length."""
 
 from typing import Any
 
@@ -21,30 +21,33 @@ def drift_by_position(
     seed: int = 0,
     **settings: Any,
 ) -> dict[int, dict[str, float]]:
-    """Tells a generator's free runs from data, by position.
+    """Measures how far a generator's free runs differ from data, by position.
 
-    The generator runs over the data, and freely, for as many steps. The window
-    of `length` steps that ends after `position * length` of them is compared.
+    The generator runs over the data, and freely for as many steps. For each
+    position, the windows of `length` steps that end after `position * length`
+    steps are compared.
 
     Args:
         model: A built `AutoregressiveRNN`, or a `ProfessorForcing`.
-        x: Sequences as `fit` takes them, of `prompt_steps + max(positions) *
-            length` steps at least: unseen data.
-        length: Positive integer, steps of the sequences in training.
+        x: Sequences as `fit` takes them, of at least
+            `prompt_steps + max(positions) * length` steps. Use held-out data.
+        length: Positive integer, number of steps of the sequences in training.
         positions: Positive integers. Defaults to `(1, 4, 10)`.
-        prompt_steps: Non-negative integer, steps of the data that the free run
-            reads first. Windows are counted from there. Defaults to `0`.
-        seed: Integer, of the samples and the discriminators. Defaults to `0`.
-        **settings: More arguments of `fresh_accuracy`.
+        prompt_steps: Non-negative integer, number of data steps that the free
+            run reads first. Windows are counted from there. Defaults to `0`.
+        seed: Integer, seed of the samples and the discriminators. Defaults to
+            `0`.
+        **settings: Other arguments of `fresh_accuracy`.
 
     Returns:
-        For each position a dictionary of floats: `behaviors` and `samples`, the
-        accuracy of a fresh discriminator of behaviors (states and parameters of
-        the head) and of sequences, see `fresh_accuracy`, 0.5 where both are
-        alike; and `gap`, the maximum mean discrepancy of states, 0 then.
+        For each position, a dictionary of floats. `behaviors` and `samples` are
+        the accuracies of a fresh discriminator of behaviors (states and
+        parameters of the head) and of sequences (see `fresh_accuracy`), 0.5 if
+        free runs are like data. `gap` is the maximum mean discrepancy of
+        states, 0 in that case.
 
     Raises:
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
 
     Example:
 

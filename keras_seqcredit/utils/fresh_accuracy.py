@@ -1,4 +1,4 @@
-"""How well a discriminator that is trained afterwards tells runs apart."""
+"""Measures how well a newly trained discriminator distinguishes runs."""
 
 import functools
 import random
@@ -27,36 +27,38 @@ def fresh_accuracy(
     holdout: float = 0.5,
     seed: int = 0,
 ) -> float:
-    """Accuracy of a new discriminator on rows that it has not seen.
+    """Computes the accuracy of a new discriminator on held-out rows.
 
-    It is trained from scratch to tell sequences of `data` from those of `free`,
-    so that it sees what the discriminator of a training, or a kernel of fixed
-    width as in `metrics.mean_discrepancy`, may have missed. 0.5 is chance: the
-    two cannot be told apart by a `BehaviorDiscriminator` of this size and
-    training. Compare figures of the same settings and number of rows only.
+    The discriminator is trained from scratch to distinguish sequences of `data`
+    from sequences of `free`. It may detect differences that the discriminator
+    used in training, or a fixed-width kernel as in `metrics.mean_discrepancy`,
+    has missed. 0.5 is chance: a `BehaviorDiscriminator` of this size and
+    training cannot distinguish the two. Compare only results with the same
+    settings and number of rows.
 
-    The random state of NumPy, Python and Keras is left as it was.
+    The random state of NumPy, Python and Keras is not changed.
 
     Args:
         data: `(rows, time, features)`, or integers `(rows, time)` for classes.
-        free: As `data`; a row may depend on the same row of `data`.
+        free: Like `data`; a row may depend on the same row of `data`.
         mask: Boolean `(rows, time)`, the steps that count, or None for all.
             Defaults to `None`.
-        units: Positive integer, of the discriminator. Defaults to `32`.
-        updates: Positive integer, steps of training. Defaults to `300`.
-        batch_size: Positive integer, rows of each kind in a step. Defaults to
-            `64`.
-        learning_rate: Positive float, of Adam. Defaults to `3e-3`.
-        holdout: Float between 0 and 1, share of the rows that are not trained
-            on but judged. Defaults to `0.5`.
-        seed: Integer, of its weights, its rows and their order. Defaults to
-            `0`.
+        units: Positive integer, units of the discriminator. Defaults to `32`.
+        updates: Positive integer, number of training steps. Defaults to `300`.
+        batch_size: Positive integer, number of rows of each kind per step.
+            Defaults to `64`.
+        learning_rate: Positive float, learning rate of Adam. Defaults to
+            `3e-3`.
+        holdout: Float between 0 and 1, share of the rows held out for
+            evaluation. Defaults to `0.5`.
+        seed: Integer, seed of its weights, its rows and their order. Defaults
+            to `0`.
 
     Returns:
-        Float, the share of held-out sequences that are told right.
+        Float, the share of held-out sequences that are classified correctly.
 
     Raises:
-        ValueError: if an argument is wrong, or there are less than 4 rows.
+        ValueError: if an argument is invalid, or there are fewer than 4 rows.
 
     Example:
 
@@ -93,7 +95,7 @@ def fresh_accuracy(
     )
     generator = np.random.default_rng(check_seed(seed, optional=False))
     order = generator.permutation(rows)
-    # At least two rows of each kind to train on, and to judge.
+    # At least two rows of each kind for training and for evaluation.
     held = int(np.clip(round(holdout * rows), 2, rows - 2))
     seen, unseen = order[held:], order[:held]
     valid = data[seen][mask[seen]]
@@ -115,7 +117,7 @@ def fresh_accuracy(
         judge.train_on_batch(*pair(batch))
     right = []
     for first in range(0, held, batch_size):
-        # Always as many rows, for one compiled program.
+        # Always the same number of rows, for one compiled program.
         chosen = unseen[np.arange(first, first + batch_size) % held]
         inputs, labels = pair(chosen)
         found = (judge.predict_on_batch(inputs) > 0) == (labels > 0)
@@ -146,8 +148,8 @@ def _as_vectors(data, free):
 
 @functools.lru_cache(maxsize=4)
 def _discriminator(time, features, units) -> keras.Model:
-    """A compiled model, kept since it takes longer to compile than to train."""
-    state = random.getstate()  # Initializers of Keras move it on.
+    """A compiled model, cached since compiling takes longer than training."""
+    state = random.getstate()  # Keras initializers advance it.
     behaviors = keras.Input((time, features))
     mask = keras.Input((time,), dtype="bool")
     judge = BehaviorDiscriminator(units, dtype="float32")

@@ -15,7 +15,7 @@ from keras_seqcredit.optional_import import import_optional
 INK = "#333333"
 PALE = "#dddddd"
 BAR = "#41679b"
-# Where there are more, the heaviest are drawn.
+# If there are more, only the heaviest are drawn.
 MAX_ARCS = 1000
 MAX_LABELS = 40
 
@@ -29,43 +29,43 @@ def plot_attention(
     title: str | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """Draws what each step of one sequence has read, and how much of it.
+    """Plots which past states each step of one sequence has read.
 
-    Takes what a layer with `return_attention=True` returns, for one example.
-    From top to bottom the picture shows
+    Takes the output of a layer with `return_attention=True`, for one example.
+    From top to bottom, the picture shows
 
-    - an arc from each step back to each step that it read (of more than 1,000
-      arcs, the heaviest),
-    - the input, if given: a line, or one row for each feature,
-    - the step that is read against the step that reads, and beside it the
-      weight that each step received in all: where the credit went.
+    - an arc from each step back to each step that it read (only the heaviest
+      1,000 arcs if there are more),
+    - the input, if given: a line, or one row per feature,
+    - the step that is read against the step that reads, and next to it the
+      total weight that each step received: where the credit went.
 
     The color is the weight. Time and memory are linear in the length of the
-    sequence. Figures are made without `pyplot`, so that no global state of
-    matplotlib is touched.
+    sequence. Figures are created without `pyplot`, so that no global state of
+    matplotlib changes.
 
     Args:
         slots: Integers, shape `(time, k_top)`, the slots of the memory that
             each step has read. Slot 0 is the initial state, slot `i` the state
             after step `i * k_att - 1`, and -1 stands for nothing.
-        weights: Floats, shape `(time, k_top)`, the weights of what was read.
+        weights: Floats, shape `(time, k_top)`, the attention weights of the
+            reads.
         k_att: Positive integer, the `k_att` of the layer. Defaults to `1`.
-        inputs: Array of shape `(time,)` or `(time, features)`, what the steps
-            have received. Defaults to `None`.
-        labels: Sequence of `time` strings, what the steps are called. Defaults
-            to their numbers.
+        inputs: Array of shape `(time,)` or `(time, features)`, the inputs of
+            the steps. Defaults to `None`.
+        labels: Sequence of `time` strings, names of the steps. Defaults to
+            their numbers.
         title: String. Defaults to `None`.
-        path: Where to save the picture, as PNG. Defaults to `None`: it is not
-            saved.
+        path: Where to save the picture, as PNG. Defaults to `None`, which does
+            not save it.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
         ImportError: if matplotlib is not installed.
-        ValueError: if shapes do not fit together, or if a step has read what
-            came after it, as it seems to where the layer had been given a
-            memory to start with.
+        ValueError: if shapes do not match, or if a step has read a later one,
+            as it appears if the layer started with a given memory.
 
     Example:
 
@@ -158,7 +158,7 @@ def _check_reads(
     if late.size:
         at = tuple(late[0])
         raise ValueError(
-            "Expected each step to have read states of earlier steps only, in "
+            "Expected each step to have read only states of earlier steps, in "
             "a layer with the same `k_att` that started without a memory. "
             f"Received: k_att={k_att}, and slot {slots[at]} read at step "
             f"{at[0]}"
@@ -179,7 +179,7 @@ def _check_inputs(inputs: Any, num_steps: int) -> np.ndarray | None:
 
 
 def _colormap() -> Any:
-    """From pale, but visible on white, to dark."""
+    """A colormap from pale, but visible on white, to dark."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
@@ -201,7 +201,7 @@ def _draw_arcs(
     x = (reader + read)[:, None] / 2 + radius * np.cos(angle)
     y = radius * np.sin(angle)
     colors = _colormap()(weight)
-    # Many arcs are drawn thinner, and weak ones paler.
+    # The more arcs, the thinner; the weaker, the paler.
     crowd = np.clip(len(weight) / 200, 1, 4)
     colors[:, 3] = np.clip((0.25 + weight) / np.sqrt(crowd), 0.1, 1)
     arcs = LineCollection(
@@ -245,7 +245,7 @@ def _draw_reads(
     weight: np.ndarray,
     num_steps: int,
 ) -> Any:
-    # Next to the line are the states that a step has just left.
+    # Next to the line are the states just before a step.
     axis.plot([0, num_steps - 1], [-1, num_steps - 2], color=PALE, linewidth=1)
     size = np.clip(330 / num_steps, 2, 12)
     points = axis.scatter(
@@ -296,7 +296,7 @@ def _name_steps(
     num_steps: int,
     start: bool,
 ) -> None:
-    """Ticks at steps, thinned out, and one at the initial state if read."""
+    """Sets sparse ticks at steps, and one at the initial state if read."""
     from matplotlib.ticker import MaxNLocator
 
     if labels is None:

@@ -135,7 +135,7 @@ def test_says_which_views_fit_another_model(name, tmp_path):
         if getattr(callbacks, view_name).fits(model)
     ]
     names = ", ".join(f"`{x}`" for x in sorted(fitting))
-    message = rf"Received: model {model.name} .* fit it: {names}$"
+    message = rf"Received: model {model.name} .* Suitable views: {names}$"
     with pytest.raises(ValueError, match=message):
         view(tmp_path).set_model(model)
     assert "ScheduleLogger" in fitting

@@ -156,7 +156,7 @@ def test_of_a_stochastic_layer(cell):
     [
         ({}, 1.0, r"a number in \[0, 1\)"),
         ({}, None, r"a number in \[0, 1\)"),
-        ({"cell": keras.layers.GRUCell(UNITS)}, 0.5, "cell of your own"),
+        ({"cell": keras.layers.GRUCell(UNITS)}, 0.5, "your own cell"),
         ({"latent_to_cell": "layer_norm"}, 0.5, "latent_to_cell='input'"),
     ],
 )

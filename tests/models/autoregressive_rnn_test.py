@@ -607,11 +607,11 @@ def test_bad_arguments():
             AutoregressiveRNN(keras.layers.GRU(3, **arguments), head)
     with pytest.raises(ValueError, match="a number from 0 to 1 or a schedule"):
         AutoregressiveRNN(CORES["gru"](), head, sampling_probability=1.5)
-    with pytest.raises(ValueError, match=r"`embedding` that makes such"):
+    with pytest.raises(ValueError, match=r"`embedding` that outputs this"):
         AutoregressiveRNN(CORES["gru"](), head)(np.zeros((2, 3)))
     model = vector_model()
     model(make_sequences())
-    with pytest.raises(ValueError, match="`top_k` is of classes"):
+    with pytest.raises(ValueError, match="`top_k` applies to classes"):
         model.generate(length=3, top_k=2)
     with pytest.raises(ValueError, match="one condition for each prompt"):
         model.generate(length=8, prompt=make_sequences(), conditions=np.eye(3))

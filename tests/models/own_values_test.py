@@ -258,7 +258,7 @@ def test_bad_arguments():
         layers.PenStrokeHead(2),
         layers.DiscretizedLogisticMixtureHead(2),
     ):
-        with pytest.raises(ValueError, match="have no gradient by its param"):
+        with pytest.raises(ValueError, match="have no gradient with respect"):
             vector_model(head, sample_gradient=True)
     for core, message in [
         (layers.SABGRU(4), "neither attends .* SABGRU with k_top=5"),

@@ -568,7 +568,7 @@ def test_bad_arguments():
         ({"discriminator_accuracy_range": (0.5, 2)}, "two numbers in"),
         ({"matching": "kl"}, "`matching` to be one of"),
         ({"free_running_steps": 1}, "to be an integer of at least 2 or None"),
-        ({"matching": "mse", "match_teacher": True}, "nothing is told apart"),
+        ({"matching": "mse", "match_teacher": True}, "is no discriminator"),
         ({"adversarial_weight": "much"}, "a weight to be a finite number"),
         ({"adversarial_weight": -1}, "to be a non-negative number or a"),
     ]:
@@ -592,7 +592,7 @@ def test_bad_arguments():
         )
     model = make_model()
     one = adam(0.1)
-    with pytest.raises(ValueError, match="an optimizer of its own"):
+    with pytest.raises(ValueError, match="needs its own optimizer"):
         model.compile(one, one)
     with pytest.raises(ValueError, match=r"Received: \['loss'\]"):
         model.compile("adam", loss="mse")

@@ -342,7 +342,7 @@ def no_processes(monkeypatch):
         ({"num_workers": 3, "gpus": [0, 1]}, "no more workers than GPUs"),
         ({"gpus": "0,1"}, '`gpus` to be "auto" or a list'),
         ({"gpus": [0.5]}, '`gpus` to be "auto" or a list'),
-        ({"gpus": [0, "0"]}, "`gpus` to be different"),
+        ({"gpus": [0, "0"]}, "`gpus` to be distinct"),
         ({"timeout": 0}, "`timeout` to be a positive"),
         ({"timeout": "60"}, "`timeout` to be a positive"),
         ({"timeout": float("inf")}, "`timeout` to be a positive"),

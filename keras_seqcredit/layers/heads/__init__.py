@@ -1,1 +1,1 @@
-"""Layers from hidden states to distributions."""
+"""Layers that map hidden states to distributions."""

@@ -1,4 +1,4 @@
-"""Independent binary variables."""
+"""Head for independent binary variables."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from keras_seqcredit.types import Tensor
 class BernoulliHead(DistributionHead):
     """Maps hidden states to independent binary variables.
 
-    The parameters of a step are `event_size` logits. Targets are 0 or 1; a
-    probability between them is scored by its cross-entropy. A temperature
+    The parameters of a step are `event_size` logits. Targets are 0 or 1;
+    probabilities in between are scored by their cross-entropy. The temperature
     divides the logits.
 
     Args:
         event_size: Positive integer, size of the last axis of targets.
         hidden_units: Positive integer, units of a hidden layer, or `None` for
-            none. Defaults to `None`.
+            no hidden layer. Defaults to `None`.
         activation: Activation of the hidden layer. Defaults to `"relu"`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -29,13 +29,13 @@ class BernoulliHead(DistributionHead):
         inputs: `(batch, ..., units)`.
 
     Returns:
-        Parameters `(batch, ..., event_size)` in float32. A mask of the input
-        goes on.
+        Parameters `(batch, ..., event_size)` in float32. The input mask is
+        passed through.
 
     Raises:
-        ValueError: if an argument is wrong; in `log_prob`, also if targets do
-            not have the shape `(batch, ..., event_size)`.
-        ImportError: if TensorFlow Probability is missing.
+        ValueError: if an argument is invalid; in `log_prob`, also if targets do
+            not have shape `(batch, ..., event_size)`.
+        ImportError: if TensorFlow Probability is not installed.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""One of several classes."""
+"""Head for one of several classes."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ class CategoricalHead(DistributionHead):
     """Maps hidden states to a distribution over classes, such as characters.
 
     The parameters of a step are `num_classes` logits. Targets are integers
-    `(batch, ...)`, from 0 to `num_classes - 1`, without an event axis. A
+    `(batch, ...)`, from 0 to `num_classes - 1`, without an event axis. The
     temperature divides the logits.
 
     Args:
         num_classes: Integer of at least 2.
         hidden_units: Positive integer, units of a hidden layer, or `None` for
-            none. Defaults to `None`.
+            no hidden layer. Defaults to `None`.
         activation: Activation of the hidden layer. Defaults to `"relu"`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -31,13 +31,13 @@ class CategoricalHead(DistributionHead):
         inputs: `(batch, ..., units)`.
 
     Returns:
-        Parameters `(batch, ..., num_classes)` in float32. A mask of the input
-        goes on.
+        Parameters `(batch, ..., num_classes)` in float32. The input mask is
+        passed through.
 
     Raises:
-        ValueError: if an argument is wrong; in `log_prob`, also if targets do
-            not have the shape `(batch, ...)`.
-        ImportError: if TensorFlow Probability is missing.
+        ValueError: if an argument is invalid; in `log_prob`, also if targets do
+            not have shape `(batch, ...)`.
+        ImportError: if TensorFlow Probability is not installed.
 
     Example:
 
@@ -82,12 +82,13 @@ class CategoricalHead(DistributionHead):
         return tfd().Categorical(logits)
 
     def _draw(self, distribution, seed):
-        # One number a step, looked up in the sums of the probabilities; TFP
-        # draws one for each class, which takes a generator most of its time.
+        # Draws one number per step and looks it up in the cumulative
+        # probabilities. TFP draws one per class, which takes most of the time
+        # of a generator.
         logits = distribution.logits
         mass = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
         sums = ops.cumsum(mass, axis=-1)
-        # In (0, 1], so that a class without mass is never the first one.
+        # In (0, 1], so that a class of probability 0 is never the first one.
         number = 1.0 - keras.random.uniform(
             ops.shape(mass)[:-1], dtype=mass.dtype, seed=seed
         )
@@ -109,11 +110,15 @@ class CategoricalHead(DistributionHead):
         return hard + (soft - ops.stop_gradient(soft))
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Probabilities `(batch, ..., num_classes)`: the mean of one-hots."""
+        """Class probabilities, the mean of one-hot vectors.
+
+        Returns:
+            `(batch, ..., num_classes)`.
+        """
         return ops.softmax(self._as_parameters(parameters), axis=-1)
 
     def keep_top(self, parameters: Tensor, k: int) -> Tensor:
-        """Parameters that leave the `k` most likely classes of each step."""
+        """Restricts parameters to the `k` most likely classes of each step."""
         if k >= self.num_classes:
             return parameters
         least = ops.min(ops.top_k(parameters, k)[0], axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Mixtures of logistic distributions over levels: pixels, audio samples."""
+"""Head for mixtures of logistics over levels, as in pixels or audio."""
 
 import functools
 from typing import Any
@@ -11,7 +11,7 @@ from keras_seqcredit.layers.heads.distribution_head import DistributionHead
 from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
 
-# Logarithms of scales, in halves of the range of levels.
+# Log-scales, in units of half the range of levels.
 _MIN_LOG_SCALE, _MAX_LOG_SCALE = -7.0, 7.0
 
 
@@ -19,17 +19,17 @@ _MIN_LOG_SCALE, _MAX_LOG_SCALE = -7.0, 7.0
 class DiscretizedLogisticMixtureHead(DistributionHead):
     """Maps hidden states to mixtures of discretized logistic distributions.
 
-    For targets that are whole numbers in order, such as pixels or mu-law
-    levels: near levels are alike, which a `CategoricalHead` has to learn. Each
-    of the `event_size` numbers has a mixture of its own. A level has the
-    probability of the interval that is rounded to it, and the lowest and the
-    highest have the tails as well.
+    For targets that are ordered integers, such as pixels or mu-law levels.
+    Nearby levels are similar by construction, which a `CategoricalHead` has to
+    learn. Each of the `event_size` numbers has its own mixture. The probability
+    of a level is that of the interval that rounds to it; the lowest and highest
+    levels include the tails.
 
     The parameters of a step are, for each number, `num_components` logits, as
     many locations, from -1 for the lowest level to 1 for the highest, and as
-    many logarithms of scales in the same unit, clipped to `[-7, 7]`. A
-    temperature divides the logits and multiplies the squares of the scales.
-    Samples and `mode` are integers.
+    many log-scales in the same unit, clipped to `[-7, 7]`. The temperature
+    divides the logits and multiplies the squared scales. Samples and `mode` are
+    integers.
 
     Args:
         event_size: Positive integer, size of the last axis of targets.
@@ -37,7 +37,7 @@ class DiscretizedLogisticMixtureHead(DistributionHead):
         num_levels: Integer of at least 2. Defaults to `256`.
         low: Integer, the lowest level. Defaults to `0`.
         hidden_units: Positive integer, units of a hidden layer, or `None` for
-            none. Defaults to `None`.
+            no hidden layer. Defaults to `None`.
         activation: Activation of the hidden layer. Defaults to `"relu"`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -45,13 +45,13 @@ class DiscretizedLogisticMixtureHead(DistributionHead):
         inputs: `(batch, ..., units)`.
 
     Returns:
-        Parameters `(batch, ..., event_size * 3 * num_components)` in float32. A
-        mask of the input goes on.
+        Parameters `(batch, ..., event_size * 3 * num_components)` in float32.
+        The input mask is passed through.
 
     Raises:
-        ValueError: if an argument is wrong; in `log_prob`, also if targets do
-            not have the shape `(batch, ..., event_size)`.
-        ImportError: if TensorFlow Probability is missing.
+        ValueError: if an argument is invalid; in `log_prob`, also if targets do
+            not have shape `(batch, ..., event_size)`.
+        ImportError: if TensorFlow Probability is not installed.
 
     Example:
 
@@ -111,7 +111,7 @@ class DiscretizedLogisticMixtureHead(DistributionHead):
             ops.clip(log_scales, _MIN_LOG_SCALE, _MAX_LOG_SCALE)
         )
         temperature = ops.cast(temperature, scales.dtype)
-        # Its levels round up: half a level lower they round to the nearest.
+        # TFP rounds up: shifted by half a level, it rounds to the nearest.
         logistic = tfd().Logistic(
             self.low + half * (1 + locs) - 0.5, scales * ops.sqrt(temperature)
         )
@@ -124,7 +124,7 @@ class DiscretizedLogisticMixtureHead(DistributionHead):
         return tfd().Independent(tfd().MixtureSameFamily(choice, levels), 1)
 
     def probabilities(self, parameters: Tensor) -> Tensor:
-        """Probability of each level.
+        """Computes the probability of each level.
 
         Args:
             parameters: `(batch, ..., num_parameters)`.
@@ -176,9 +176,9 @@ def _discretized_logistic() -> Any:
     class DiscretizedLogistic(base):
         """A logistic variable, rounded up and clipped to the levels.
 
-        The density of the base class is a difference of two distribution
-        functions. In float32 its gradient loses its digits where the scale is
-        wide: it is off by 0.3 % at a scale of 128 levels and by 30 % at 940.
+        The base class computes the density as a difference of two distribution
+        functions. In float32, its gradient loses precision at wide scales: it
+        is off by 0.3 % at a scale of 128 levels and by 30 % at 940.
         """
 
         def _log_prob(self, y):

@@ -1,4 +1,4 @@
-"""The last layer of a generative model: from hidden states to a density."""
+"""Base class of heads, which map hidden states to a density."""
 
 import math
 from typing import Any
@@ -23,20 +23,20 @@ from keras_seqcredit.types import Tensor
 class DistributionHead(keras.layers.Layer):
     """Base class of layers that map hidden states to a distribution.
 
-    As a layer a head is a linear map, after one hidden layer if wanted, from
-    states to the parameters of a distribution over targets. Its other methods
-    take these parameters. They have no weights, so they work on any parameters,
-    inside and outside of a compiled function.
+    As a layer, a head is a linear map, optionally preceded by one hidden layer,
+    from states to the parameters of a distribution over targets. Its other
+    methods take these parameters. They use no weights, so they work on any
+    parameters, inside and outside of a compiled function.
 
-    A subclass says how many parameters a step has, makes the distribution of
-    them, and adds arguments of its own to `get_config`. Densities and samples
-    come from TensorFlow Probability.
+    A subclass defines the number of parameters of a step, builds the
+    distribution from them, and adds its own arguments to `get_config`.
+    Densities and samples come from TensorFlow Probability.
 
     Args:
         event_size: Positive integer, size of the last axis of targets, or
-            `None` where targets have no such axis, as classes do.
+            `None` if targets have no such axis, as with classes.
         hidden_units: Positive integer, units of a hidden layer, or `None` for
-            none. Defaults to `None`.
+            no hidden layer. Defaults to `None`.
         activation: Activation of the hidden layer. Defaults to `"relu"`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -45,13 +45,13 @@ class DistributionHead(keras.layers.Layer):
             layer, `(batch, time, units)`.
 
     Returns:
-        Parameters `(batch, ..., num_parameters)` in float32, whatever the dtype
-        policy (float64 under that of float64): densities need it. A mask of the
-        input goes on.
+        Parameters `(batch, ..., num_parameters)` in float32, regardless of the
+        dtype policy (float64 under a float64 policy): densities need the
+        precision. The input mask is passed through.
 
     Raises:
-        ValueError: if an argument is wrong.
-        ImportError: if TensorFlow Probability is missing.
+        ValueError: if an argument is invalid.
+        ImportError: if TensorFlow Probability is not installed.
 
     Example:
 
@@ -83,7 +83,7 @@ class DistributionHead(keras.layers.Layer):
     ```
     """
 
-    # Whether targets may be integers, and samples are.
+    # Whether targets may be integers, and whether samples are.
     takes_integers = False
     gives_integers = False
 
@@ -95,7 +95,7 @@ class DistributionHead(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        tfd()  # What is missing is missed here, not in a training step.
+        tfd()  # A missing package raises here, not in a training step.
         # Passed args.
         self.event_size: Any = check_integer(
             "event_size", event_size, optional=True
@@ -139,15 +139,16 @@ class DistributionHead(keras.layers.Layer):
         return ops.cast(self.projection(inputs), self.parameter_dtype)
 
     def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
-        """The distribution over the targets of each step.
+        """Returns the distribution over the targets of each step.
 
         Args:
-            parameters: `(batch, ..., num_parameters)`, what the layer returns.
+            parameters: `(batch, ..., num_parameters)`, as returned by the
+                layer.
             temperature: Positive number or scalar tensor. The density is raised
                 to the power `1 / temperature`. Defaults to `1.0`.
 
         Returns:
-            A distribution of TensorFlow Probability with batch shape
+            A TensorFlow Probability distribution with batch shape
             `(batch, ...)`.
         """
         raise NotImplementedError(
@@ -157,22 +158,22 @@ class DistributionHead(keras.layers.Layer):
     def log_prob(
         self, parameters: Tensor, targets: Any, mask: Any = None
     ) -> Tensor:
-        """Log-probability of the targets of each step, in nats.
+        """Computes the log-probability of the targets of each step, in nats.
 
         Args:
             parameters: `(batch, ..., num_parameters)`.
             targets: `(batch, ..., event_size)`, or `(batch, ...)` without an
-                event axis. A leading axis of size 1 is repeated, here or in
+                event axis. A leading axis of size 1 is broadcast, here or in
                 `parameters`.
-            mask: Boolean `(batch, ...)`. Padded steps, whatever they hold, come
-                out as 0. Defaults to `None`.
+            mask: Boolean `(batch, ...)`. Padded steps give 0, whatever they
+                hold. Defaults to `None`.
 
         Returns:
             `(batch, ...)`, in the dtype of `parameters`, summed over the event.
-            NaN where a target is none that the distribution can take.
+            NaN where the distribution cannot take the target.
 
         Raises:
-            ValueError: if the shape or the dtype of the targets does not fit.
+            ValueError: if the shape or dtype of the targets is wrong.
         """
         parameters = self._as_parameters(parameters)
         targets = self._as_targets(targets, parameters)
@@ -206,17 +207,17 @@ class DistributionHead(keras.layers.Layer):
         Args:
             parameters: `(batch, ..., num_parameters)`.
             seed: Integer, `keras.random.SeedGenerator` or `None`. A seed
-                generator moves on with each call; an integer draws the same
-                every time. Inside a function compiled by JAX it may not be
-                `None`. Defaults to `None`.
-            temperature: Positive number or scalar tensor, see `distribution`.
+                generator advances with each call; an integer gives the same
+                draw every time. Inside a function compiled by JAX, it must not
+                be `None`. Defaults to `None`.
+            temperature: Positive number or scalar tensor; see `distribution`.
                 Defaults to `1.0`.
 
         Returns:
             `(batch, ..., event_size)`, or `(batch, ...)` without an event axis.
 
         Raises:
-            ValueError: if the temperature is a number that is not positive.
+            ValueError: if the temperature is a non-positive number.
         """
         if not ops.is_tensor(temperature):
             expected = "a positive number. `mode` is its limit of 0"
@@ -228,23 +229,23 @@ class DistributionHead(keras.layers.Layer):
 
     @property
     def has_sample_gradient(self) -> bool:
-        """Whether `sample_with_gradient` is for this head."""
+        """Whether this head supports `sample_with_gradient`."""
         parameters = ops.zeros((1, self.num_parameters), self.parameter_dtype)
         kind = self._reparameterized(parameters).reparameterization_type
         return kind == tfd().FULLY_REPARAMETERIZED
 
     def sample_with_gradient(self, parameters: Tensor, seed: Any = None) -> Any:
-        """Draws what `sample` draws, differentiable by the parameters.
+        """Draws the same as `sample`, differentiable in the parameters.
 
-        By reparameterization for a distribution over numbers. Binary variables
-        and classes have the gradient of their probabilities: straight through.
+        Distributions over numbers are reparameterized. Binary variables and
+        classes take the gradient of their probabilities (straight-through).
 
         Args:
             parameters: `(batch, ..., num_parameters)`.
             seed: See `sample`. Defaults to `None`.
 
         Returns:
-            As `sample`, but of a `CategoricalHead` one-hot vectors
+            As `sample`, but for a `CategoricalHead` one-hot vectors
             `(batch, ..., num_classes)`.
 
         Raises:
@@ -256,18 +257,19 @@ class DistributionHead(keras.layers.Layer):
         return self._draw(self._reparameterized(parameters), seed)
 
     def check_sample_gradient(self) -> None:
-        """Raises an error where `sample_with_gradient` is not for this head."""
+        """Raises an error if this head has no `sample_with_gradient`."""
         if not self.has_sample_gradient:
             raise ValueError(
-                "Samples of this head have no gradient by its parameters. "
-                "Expected a `GaussianHead`, a `GaussianMixtureHead`, a "
-                "`BernoulliHead`, a `CategoricalHead`, or a head of your own "
-                "whose distribution is reparameterized. Received: "
+                "Samples of this head have no gradient with respect to its "
+                "parameters. Expected a `GaussianHead`, a "
+                "`GaussianMixtureHead`, a `BernoulliHead`, a "
+                "`CategoricalHead`, or your own head with a reparameterized "
+                "distribution. Received: "
                 f"head={self.name}, a {type(self).__name__}"
             )
 
     def _reparameterized(self, parameters):
-        """The distribution, whose samples have a gradient if it can."""
+        """The distribution, with differentiable samples where it can."""
         return self.distribution(parameters)
 
     def _draw(self, distribution, seed):
@@ -278,26 +280,26 @@ class DistributionHead(keras.layers.Layer):
         return distribution.sample(seed=key)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Mean of the distribution of each step."""
+        """Returns the mean of the distribution of each step."""
         return self.distribution(self._as_parameters(parameters)).mean()
 
     def mode(self, parameters: Tensor) -> Tensor:
-        """The most likely target of each step."""
+        """Returns the most likely target of each step."""
         mode = self.distribution(self._as_parameters(parameters)).mode()
         return ops.cast(mode, self._target_dtype())
 
     def is_possible(self, targets: Tensor) -> Tensor | None:
-        """Where targets can occur, or `None` if they all can."""
+        """Where targets are possible, or `None` if all of them are."""
         return None
 
     @property
     def negative_log_likelihood(self) -> NegativeLogLikelihood:
-        """The loss to compile a model with that ends in this head.
+        """The loss for compiling a model that ends in this head.
 
         A function of `(y_true, y_pred)`, targets and parameters, that returns
-        `(batch, ...)` in nats. It is saved with the model. Keras leaves out
-        padded steps by a weight of 0, so as with its own losses they must hold
-        possible targets; `log_prob` with a mask does not need that.
+        `(batch, ...)` in nats. It is saved with the model. Keras excludes
+        padded steps by a weight of 0, so they must hold possible targets, as
+        with Keras' own losses. `log_prob` with a mask has no such restriction.
         """
         return NegativeLogLikelihood(self)
 
@@ -326,7 +328,7 @@ class DistributionHead(keras.layers.Layer):
         return "int32" if self.gives_integers else self.parameter_dtype
 
     def _any_target(self):
-        """A value that every target may take."""
+        """A value that is possible for every target."""
         return 0
 
     def _as_parameters(self, parameters):
@@ -336,7 +338,7 @@ class DistributionHead(keras.layers.Layer):
         if tuple(parameters.shape[-1:]) != (self.num_parameters,):
             raise ValueError(
                 f"Expected parameters of shape (..., {self.num_parameters}), "
-                f"what {self.name} returns. "
+                f"as {self.name} returns them. "
                 f"Received: shape={tuple(parameters.shape)}"
             )
         return ops.cast(parameters, self.parameter_dtype)

@@ -1,4 +1,4 @@
-"""A normal distribution with a diagonal covariance."""
+"""Head for a normal distribution with a diagonal covariance."""
 
 from typing import Any
 
@@ -21,37 +21,36 @@ from keras_seqcredit.types import Tensor
 class GaussianHead(DistributionHead):
     """Maps hidden states to a normal distribution with diagonal covariance.
 
-    The parameters of a step are `event_size` means, then as many logarithms of
-    variances. Samples are differentiable. A temperature multiplies the
-    variance.
+    The parameters of a step are `event_size` means, then as many log-variances.
+    Samples are differentiable. The temperature multiplies the variance.
 
     Args:
         event_size: Positive integer, size of the last axis of targets.
         hidden_units: Positive integer, units of a hidden layer, or `None` for
-            none. Defaults to `None`.
+            no hidden layer. Defaults to `None`.
         activation: Activation of the hidden layer. Defaults to `"relu"`.
-        clip_mean: Positive float, bound of the absolute value of means, or
-            `None` for none. The released code of Z-Forcing has 8. Defaults to
-            `None`.
-        clip_log_variance: The same for logarithms of variances, in nats.
-            Defaults to `8.0`, standard deviations of 0.018 to 55.
-        symlog: Boolean, whether means and variances are of `symlog` of targets,
-            for series of unknown scale, see `Symlog`. Log-probabilities stay
-            those of the targets themselves; `mean` and `mode` are theirs, too.
-            Defaults to `False`.
+        clip_mean: Positive float, bound on the absolute value of means, or
+            `None` for no bound. The released code of Z-Forcing uses 8. Defaults
+            to `None`.
+        clip_log_variance: The same for log-variances, in nats. Defaults to
+            `8.0`, which allows standard deviations from 0.018 to 55.
+        symlog: Boolean, whether means and variances describe `symlog` of the
+            targets, for series of unknown scale (see `Symlog`).
+            Log-probabilities, `mean` and `mode` still refer to the targets
+            themselves. Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, ..., units)`.
 
     Returns:
-        Parameters `(batch, ..., 2 * event_size)` in float32. A mask of the
-        input goes on.
+        Parameters `(batch, ..., 2 * event_size)` in float32. The input mask is
+        passed through.
 
     Raises:
-        ValueError: if an argument is wrong; in `log_prob`, also if targets do
-            not have the shape `(batch, ..., event_size)` or a float dtype.
-        ImportError: if TensorFlow Probability is missing.
+        ValueError: if an argument is invalid; in `log_prob`, also if targets do
+            not have shape `(batch, ..., event_size)` or a float dtype.
+        ImportError: if TensorFlow Probability is not installed.
 
     Example:
 

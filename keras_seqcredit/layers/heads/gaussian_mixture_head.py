@@ -1,4 +1,4 @@
-"""A mixture of normal distributions with diagonal covariances."""
+"""Head for a mixture of normal distributions with diagonal covariances."""
 
 from typing import Any
 
@@ -22,26 +22,26 @@ from keras_seqcredit.types import Tensor
 class GaussianMixtureHead(DistributionHead):
     """Maps hidden states to a mixture of diagonal normal distributions.
 
-    A component is a distribution over the whole event. The parameters of a step
-    are `num_components` logits, then the means of all components,
-    `(num_components, event_size)` flattened, then as many logarithms of
-    variances. A temperature divides the logits and multiplies the variances;
-    `mode` is the mode of the component with the highest peak.
+    Each component is a distribution over the whole event. The parameters of a
+    step are `num_components` logits, then the means of all components,
+    `(num_components, event_size)` flattened, then as many log-variances. The
+    temperature divides the logits and multiplies the variances; `mode` is the
+    mode of the component with the highest peak.
 
     Args:
         event_size: Positive integer, size of the last axis of targets.
         num_components: Positive integer. Defaults to `20`.
         hidden_units: Positive integer, units of a hidden layer, or `None` for
-            none. Defaults to `None`.
+            no hidden layer. Defaults to `None`.
         activation: Activation of the hidden layer. Defaults to `"relu"`.
-        clip_mean: Positive float, bound of the absolute value of means, or
-            `None` for none. Defaults to `None`.
-        clip_log_variance: The same for logarithms of variances, in nats.
-            Defaults to `8.0`, standard deviations of 0.018 to 55.
-        symlog: Boolean, whether means and variances are of `symlog` of targets,
-            for series of unknown scale, see `Symlog`. Log-probabilities stay
-            those of the targets themselves; `mean` and `mode` are theirs, too.
-            Defaults to `False`.
+        clip_mean: Positive float, bound on the absolute value of means, or
+            `None` for no bound. Defaults to `None`.
+        clip_log_variance: The same for log-variances, in nats. Defaults to
+            `8.0`, which allows standard deviations from 0.018 to 55.
+        symlog: Boolean, whether means and variances describe `symlog` of the
+            targets, for series of unknown scale (see `Symlog`).
+            Log-probabilities, `mean` and `mode` still refer to the targets
+            themselves. Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -49,12 +49,12 @@ class GaussianMixtureHead(DistributionHead):
 
     Returns:
         Parameters `(batch, ..., num_components * (1 + 2 * event_size))` in
-        float32. A mask of the input goes on.
+        float32. The input mask is passed through.
 
     Raises:
-        ValueError: if an argument is wrong; in `log_prob`, also if targets do
-            not have the shape `(batch, ..., event_size)` or a float dtype.
-        ImportError: if TensorFlow Probability is missing.
+        ValueError: if an argument is invalid; in `log_prob`, also if targets do
+            not have shape `(batch, ..., event_size)` or a float dtype.
+        ImportError: if TensorFlow Probability is not installed.
 
     Example:
 

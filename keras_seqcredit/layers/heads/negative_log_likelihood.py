@@ -10,11 +10,11 @@ from keras_seqcredit.types import Tensor
 
 @public
 class NegativeLogLikelihood:
-    """What `head.negative_log_likelihood` is: a function that can be saved.
+    """The value of `head.negative_log_likelihood`, a savable function.
 
     Keras cannot load a model that was compiled with a method of a layer. Nor
-    may this be a `keras.losses.Loss`: Keras looks for weights in all that the
-    head and the loss hold, and would go from one to the other for ever.
+    can this be a `keras.losses.Loss`: Keras searches the attributes of both
+    head and loss for weights, and would go back and forth between them forever.
     """
 
     def __init__(self, head: Any) -> None:

@@ -1,4 +1,4 @@
-"""Handwriting: where the pen goes, and whether the stroke ends there."""
+"""Head for handwriting: where the pen moves and where strokes end."""
 
 import functools
 import math
@@ -17,7 +17,7 @@ from keras_seqcredit.types import Tensor
 
 _EVENT_SIZE = 3  # dx, dy, pen
 _IS_PEN = np.array([False, False, True])
-# Correlations are its hyperbolic tangent: at most 0.995.
+# Correlations are its hyperbolic tangent, so at most 0.995.
 _MAX_CORRELATION_PARAMETER = 3.0
 
 
@@ -25,40 +25,40 @@ _MAX_CORRELATION_PARAMETER = 3.0
 class PenStrokeHead(GaussianMixtureHead):
     """Maps hidden states to the next point of a pen, `(dx, dy, pen)`.
 
-    The offset `(dx, dy)` has a mixture of normal distributions of the plane,
-    each with its own correlation. `pen`, independent of it, is 1 where the
-    stroke ends at this point, so that the pen is lifted after it, and else 0.
+    The offset `(dx, dy)` follows a mixture of bivariate normal distributions,
+    each with its own correlation. `pen` is independent of it: 1 if the stroke
+    ends at this point, so that the pen is lifted after it, and 0 otherwise.
 
     The parameters of a step are `num_components` logits, then the means of all
-    components, `(num_components, 2)` flattened, as many logarithms of
-    variances, then one number for each component whose hyperbolic tangent is
-    the correlation, clipped to 0.995, and last the logit of the pen. A
-    temperature divides the logits and multiplies the covariances. `mean` holds
-    the probability of the pen; `mode` is the mean of the component with the
-    highest peak, and the more likely pen.
+    components, `(num_components, 2)` flattened, as many log-variances, then one
+    number per component whose hyperbolic tangent, clipped to 0.995, is the
+    correlation, and finally the logit of the pen. The temperature divides the
+    logits and multiplies the covariances. `mean` contains the probability of
+    the pen; `mode` is the mean of the component with the highest peak, with the
+    more likely value of the pen.
 
     Args:
         num_components: Positive integer. Defaults to `20`.
         hidden_units: Positive integer, units of a hidden layer, or `None` for
-            none. Defaults to `None`.
+            no hidden layer. Defaults to `None`.
         activation: Activation of the hidden layer. Defaults to `"relu"`.
-        clip_mean: Positive float, bound of the absolute value of means, or
-            `None` for none. Defaults to `None`.
-        clip_log_variance: The same for logarithms of variances, in nats.
-            Defaults to `8.0`, standard deviations of 0.018 to 55.
+        clip_mean: Positive float, bound on the absolute value of means, or
+            `None` for no bound. Defaults to `None`.
+        clip_log_variance: The same for log-variances, in nats. Defaults to
+            `8.0`, which allows standard deviations from 0.018 to 55.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, ..., units)`.
 
     Returns:
-        Parameters `(batch, ..., 6 * num_components + 1)` in float32. A mask of
-        the input goes on.
+        Parameters `(batch, ..., 6 * num_components + 1)` in float32. The input
+        mask is passed through.
 
     Raises:
-        ValueError: if an argument is wrong; in `log_prob`, also if targets do
-            not have the shape `(batch, ..., 3)` or a float dtype.
-        ImportError: if TensorFlow Probability is missing.
+        ValueError: if an argument is invalid; in `log_prob`, also if targets do
+            not have shape `(batch, ..., 3)` or a float dtype.
+        ImportError: if TensorFlow Probability is not installed.
 
     Example:
 
@@ -81,8 +81,8 @@ class PenStrokeHead(GaussianMixtureHead):
 
     References:
         - Graves, "Generating Sequences With Recurrent Neural Networks", 2013,
-          arXiv:1308.0850, section 4. His bias makes the offsets alone less
-          random; the temperature is for the pen too.
+          arXiv:1308.0850, section 4. His bias makes only the offsets less
+          random; the temperature here also applies to the pen.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class PenStrokeHead(GaussianMixtureHead):
         temperature = ops.cast(temperature, parameters.dtype)
         scales = ops.exp(log_variances / 2) * ops.sqrt(temperature)
         first, second = ops.unstack(scales, 2, axis=-1)
-        # A Cholesky factor, without the digits that 1 - correlation^2 loses.
+        # A Cholesky factor, without the precision that 1 - correlation^2 loses.
         rows = [
             [first, ops.zeros_like(first)],
             [second * ops.tanh(correlations), second / ops.cosh(correlations)],
@@ -129,7 +129,7 @@ class PenStrokeHead(GaussianMixtureHead):
         return tfd().Blockwise([offset, tfd().Independent(bernoulli, 1)])
 
     def _reparameterized(self, parameters):
-        # TFP has no gradient for components whose numbers depend on another.
+        # TFP has no gradient for components whose numbers are dependent.
         return self.distribution(parameters)
 
     def mode(self, parameters: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class PenStrokeHead(GaussianMixtureHead):
         return config
 
     def _split(self, parameters):
-        """The numbers that the distribution is made of.
+        """Splits the parameters of the distribution.
 
         Returns:
             Logits `(..., K)`, means and log-variances `(..., K, 2)`, parameters
@@ -178,10 +178,10 @@ def _normal_of_the_plane() -> Any:
     base: Any = tfd().MultivariateNormalTriL
 
     class NormalOfThePlane(base):
-        """A normal distribution of two numbers.
+        """A bivariate normal distribution.
 
-        The base class solves a triangular system for each matrix: for those of
-        two rows that takes five times as long on JAX.
+        The base class solves a triangular system for each matrix. For matrices
+        of two rows, that takes five times as long on JAX.
         """
 
         def _log_prob(self, x):

@@ -1,4 +1,4 @@
-"""Logarithms of series of unknown scale, of either sign."""
+"""Signed logarithms, for series of unknown scale."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ from keras_seqcredit.types import Tensor
 class Symlog(keras.layers.Layer):
     """`sign(x) * log(1 + |x|)`, for inputs of unknown scale.
 
-    Close to the identity near 0, a logarithm far from it: a net learns from
-    thousands as well as from thousandths. It is the `embedding` of a model
-    whose head has `symlog=True`, so that what the model reads and what it
-    predicts have one scale.
+    Close to the identity near 0 and logarithmic far from it, so a network
+    learns from thousands as well as from thousandths. Use it as the `embedding`
+    of a model whose head has `symlog=True`, so that inputs and predictions are
+    on the same scale.
 
     Args:
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -28,7 +28,7 @@ class Symlog(keras.layers.Layer):
         inputs: Any shape.
 
     Returns:
-        The shape of the inputs. A mask goes on.
+        A tensor of the same shape as the inputs. The mask is passed through.
 
     Example:
 
@@ -73,7 +73,7 @@ def symlog(x: Tensor) -> Tensor:
 
 
 def symexp(x: Tensor) -> Tensor:
-    """`sign(x) * (exp(|x|) - 1)`, what `symlog` comes from."""
+    """`sign(x) * (exp(|x|) - 1)`, the inverse of `symlog`."""
     return _odd(ops.expm1, x)
 
 
@@ -91,8 +91,8 @@ def _odd(function, x):
 def symexp_of(distribution: Any) -> Any:
     """The distribution of `symexp(x)` over events of one axis.
 
-    Its log-probabilities are of the values themselves, those of `x` with the
-    Jacobian.
+    Its log-probabilities refer to the values themselves: the log-probabilities
+    of `x`, corrected by the Jacobian.
     """
     bijector = tfb().Inline(
         forward_fn=symexp,
@@ -112,7 +112,7 @@ def mean_of_symexp(mean: Tensor, scale: Tensor) -> Tensor:
     - 2 F(r) + 1`.
     """
     ratio = mean / scale
-    # Means beyond 1e34 are infinite soon; they shall not be NaN.
+    # Means beyond 1e34 soon become infinite; they must not become NaN.
     growth = ops.exp(ops.minimum(ops.square(scale) / 2, 80.0))
     size, ratio = ops.abs(mean), ops.abs(ratio)
     difference = ops.exp(size) * _below(scale + ratio)

@@ -1,1 +1,1 @@
-"""Recurrent layers, and what they are made of."""
+"""Recurrent layers and their parts."""

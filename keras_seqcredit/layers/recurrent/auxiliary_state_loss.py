@@ -1,4 +1,4 @@
-"""The auxiliary cost of Z-Forcing: a latent predicts a state."""
+"""The auxiliary loss of Z-Forcing: a latent predicts a state."""
 
 from typing import Any
 
@@ -19,40 +19,40 @@ from keras_seqcredit.saving import public
 
 @public
 class AuxiliaryStateLoss(schedules.ScheduledWeights, SerializesArguments):
-    """Auxiliary loss: the latent predicts a state that summarizes the future.
+    """Auxiliary loss in which a latent predicts a summary of the future.
 
     The cost of a step is `-log r(sg(b) | z)` with
     `r = N(tanh(mean(z)), variance(z))`, or the squared error of
-    `tanh(mean(z))`: a latent that ignores the state cannot pay less by
-    silence, which is what keeps it from collapsing to its prior. The gradient
-    never reaches the state (`sg`). Works in any model with a latent and a
-    target state, such as a variational RNN or a world model.
+    `tanh(mean(z))`. A latent that ignores the state cannot lower this cost,
+    which keeps it from collapsing to its prior. The gradient never reaches the
+    state (`sg`). Works in any model with a latent and a target state, such as a
+    variational RNN or a world model.
 
     Args:
         kind: `"gaussian"` or `"l2"`. Defaults to `"gaussian"`.
         weight: Non-negative float or a schedule; `weight` times the mean cost
-            of the valid steps is added to the model's losses. 0 adds nothing:
-            use what is returned. Defaults to `1.0`.
-        hidden_units: Positive integer, of the default network. Defaults to
-            the units of the state.
+            of the valid steps is added to the model's losses. With 0, nothing
+            is added: use the returned costs. Defaults to `1.0`.
+        hidden_units: Positive integer, hidden units of the default network.
+            Defaults to the units of the state.
         network: A Keras layer `z -> (..., 2 * units)`, or `(..., units)` for
             `"l2"`. Defaults to a `ClippedMLP`.
-        bounded: Boolean, whether the mean passes a tanh, right for states of an
-            LSTM or a GRU. Defaults to `True`.
+        bounded: Boolean, whether to apply tanh to the mean, as suits the states
+            of an LSTM or a GRU. Defaults to `True`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         latent: `(batch, time, features)`.
-        state: `(batch, time, units)`, what to predict.
+        state: `(batch, time, units)`, the state to predict.
         mask: Boolean `(batch, time)`. A padded step costs 0.
-        training: Boolean, whether a schedule moves on.
+        training: Boolean, whether to advance a schedule.
 
     Returns:
         The cost of each step, float32 `(batch, time)`, in nats.
 
     Raises:
-        ValueError: if an argument is wrong, or the network's output does not
-            fit the state.
+        ValueError: if an argument is invalid, or the network's output does not
+            match the state.
 
     Example:
 
@@ -109,7 +109,8 @@ class AuxiliaryStateLoss(schedules.ScheduledWeights, SerializesArguments):
                 dtype=self.dtype_policy,
                 name="network",
             )
-        # Of any batch and time: a `Sequential` keeps what it is built on.
+        # Built for any batch size and length: a `Sequential` keeps its input
+        # shape.
         free = (None,) * (len(latent_shape) - 1)
         shape = (*free, latent_shape[-1])
         found = output_shape("network", self._network, shape)[-1]
@@ -128,7 +129,7 @@ class AuxiliaryStateLoss(schedules.ScheduledWeights, SerializesArguments):
         state = ops.stop_gradient(ops.cast(state, "float32"))
         if mask is not None:
             mask = ops.cast(mask, "bool")
-            # Padding may hold anything, NaN too.
+            # Padding may hold anything, even NaN.
             state = ops.where(mask[..., None], state, 0.0)
             parameters = ops.where(mask[..., None], parameters, 0.0)
         cost = self._cost(parameters, state)

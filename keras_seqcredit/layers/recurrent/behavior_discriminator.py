@@ -1,4 +1,4 @@
-"""A net that tells a generator's free runs from those on data."""
+"""A network that distinguishes free runs of a generator from runs on data."""
 
 import contextlib
 from collections.abc import Iterator
@@ -22,31 +22,30 @@ from keras_seqcredit.types import Shape
 
 @public
 class BehaviorDiscriminator(keras.layers.Layer):
-    """Scores how much a sequence of behaviors looks like one on data.
+    """Scores how much a sequence of behaviors looks like one from data.
 
-    A GRU reads it forward and another one backward; rectified layers follow at
-    each step, and the mean over the valid steps is the answer. Rows of a batch
-    do not affect each other.
+    One GRU reads the sequence forward and another one backward. ReLU layers
+    follow at each step, and the logit is the mean over the valid steps. Rows of
+    a batch do not affect each other.
 
     Args:
-        units: Positive integer, of each GRU. Defaults to `128`.
-        hidden_units: Positive integer, of the rectified layers, or `None` for
+        units: Positive integer, units of each GRU. Defaults to `128`.
+        hidden_units: Positive integer, units of the ReLU layers, or `None` for
             `units`. Defaults to `None`.
-        num_hidden: Positive integer, number of rectified layers. Defaults to
-            `2`.
+        num_hidden: Positive integer, number of ReLU layers. Defaults to `2`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         behaviors: `(batch, time, features)`.
-        mask: Boolean `(batch, time)`. Padding reaches nothing.
-        training: Boolean, unused: nothing is dropped.
+        mask: Boolean `(batch, time)`. Padding has no effect.
+        training: Boolean, unused: there is no dropout.
 
     Returns:
         Logits `(batch,)`, float32; positive for a run on data.
 
     Raises:
-        ValueError: if an argument is no positive integer, or the input is not
-            of rank 3 or of another size than at first.
+        ValueError: if an argument is not a positive integer, or if the input is
+            not of rank 3 or its size differs from the first call.
 
     Example:
 
@@ -138,7 +137,7 @@ class BehaviorDiscriminator(keras.layers.Layer):
         return total / ops.maximum(count, 1.0)
 
     def _both_directions(self, behaviors, mask):
-        """States of both recurrences at each step, side by side."""
+        """States of both recurrences at each step, concatenated."""
         recurrence = in_one_loop(
             *(
                 layer._of_call(read_call(layer, behaviors, mask))
@@ -171,10 +170,10 @@ class BehaviorDiscriminator(keras.layers.Layer):
 
 @contextlib.contextmanager
 def constant_rows(layer: BehaviorDiscriminator, number: int) -> Iterator[None]:
-    """A scope in which the first behaviors of a batch are constants.
+    """A scope in which the first rows of a batch are constants.
 
-    A call of `layer` in it gives them no gradient, which saves the time to
-    find it.
+    In this scope, a call of `layer` gives these rows no gradient, which saves
+    computing it.
     """
     layer._constant_rows = number
     try:

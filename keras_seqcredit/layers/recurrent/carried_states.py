@@ -10,17 +10,16 @@ from keras_seqcredit.types import Tensor
 
 
 class CarriedStates(keras.layers.Layer):
-    """Base class of layers with `stateful`: states are variables, not weights.
+    """Base class of stateful layers, whose states are variables, not weights.
 
-    As in Keras, a layer has the weights that it would have without
-    `stateful`, so that these go from one to the other and from one batch size
-    to another. Unlike in Keras, the states are among the layer's `variables`:
-    JAX keeps no others between calls. They are saved beside the weights, and
-    loaded where they fit.
+    As in Keras, a layer has the same weights with and without `stateful`, so
+    weights can be transferred between the two and between batch sizes. Unlike
+    in Keras, the states are among the layer's `variables`, because JAX keeps no
+    others between calls. They are saved with the weights and loaded where their
+    shapes match.
     """
 
-    # Out of sight of Keras, which takes each variable that it finds for a
-    # weight.
+    # Hidden from Keras, which treats every variable it finds as a weight.
     _carried: "_Carried | None" = None
 
     @property
@@ -42,7 +41,7 @@ class CarriedStates(keras.layers.Layer):
         raise NotImplementedError
 
     def reset_state(self) -> None:
-        """Forgets what a stateful layer carries from one call to the next."""
+        """Resets the states that a stateful layer carries between calls."""
         if self.states is not None:
             first = self._first_states(self.states[0].shape[0])
             self._keep_states(first)
@@ -52,7 +51,7 @@ class CarriedStates(keras.layers.Layer):
             variable.assign(ops.cast(value, variable.dtype))
 
     def _build_states(self, batch_size: int | None) -> None:
-        """Makes the states; to be called by `build` of a stateful layer."""
+        """Creates the states; `build` of a stateful layer must call this."""
         if batch_size is None:
             raise ValueError(
                 "`stateful=True` needs a known batch size, for example "
@@ -75,17 +74,17 @@ class CarriedStates(keras.layers.Layer):
         self.reset_state()
 
     def _check_batch_size(self, sequences: Tensor) -> None:
-        """Raises a ValueError where the states are of another batch size."""
+        """Raises a ValueError if the states have another batch size."""
         if self.states is None:
             return
         expected, found = self.states[0].shape[0], sequences.shape[0]
         if found not in (None, expected):
             raise ValueError(
                 f"Layer '{self.name}' is stateful, "
-                "so that each batch has as many rows as its states. Expected "
+                "so each batch must have as many rows as its states. Expected "
                 f"batch size: {expected}. Received: batch size {found}. "
-                "`predict` and `evaluate` take `batch_size`; to serve another "
-                "one, make the model anew for it and use `set_weights`."
+                "`predict` and `evaluate` take `batch_size`; for another one, "
+                "create the model again for it and use `set_weights`."
             )
 
     def save_own_variables(self, store) -> None:
@@ -112,7 +111,7 @@ class CarriedStates(keras.layers.Layer):
                 variable.assign(value)
 
     def _num_states(self) -> int:
-        """How many states the layer has, if it is stateful."""
+        """Number of states of the layer, if it is stateful."""
         raise NotImplementedError
 
 

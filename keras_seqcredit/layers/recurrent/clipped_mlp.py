@@ -1,4 +1,4 @@
-"""The small network behind every density of Z-Forcing."""
+"""The small network that Z-Forcing uses for each density."""
 
 from typing import Any
 
@@ -13,15 +13,15 @@ from keras_seqcredit.types import Shape
 
 @public
 class ClippedMLP(keras.layers.Layer):
-    """MLP with one hidden layer, whose values are clipped to a range.
+    """MLP with one hidden layer and clipped activations.
 
-    The hidden layer is a leaky rectifier of slope 1/3, clipped to +-3; the
-    outputs are linear, clipped to +-8, so that a log-variance can neither
-    vanish nor explode.
+    The hidden layer is a leaky ReLU of slope 1/3, clipped to +-3. The outputs
+    are linear, clipped to +-8, so that variances can neither vanish nor
+    explode.
 
     Args:
         units: Positive integer, number of outputs.
-        hidden_units: Positive integer.
+        hidden_units: Positive integer, units of the hidden layer.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:

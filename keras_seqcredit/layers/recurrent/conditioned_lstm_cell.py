@@ -1,4 +1,4 @@
-"""An LSTM cell whose layer normalization is set by a condition."""
+"""An LSTM cell whose layer normalization depends on a condition."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class ConditionedLSTMCell(keras.layers.Layer):
 
     Args:
         units: Positive integer, dimension of the state.
-        condition_units: Positive integer, how many of the last features are
+        condition_units: Positive integer, number of trailing features that form
             the condition.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -38,7 +38,7 @@ class ConditionedLSTMCell(keras.layers.Layer):
 
     Raises:
         ValueError: if a size is not a positive integer, or the input has no
-            features beside the condition.
+            features besides the condition.
 
     Example:
 
@@ -81,7 +81,7 @@ class ConditionedLSTMCell(keras.layers.Layer):
             )
 
         self.kernel = add("kernel", features, "glorot_uniform")
-        # Not an orthogonal one: that cannot be drawn in bfloat16.
+        # Not orthogonal, which cannot be drawn in bfloat16.
         self.recurrent_kernel = add(
             "recurrent_kernel", self.units, "glorot_uniform"
         )
@@ -94,7 +94,7 @@ class ConditionedLSTMCell(keras.layers.Layer):
         )
 
     def _first_bias(self, shape, dtype=None):
-        # Keras' order i, f, g, o; a forget gate starts open.
+        # Keras' order i, f, g, o; the forget gate starts open.
         gates = ops.arange(shape[0]) // self.units
         return ops.cast(gates == 1, dtype)
 
@@ -126,7 +126,7 @@ class ConditionedLSTMCell(keras.layers.Layer):
 
 
 def _normalized(gates, units):
-    """Each gate to mean 0 and variance 1 over its units, in float32."""
+    """Normalizes each gate over its units, in float32."""
     apart = ops.cast(ops.reshape(gates, (-1, 4, units)), "float32")
     mean = ops.mean(apart, axis=-1, keepdims=True)
     variance = ops.mean(ops.square(apart - mean), axis=-1, keepdims=True)

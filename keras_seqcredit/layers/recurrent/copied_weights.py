@@ -1,4 +1,4 @@
-"""Weights of a layer of which a model makes a copy."""
+"""Weights of a layer that a model copies."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 class CopiedWeights:
-    """The weights that a layer has now, for a copy that is built later.
+    """The current weights of a layer, for a copy that is built later.
 
     Args:
-        name: what the layer is called in errors.
-        layer: a layer, which may not be built: there is nothing to copy then.
+        name: name of the layer in errors.
+        layer: a layer. If it is not built, there is nothing to copy.
     """
 
     def __init__(self, name: str, layer: Any) -> None:
@@ -31,10 +31,10 @@ class CopiedWeights:
         )
         if expected != received:
             raise ValueError(
-                f"`{self._name}` is used with the weights that it has, but was "
-                "built for other inputs than it is given here. Expected "
+                f"`{self._name}` is used with its current weights, but was "
+                "built for other inputs than those given here. Expected "
                 f"weights of shapes {expected}. Received: {received}. To start "
-                "anew, pass a layer that is not built, such as "
+                "over, pass a layer that is not built, such as "
                 f"`type({self._name}).from_config({self._name}.get_config())`"
             )
         copy.set_weights(values)

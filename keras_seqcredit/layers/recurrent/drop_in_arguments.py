@@ -1,4 +1,4 @@
-"""Arguments that recurrent layers have in common with Keras' own."""
+"""Arguments that our recurrent layers share with Keras' own."""
 
 import random
 from typing import Any
@@ -23,12 +23,12 @@ _FLAGS = (
 
 
 def check_keras_arguments(arguments: dict[str, Any]) -> None:
-    """Checks what Keras itself takes without a word, or refuses without one.
+    """Checks arguments that Keras does not check or rejects unclearly.
 
     Raises:
-        ValueError: for a value of a wrong type, or out of its range.
+        ValueError: for a value of the wrong type or out of range.
     """
-    # An initializer takes a seed when it is made, and this one is not used.
+    # An initializer takes a seed when it is created; this one is not used.
     before = random.getstate()
     try:
         for name, value in arguments.items():
@@ -51,10 +51,10 @@ def _check_keras_argument(name: str, value: Any) -> None:
 
 
 def take_drop_in_arguments(kwargs: dict[str, Any]) -> None:
-    """Takes those out of `kwargs` that change no value.
+    """Removes from `kwargs` arguments that do not affect values.
 
     Raises:
-        ValueError: for a value that would; it says what to do instead.
+        ValueError: for a value that would; the message says what to do instead.
     """
     use_cudnn = kwargs.pop("use_cudnn", "auto")
     if use_cudnn is True:
@@ -64,7 +64,7 @@ def take_drop_in_arguments(kwargs: dict[str, Any]) -> None:
             "'auto' or False. Received: use_cudnn=True"
         )
     check_choice("use_cudnn", use_cudnn, ("auto", False))
-    # How Keras multiplies matrices, of which there is one way here.
+    # How Keras multiplies matrices; here there is only one way.
     check_choice("implementation", kwargs.pop("implementation", 2), (1, 2))
     weights = kwargs.pop("weights", None)
     if weights is not None:
@@ -72,7 +72,7 @@ def take_drop_in_arguments(kwargs: dict[str, Any]) -> None:
         if isinstance(weights, (list, tuple)):
             received = f"a list of {len(weights)}"
         raise ValueError(
-            "A layer has weights once it knows its input. Expected "
+            "A layer has weights once it is built. Expected "
             "`weights=None`, then `layer.build((None, None, features))` and "
             "`layer.set_weights(weights)`. Received: "
             f"weights={received}"
@@ -87,7 +87,7 @@ def take_drop_in_arguments(kwargs: dict[str, Any]) -> None:
 
 
 def check_cell_type(name: str, cell: Any) -> None:
-    """A cell, or a list of cells, which Keras stacks."""
+    """Checks that `cell` is a cell, or a list of cells, which Keras stacks."""
     cells = cell if isinstance(cell, (list, tuple)) else [cell]
     is_cell = [callable(one) and hasattr(one, "state_size") for one in cells]
     if not cells or not all(is_cell):

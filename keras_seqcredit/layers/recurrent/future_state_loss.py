@@ -1,4 +1,4 @@
-"""An auxiliary loss: each state predicts a later one."""
+"""An auxiliary loss in which each state predicts a later one."""
 
 from typing import Any
 
@@ -16,26 +16,26 @@ class FutureStateLoss(keras.layers.Layer):
 
     A linear map predicts the state `h_{t + steps}` from `stop_gradient(h_t)`;
     `weight` times the squared error, summed over units and averaged over the
-    steps that have a future, is added to the model's losses. The gradient
-    makes later states predictable and leaves earlier ones alone. The states
-    pass through unchanged. The authors' code of Sparse Attentive Backtracking
-    has it as a variant, with 20 steps and a weight of 0.5.
+    steps that have a future, is added to the model's losses. The gradient makes
+    later states predictable and does not reach earlier ones. The states pass
+    through unchanged. The authors' code of Sparse Attentive Backtracking offers
+    it as a variant, with 20 steps and a weight of 0.5.
 
     Args:
         steps: Positive integer, how far ahead to predict. Defaults to `20`.
-        weight: Non-negative float, weight of the cost. Defaults to `0.5`.
+        weight: Non-negative float, weight of the loss. Defaults to `0.5`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         states: `(batch, time, units)`, from a recurrent layer with
             `return_sequences=True`.
-        mask: Boolean `(batch, time)`. Pairs with a padded step do not count.
+        mask: Boolean `(batch, time)`. Pairs with a padded step are excluded.
 
     Returns:
-        `states`. A sequence of at most `steps` steps adds no cost.
+        `states`. A sequence of at most `steps` steps adds no loss.
 
     Raises:
-        ValueError: if an argument or the rank of the input is wrong.
+        ValueError: if an argument or the rank of the input is invalid.
 
     Example:
 
@@ -78,7 +78,7 @@ class FutureStateLoss(keras.layers.Layer):
         outputs = states
         if mask is not None:
             mask = ops.cast(mask, "bool")
-            # Padding may hold anything, NaN too.
+            # Padding may hold anything, even NaN.
             states = ops.where(mask[..., None], states, 0.0)
         past = ops.stop_gradient(states[:, : -self.steps])
         # In float32: squares of half-precision states overflow.

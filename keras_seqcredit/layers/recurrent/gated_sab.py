@@ -1,4 +1,4 @@
-"""The base class of `SABLSTM` and `SABGRU`, which make their own cell."""
+"""The base class of `SABLSTM` and `SABGRU`, which create their own cell."""
 
 import inspect
 from typing import Any
@@ -20,7 +20,7 @@ from keras_seqcredit.layers.recurrent.sparse_attentive_rnn import completed
 class GatedSAB(SparseAttentiveRNN):
     """A `SparseAttentiveRNN` that takes the arguments of its cell.
 
-    A subclass names its `cell_class` and is registered under its own name.
+    A subclass sets its `cell_class` and is registered under its own name.
     """
 
     cell_class: type

@@ -1,4 +1,4 @@
-"""The sequences of a call of a recurrent layer, read once."""
+"""Prepares the input sequences of a recurrent layer."""
 
 from typing import Any
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from keras_seqcredit.types import Tensor
 
 
 class Call(NamedTuple):
-    """The sequences of a call, checked, and as a loop can take them.
+    """The sequences of a call, checked and ready for a loop.
 
-    They are in the order in which they are read, which `go_backwards` turns
-    around, and in the layer's compute dtype. Infinities are NaN, which no gate
-    makes finite; padding is 0.
+    They are in reading order, reversed by `go_backwards`, and in the layer's
+    compute dtype. Infinities are replaced by NaN, which no gate makes finite;
+    padding is 0.
 
     Attributes:
         sequences: `(batch, time, features)`.
@@ -43,16 +43,16 @@ class Call(NamedTuple):
 def read_call(
     layer: Any, sequences: Any, mask: Any = None, targets: Any = None
 ) -> Call:
-    """Reads the sequences of a call: checked, cast, and without padding.
+    """Checks and casts the sequences of a call and clears the padding.
 
     Args:
-        layer: has `go_backwards` and a compute dtype.
+        layer: a layer with `go_backwards` and a compute dtype.
         sequences: `(batch, time, features)`.
         mask: Boolean `(batch, time)`, a list that starts with it, or None.
         targets: `(batch, time, features)`, or None.
 
     Raises:
-        ValueError: if shapes do not fit each other.
+        ValueError: if shapes do not match.
     """
     if isinstance(mask, (list, tuple)):
         mask = mask[0]

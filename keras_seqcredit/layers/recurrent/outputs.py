@@ -1,4 +1,4 @@
-"""The base class of recurrent layers, and the outputs that they share."""
+"""The base class of recurrent layers and their common outputs."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ from keras_seqcredit.types import Tensor
 
 
 class RecurrentLayer(CarriedStates):
-    """Base class of layers that return an output, then what was asked for.
+    """Base class of layers that return an output, then requested extras.
 
-    A subclass says what it returns, in `_specs`. It has the arguments
+    A subclass describes its outputs in `_specs`. It has the arguments
     `return_sequences` and `zero_output_for_mask`.
 
-    An activity regularizer counts the output only. Keras adds what it gives
-    for each tensor that a layer returns, but states, slots and costs are no
-    activities: whether they are returned must not change the loss. So Keras is
-    given no regularizer, and `call` adds it.
+    An activity regularizer applies to the output only. Keras would apply it to
+    each tensor that a layer returns, but states, slots and costs are not
+    activities: returning them must not change the loss. So Keras gets no
+    regularizer, and `call` adds the loss.
 
     Attributes:
         output_regularizer: the argument `activity_regularizer`.
@@ -29,16 +29,16 @@ class RecurrentLayer(CarriedStates):
     output_regularizer: Any = None
 
     def _take_activity_regularizer(self) -> None:
-        """To be called once by `__init__`, after that of the layer."""
+        """Must be called once by `__init__`, after the layer's own."""
         self.output_regularizer = self.activity_regularizer
         self.activity_regularizer: Any = None
 
     def _specs(self, sequences_shape) -> list[tuple]:
-        """Shapes and dtypes of all that is returned, the output first."""
+        """Shapes and dtypes of all returned tensors, the output first."""
         raise NotImplementedError
 
     def _finished(self, output: Tensor, mask: Any) -> Tensor:
-        """An output as it is returned; its activity is regularized.
+        """Prepares an output to be returned and regularizes its activity.
 
         Args:
             output: `(batch, time, features)`, or `(batch, features)` of the
@@ -76,24 +76,24 @@ class RecurrentLayer(CarriedStates):
 
 
 def one_or_tuple(results: list) -> Any:
-    """What a layer returns: its output, or a tuple of that and others."""
+    """The single result of a layer, or a tuple of its results."""
     return results[0] if len(results) == 1 else tuple(results)
 
 
 def empty(specs: list[tuple]) -> Any:
-    """What is returned for no rows, on which cells of Keras may fail."""
+    """The results for an empty batch, on which Keras cells may fail."""
     return one_or_tuple([ops.zeros(shape, dtype) for shape, dtype in specs])
 
 
 def symbolic(specs: list[tuple]) -> Any:
-    """What is returned, as Keras tensors."""
+    """The results as Keras tensors."""
     return one_or_tuple(
         [keras.KerasTensor(shape, dtype=dtype) for shape, dtype in specs]
     )
 
 
 def shapes(specs: list[tuple]) -> Any:
-    """Shapes of what is returned."""
+    """Shapes of the results."""
     return one_or_tuple([shape for shape, _ in specs])
 
 

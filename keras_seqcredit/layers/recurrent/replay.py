@@ -1,7 +1,8 @@
-"""Steps whose linear part is kept, so that their gradient repeats no step.
+"""Gradients of a free run without running it again.
 
-A free run takes steps one by one and keeps what it computes. `replay` then
-has the value and the gradient of a run on its samples, without running again.
+A free run takes steps one by one and stores the linear part of each. From
+these, `replay` computes the value and the gradient of a run on its samples,
+without repeating any step.
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ from keras_seqcredit.types import Tensor
 
 
 def can_replay(layer: SparseAttentiveRNN, training: bool) -> bool:
-    """Whether `step_for_replay` and `replay` are for the layer."""
+    """Whether `step_for_replay` and `replay` support the layer."""
     return (
         layer.k_top == 0
         and not layer.return_summary
@@ -33,7 +34,7 @@ def can_replay(layer: SparseAttentiveRNN, training: bool) -> bool:
 def step_for_replay(
     layer: SparseAttentiveRNN, inputs: Tensor, state: list
 ) -> tuple[Tensor, list, Any]:
-    """`layer.step`, and what `replay` wants of it.
+    """Takes a `layer.step` and returns what `replay` needs.
 
     Returns:
         The output, the state, and the gates, a structure of `(batch, ...)`.
@@ -54,15 +55,15 @@ def replay(
     states: list,
     gates: Any,
 ) -> Tensor:
-    """`layer` on inputs of steps that have been taken; adds the gradient.
+    """Replays `layer` on steps that have been taken, with the gradient.
 
     Args:
-        layer: without `go_backwards`, with `return_sequences`.
+        layer: a layer without `go_backwards`, with `return_sequences`.
         sequences: `(batch, time, features)`, the inputs.
         mask: Boolean `(batch, time)` or None.
-        states: of `step_for_replay`, `(time, batch, units)` each; padded steps
-            hold those before.
-        gates: of the same, `(time, batch, ...)`.
+        states: from `step_for_replay`, `(time, batch, units)` each; padded
+            steps hold the previous states.
+        gates: from `step_for_replay`, `(time, batch, ...)`.
 
     Returns:
         `(batch, time, units)`.
@@ -74,10 +75,10 @@ def replay(
 
 
 def check_steps_have_gradient(layer: SparseAttentiveRNN) -> None:
-    """Raises an error where `step` in a loop is not to be differentiated.
+    """Raises an error if a loop of `step` cannot be differentiated.
 
-    Of a memory a loop would keep a copy for each step, and `step` knows
-    neither cuts of the gradient nor dropout.
+    A loop would keep a copy of the memory for each step, and `step` supports
+    neither truncated gradients nor dropout.
     """
     cell = layer.cell
     cells = cell.cells if hasattr(cell, "cells") else [cell]

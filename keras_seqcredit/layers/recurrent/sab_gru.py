@@ -10,60 +10,59 @@ from keras_seqcredit.saving import public
 class SABGRU(GatedSAB):
     """GRU that learns long dependencies from short back-propagation.
 
-    A drop-in for `keras.layers.GRU`: at each step the hidden state reads the
-    `k_top` best of its own past states and adds what it reads. The gradient can
-    be cut every `k_trunc` steps and still reaches an event any number of steps
-    back, through the state that remembers it. See `SparseAttentiveRNN` for the
-    exact definition.
+    A drop-in for `keras.layers.GRU`: at each step, the hidden state attends to
+    the `k_top` best of its own past states and adds what it reads. The gradient
+    can be truncated every `k_trunc` steps and still reaches an event any number
+    of steps back, through the state that remembers it. See `SparseAttentiveRNN`
+    for the exact definition.
 
     Args:
         units: Positive integer, dimension of the state.
-        k_top: Non-negative integer or None, how many remembered states a step
-            reads; `0` is a plain GRU under truncated back-propagation, `None`
-            reads all by a softmax. Defaults to `5`.
-        k_att: Positive integer, every `k_att`-th state is remembered. Defaults
+        k_top: Non-negative integer or None, number of remembered states that a
+            step reads. `0` is a plain GRU under truncated back-propagation;
+            `None` reads all of them by a softmax. Defaults to `5`.
+        k_att: Positive integer; every `k_att`-th state is remembered. Defaults
             to `1`.
         k_trunc: Positive integer or None, steps between cuts of the gradient.
             Defaults to `None`.
-        attention: `"dot"`, `"additive"`, or `"concat"`, which cannot look for
-            anything and is there to compare with the authors' code. Defaults
-            to `"dot"`.
+        attention: `"dot"`, `"additive"`, or `"concat"`, which cannot search and
+            exists only for comparison with the authors' code. Defaults to
+            `"dot"`.
         attention_units: Positive integer or None, units of the score. Defaults
-            to `None`: `units`.
-        memory_size: Positive integer or None, newest states that are kept.
-            Defaults to `None`: all.
-        memory_content: `"state"` or `"provisional"`, what is remembered: the
-            state after or before attention. Defaults to `"provisional"`.
-        read_into: `"state"`, `"mean"` or `"output"`, where a read goes: to the
-            next step too, as in the paper, or to the output alone. Defaults to
+            to `None`, which means `units`.
+        memory_size: Positive integer or None, number of newest states to keep.
+            Defaults to `None`, which keeps all.
+        memory_content: `"state"` or `"provisional"`: remember the state after
+            or before attention. Defaults to `"provisional"`.
+        read_into: `"state"`, `"mean"` or `"output"`, where a read goes: also to
+            the next step, as in the paper, or only to the output. Defaults to
             `"output"`.
         return_summary: Boolean, whether the output is `[h; s]`, twice as wide.
             Defaults to `False`.
-        return_attention: Boolean, whether to return slots and weights read.
-            Defaults to `False`.
+        return_attention: Boolean, whether to return the slots and weights of
+            the reads. Defaults to `False`.
         return_memory: Boolean, whether to return the memory and its mask.
             Defaults to `False`.
         **kwargs: The other arguments of `SparseAttentiveRNN`
             (`return_sequences`, `return_state`, `go_backwards`, `stateful`,
-            `zero_output_for_mask` ...) and of `keras.layers.GRU`:
-            `activation`, `recurrent_activation`, `use_bias`,
-            `reset_after`, the initializers, regularizers and constraints
-            of `kernel`, `recurrent` and `bias`, `dropout`,
-            `recurrent_dropout`, `seed`. Those that change no value are taken
-            and have no effect: `use_cudnn="auto"` or `False`, and
-            `implementation`.
+            `zero_output_for_mask` ...) and of `keras.layers.GRU`: `activation`,
+            `recurrent_activation`, `use_bias`, `reset_after`, the initializers,
+            regularizers and constraints of `kernel`, `recurrent` and `bias`,
+            `dropout`, `recurrent_dropout`, `seed`. `use_cudnn="auto"` or
+            `False` and `implementation`, which change no value, are accepted
+            and ignored.
 
     Call arguments:
         sequences: `(batch, time, features)`, in any float dtype.
         initial_state: List `[h]`, or `[h, memory, memory_mask]`.
-        mask: Boolean `(batch, time)`, False where a step is padding.
-        training: Boolean, whether dropout is used.
+        mask: Boolean `(batch, time)`, False at padded steps.
+        training: Boolean, whether to apply dropout.
 
     Returns:
-        As `SparseAttentiveRNN`: the output, then what was asked for.
+        As `SparseAttentiveRNN`: the output, then the requested extras.
 
     Raises:
-        ValueError: for wrong arguments or shapes, before the first step.
+        ValueError: for invalid arguments or shapes, before the first step.
 
     Example:
 

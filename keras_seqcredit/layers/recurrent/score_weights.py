@@ -1,4 +1,4 @@
-"""The weights of an attention score, as a layer of their own."""
+"""The weights of an attention score, as a separate layer."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ class ScoreWeights(keras.layers.Layer):
         initializer = self._initializer or keras.initializers.VarianceScaling(
             self.score.start**2, "fan_avg", "uniform"
         )
-        # A clone: one initializer gives equal values at each call.
+        # A clone, since an initializer returns equal values at each call.
         clone = getattr(initializer, "clone", lambda: initializer)
         for name, shape in shapes.items():
             bias = name == "attention_bias"
@@ -51,7 +51,7 @@ class ScoreWeights(keras.layers.Layer):
             setattr(self, name, weight)
 
     def prepared(self) -> tuple:
-        """The weights as `recurrence.run` wants them."""
+        """The weights in the form that `recurrence.run` expects."""
         names = self.score.weight_shapes(1, 1)
         return self.score.prepare(
             [backend.read(getattr(self, name)) for name in names]

@@ -1,4 +1,4 @@
-"""What can be wrong with the arguments of a `SparseAttentiveRNN`."""
+"""Checks of the arguments of a `SparseAttentiveRNN`."""
 
 from keras import tree
 
@@ -15,7 +15,7 @@ MEMORY_CONTENTS = ("state", "provisional")
 
 
 def check_arguments(layer, unroll: bool) -> None:
-    """Raises a ValueError for arguments that make no sense together."""
+    """Raises a ValueError for arguments that contradict each other."""
     check_choice("attention", layer.attention, tuple(SCORES))
     check_choice("memory_content", layer.memory_content, MEMORY_CONTENTS)
     check_choice("read_into", layer.read_into, READS_INTO)
@@ -65,7 +65,7 @@ def _check_cell(cell) -> None:
     output_size = getattr(cell, "output_size", None)
     if output_size is not None and output_size != sizes[0]:
         raise ValueError(
-            "What is read is added to the hidden state. Expected a cell whose "
+            "Reads are added to the hidden state. Expected a cell whose "
             "output is its first state. Received: "
             f"cell={cell} with output_size={output_size}, "
             f"state_size={cell.state_size}"
@@ -73,7 +73,7 @@ def _check_cell(cell) -> None:
 
 
 def check_mask(layer, sequences, mask) -> None:
-    """Raises a ValueError for no steps, or a mask that does not fit them."""
+    """Raises a ValueError for no steps, or a mask of the wrong shape."""
     check_steps(layer.name, sequences.shape)
     if isinstance(mask, (list, tuple)):
         mask = mask[0]
@@ -88,7 +88,7 @@ def check_mask(layer, sequences, mask) -> None:
 
 
 def check_state(layer, initial_state, batch_size=None) -> list:
-    """An initial state as a flat list, or a ValueError."""
+    """Returns an initial state as a flat list, or raises a ValueError."""
     state = tree.flatten(initial_state)
     check_tensors("initial_state", state)
     sizes = state_sizes(layer.cell)

@@ -59,12 +59,13 @@ from keras_seqcredit.types import Tensor
 class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
     """Wraps any RNN cell with sparse attention to its own past states.
 
-    At each step the cell's new hidden state is compared with the states it
-    remembers, reads the `k_top` best of them and adds what it read to itself.
-    The gradient takes the same way back: it may be cut every `k_trunc` steps
-    (truncated back-propagation through time) and still reaches any remembered
-    state, at any distance, in one hop. With `M` the remembered states, `M`
-    starting as the initial hidden state, the paper's form is:
+    At each step, the layer compares the cell's new hidden state with the
+    remembered states, reads the `k_top` best of them and adds the result to the
+    hidden state. The gradient takes the same path back: it may be truncated
+    every `k_trunc` steps (truncated back-propagation through time) and still
+    reaches any remembered state, at any distance, in one hop. With `M` the
+    remembered states, starting with the initial hidden state, the paper's form
+    is:
 
     ```
     if k_trunc and t > 0 and t % k_trunc == 0: cut the gradient of (h, c)
@@ -77,114 +78,115 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
     ```
 
     That is `attention="additive", memory_content="state", read_into="state"`.
-    The defaults depart from it in three ways, since with them the layer learns
-    what it does not learn, or not dependably, in the paper's form: the score
-    is a product, the memory holds `h^`, and a read goes to the output while
-    the next step goes on from `h^`. The figures are on the page "Results".
+    The defaults differ in three ways: the score is a dot product, the memory
+    holds `h^`, and a read goes to the output while the next step continues from
+    `h^`. With them, the layer learns tasks that it does not learn, or not
+    reliably, in the paper's form. The figures are on the page "Results".
 
     Memory grows linearly with the number of steps. The gradient is exact.
     `SABLSTM` and `SABGRU` are this layer around an LSTM and a GRU cell.
 
     Args:
         cell: A Keras RNN cell, or a list of them (they are stacked, and the
-            hidden state of the last one attends). A cell may use the
-            `dropout` and `recurrent_dropout` of Keras' own cells. It may not
-            draw random numbers itself, assign variables or add losses, as
-            `Dropout` or `BatchNormalization` inside it would.
-        k_top: Non-negative integer or None, how many remembered states a step
-            reads. `0` is the plain cell under truncated back-propagation.
+            hidden state of the last one attends). A cell may use the `dropout`
+            and `recurrent_dropout` of Keras' own cells. It must not draw random
+            numbers itself, assign variables or add losses, as `Dropout` or
+            `BatchNormalization` inside it would.
+        k_top: Non-negative integer or None, number of remembered states that a
+            step reads. `0` is the plain cell under truncated back-propagation.
             `None` reads all of them, by a softmax of the scores: the dense
-            attention that sparse attention is compared with. Its time grows
-            with the square of the length. Defaults to `5`.
-        k_att: Positive integer, every `k_att`-th state is remembered.
-            Defaults to `1`.
-        k_trunc: Positive integer, steps between cuts of the local gradient.
-            `None` does not cut. Defaults to `None`.
+            baseline for sparse attention. Its time grows with the square of the
+            length. Defaults to `5`.
+        k_att: Positive integer; every `k_att`-th state is remembered. Defaults
+            to `1`.
+        k_trunc: Positive integer, steps between truncations of the local
+            gradient. `None` does not truncate. Defaults to `None`.
         attention: `"dot"`, `(W_q h^) . (W_m m) / sqrt(attention_units)`;
-            `"additive"`, `v . tanh(W_m m + W_q h^ + b)`, the paper's; or
-            `"concat"`, `w . tanh([h^; m])`, the one in the authors' code.
-            **`"concat"` cannot look for anything**: the share of `h^` is the
-            same for all slots, so every step ranks them alike. It is there to
-            compare with the authors' code. Defaults to `"dot"`.
+            `"additive"`, `v . tanh(W_m m + W_q h^ + b)`, as in the paper; or
+            `"concat"`, `w . tanh([h^; m])`, as in the authors' code.
+            **`"concat"` cannot search**: the contribution of `h^` is the same
+            for all slots, so every step ranks them alike. It exists only for
+            comparison with the authors' code. Defaults to `"dot"`.
         attention_units: Positive integer, units of the additive and the dot
-            score. Fewer than the cell's make long memories cheaper to read.
-            Defaults to `None`: the units of the cell.
-        memory_size: Positive integer, keep only the newest `memory_size`
-            states. `None` keeps all of a sequence. Defaults to `None`.
+            score. Fewer units than the cell's make long memories cheaper to
+            read. Defaults to `None`, which means the units of the cell.
+        memory_size: Positive integer, number of newest states to keep. `None`
+            keeps all states of a sequence. Defaults to `None`.
         memory_content: `"state"` remembers `h`, as in the paper;
-            `"provisional"` remembers `h^`, which a cell bounds while `h` may
-            grow with every hop. Defaults to `"provisional"`.
-        read_into: Where a read goes. `"state"`, as in the paper: the output
-            is `h = h^ + s`, and the next step goes on from `h`. `"mean"`: both
-            have `h = (h^ + s) / 2`. `"output"`: the output is `h`, and the
-            next step goes on from `h^`; credit then goes back one hop, and
-            `k_trunc` steps, and further hops only where `memory_content` is
+            `"provisional"` remembers `h^`, which the cell bounds, whereas `h`
+            may grow with every hop. Defaults to `"provisional"`.
+        read_into: Where a read goes. `"state"`, as in the paper: the output is
+            `h = h^ + s`, and the next step continues from `h`. `"mean"`: both
+            use `h = (h^ + s) / 2`. `"output"`: the output is `h`, and the next
+            step continues from `h^`. Credit then goes back one hop and
+            `k_trunc` steps, and takes further hops only if `memory_content` is
             `"state"`. Defaults to `"output"`.
-        return_summary: Boolean, whether the output is `[h; s]` and not `h`.
+        return_summary: Boolean, whether the output is `[h; s]` instead of `h`.
             Defaults to `False`.
         return_attention: Boolean, whether to return what each step read.
             Defaults to `False`.
         return_memory: Boolean, whether to return the memory. Defaults to
             `False`.
         attention_initializer: Initializer of the attention's weights. Defaults
-            to `None`: Glorot's uniform one, six times as wide for the additive
-            score, whose tanh would else be nearly linear, and rank the slots
-            alike for all queries.
+            to `None`, which means Glorot uniform, six times as wide for the
+            additive score. Otherwise its tanh would be nearly linear and rank
+            the slots alike for all queries.
         attention_regularizer: Regularizer of the attention's weights. Defaults
             to `None`.
         attention_constraint: Constraint of the attention's weights. Defaults
             to `None`.
         jit_compile: Boolean or `"auto"`, whether TensorFlow compiles the
-            recurrence with XLA where the model around it is not compiled (its
-            default on a CPU). A new sequence length then costs a compilation,
-            as in a compiled model. `"auto"` compiles. Set `False` to export to
-            a runtime without XLA, such as ONNX; writing to the memory then
-            takes longer. JAX ignores it. Defaults to `"auto"`.
+            recurrence with XLA if the model around it is not compiled (its
+            default on a CPU). Each new sequence length then requires a
+            compilation, as in a compiled model. `"auto"` compiles. Set to
+            `False` to export to a runtime without XLA, such as ONNX; writing to
+            the memory then takes longer. JAX ignores this argument. Defaults to
+            `"auto"`.
         **kwargs: `return_sequences`, `return_state`, `go_backwards`,
-            `stateful`, `zero_output_for_mask` and what else
-            `keras.layers.RNN` takes, except `unroll`. An
-            `activity_regularizer` counts the output, nothing else that is
-            returned.
+            `stateful`, `zero_output_for_mask` and the other arguments of
+            `keras.layers.RNN`, except `unroll`. An `activity_regularizer`
+            applies only to the output.
 
     Call arguments:
         sequences: `(batch, time, features)`.
         initial_state: List of the cell's own states, `(batch, units)` each,
-            or of those, a memory `(batch, slots, units)`, oldest slot first,
-            and its mask `(batch, slots)`. A state made by `step` works too.
-        mask: Boolean `(batch, time)`. At a `False` step the states are held,
-            nothing is read or remembered, and the output is the last one, or
-            0 with `zero_output_for_mask`.
-        training: Boolean, whether dropout is used.
+            optionally followed by a memory `(batch, slots, units)`, oldest slot
+            first, and its mask `(batch, slots)`. A state from `step` also
+            works.
+        mask: Boolean `(batch, time)`. At a `False` step, the states do not
+            change, nothing is read or remembered, and the output repeats the
+            last one, or is 0 with `zero_output_for_mask`.
+        training: Boolean, whether to apply dropout.
 
     Returns:
-        One tensor, or a tuple of these in order:
+        One tensor, or a tuple of these, in order:
 
         - the output `(batch, units)`, or `(batch, time, units)` with
           `return_sequences`; `2 * units` with `return_summary`;
-        - with `return_state`, the cell's states, `(batch, units)` each, as
-            the next step needs them: with `read_into="output"` the first is
-            `h^`, and not the last output;
+        - with `return_state`, the cell's states, `(batch, units)` each, as the
+          next step needs them: with `read_into="output"`, the first is `h^`,
+          not the last output;
         - with `return_memory`, the memory `(batch, slots, units)` and its
-          boolean mask `(batch, slots)`, which fit `initial_state`;
-        - with `return_attention`, int32 slots and float32 weights of what was
-          read, `(batch, time, k_top)`, the best first. Slots count all that
-          was ever remembered: 0 is the initial state and `i` the state after
-          step `i * k_att - 1`. Where nothing was read the slot is -1.
+          boolean mask `(batch, slots)`, valid as part of `initial_state`;
+        - with `return_attention`, int32 slots and float32 weights of the reads,
+          `(batch, time, k_top)`, the best first. Slots count all states ever
+          remembered: 0 is the initial state, and `i` is the state after step
+          `i * k_att - 1`. The slot is -1 where nothing was read.
 
-        Integers and booleans aside, all are in the layer's compute dtype.
+        Except for integers and booleans, all are in the layer's compute dtype.
 
     Raises:
-        ValueError: if an argument, the cell, the shape of the input, of a mask
-            or of an initial state is wrong; always before the first step.
+        ValueError: if an argument, the cell, or the shape of the input, a mask
+            or an initial state is invalid; always before the first step.
 
-    With `stateful=True` the states and the memory, a ring of `memory_size`
-    slots, carry over to the next call, on TensorFlow and JAX alike, until
-    `reset_state()`. They are no weights: `get_weights` and `set_weights` leave
-    them out, so that a layer trained without `stateful`, or on another batch
-    size, hands its weights on. A file has them beside the weights; they are
-    loaded where they fit.
+    With `stateful=True`, the states and the memory, a ring buffer of
+    `memory_size` slots, carry over to the next call until `reset_state()`, on
+    both TensorFlow and JAX. They are not weights: `get_weights` and
+    `set_weights` leave them out, so weights transfer from a layer trained
+    without `stateful` or on another batch size. Files store them with the
+    weights; they are loaded where their shapes match.
 
-    Inputs that are infinite or NaN give NaN in their row from that step on.
+    Infinite or NaN inputs make their row NaN from that step on.
 
     Example:
 
@@ -264,7 +266,7 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self._sizes = state_sizes(self.cell)
         self._score: Any = None
-        self._features: int | None = None  # Known once it is built.
+        self._features: int | None = None  # Known after `build`.
         if self._attends:
             # Assigned after the cell, so that its weights follow the cell's.
             self._score = ScoreWeights(
@@ -319,18 +321,18 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
     def get_initial_state(
         self, batch_size, memory_size: int | None = None
     ) -> list:
-        """State before the first `step`.
+        """Returns the state before the first `step`.
 
         Args:
             batch_size: Integer.
-            memory_size: Integer, slots of the memory, for a layer without a
-                `memory_size` of its own: as many as there will be steps, and
-                one. Defaults to `None`.
+            memory_size: Integer, slots of the memory, for a layer without its
+                own `memory_size`: the number of steps to come, plus one.
+                Defaults to `None`.
 
         Returns:
             List of the cell's states, the memory `(batch, slots, units)`, its
-            mask `(batch, slots)`, the number of steps taken, a scalar, and
-            what the score keeps for each slot, if anything. With `k_top=0`,
+            mask `(batch, slots)`, the number of steps taken, a scalar, and what
+            the score stores for each slot, if anything. With `k_top=0`, only
             the cell's states and the number of steps.
 
         Raises:
@@ -354,7 +356,7 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
         return state
 
     def _first_states(self, batch_size, memory_size=None) -> list:
-        """The cell's states, memory, memory mask and time at the start."""
+        """The initial states of the cell, memory, memory mask and time."""
         states = self._cell_states(batch_size)
         slots: Any = memory_size or self.memory_size
         time = ops.zeros((), "int32")
@@ -373,8 +375,8 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
         training=False,
         sequences_mask=None,
     ):
-        # Keras fills `sequences_mask`, and not `mask`, where it is given an
-        # `initial_state` too.
+        # Keras fills `sequences_mask` instead of `mask` if it is also given an
+        # `initial_state`.
         mask = sequences_mask if mask is None else mask
         call = read_call(self, sequences, mask)
         if sequences.shape[0] == 0:
@@ -401,7 +403,7 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
                 time_first(x)[:, :, : self.k_top]
                 for x in (outputs.indices, outputs.weights)
             )
-            # A slot without weight was not read.
+            # A slot with a weight of 0 was not read.
             results += [ops.where(weights > 0, slots, -1), weights]
         return one_or_tuple(results)
 
@@ -417,7 +419,7 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
         return self._finished(output, mask)
 
     def _of_call(self, call, initial_state=None, training=False) -> Recurrence:
-        """What the engine is to run on a call."""
+        """The recurrence that the engine runs for a call."""
         cell = step_of(self.cell, bool(training))
         start = self._start(initial_state, ops.shape(call.sequences)[0])
         inputs = call.inputs
@@ -462,15 +464,15 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
         )
 
     def step(self, inputs: Tensor, state: list) -> tuple[Tensor, list]:
-        """One step outside any sequence, for streaming and generation.
+        """Takes one step outside any sequence, for streaming and generation.
 
-        A sequence taken step by step gives what `call` gives for the whole.
-        Dropout is not applied.
+        Stepping through a sequence gives the same results as `call` on the
+        whole. Dropout is not applied.
 
         Args:
             inputs: `(batch, features)`.
-            state: from `get_initial_state`, from the step before, or what
-                `call` returned with `return_state` and `return_memory`.
+            state: from `get_initial_state`, from the previous step, or as
+                returned by `call` with `return_state` and `return_memory`.
 
         Returns:
             `(output, state)`, the output `(batch, units)`, or
@@ -518,7 +520,7 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        # Keras takes the cell out of the dictionary that it is given.
+        # Keras removes the cell from the dictionary that it is given.
         return super().from_config(completed(config), custom_objects)
 
     def get_config(self):
@@ -545,5 +547,5 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
 
 
 def completed(config: dict) -> dict:
-    """A configuration that may be of a version before `read_into`."""
+    """Completes a configuration from before `read_into` existed."""
     return {"read_into": "state", **config}

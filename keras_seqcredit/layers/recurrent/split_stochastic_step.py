@@ -1,10 +1,9 @@
 """One step of a stochastic LSTM, with few matrix products inside the loop.
 
-The same as `StochasticStep` for the cell and the networks that a layer has by
-default. Products with inputs and evidence are made for all steps at once,
-before the loop; those with the state are one product; and as the projection
-of the latent is linear, so is its way into the gates: one product with
-`projection . kernel`.
+Equivalent to `StochasticStep` for a layer's default cell and networks. Products
+with inputs and evidence are computed for all steps at once, before the loop.
+Products with the state are merged into one. Since the projection of the latent
+is linear, its path into the gates is one product with `projection . kernel`.
 """
 
 import keras
@@ -19,7 +18,7 @@ from keras_seqcredit.sequence_ops import infinite_to_nan
 
 
 class SplitStochasticStep(SplitStep):
-    """Stands for a `StochasticStep`, where `can_split_stochastic`.
+    """Replaces a `StochasticStep` where `can_split_stochastic` allows it.
 
     Args:
         cell: a built LSTM cell of Keras, on `[x; projection(z)]`.
@@ -62,7 +61,7 @@ class SplitStochasticStep(SplitStep):
         return self._weights
 
     def inputs(self, sequences, evidence=None, *, noise):
-        """What each step is given, three of `(time, batch, features)`."""
+        """Inputs of each step, three tensors `(time, batch, features)`."""
         hidden = ops.zeros_like(noise[..., :1]) + self._hidden_bias
         if evidence is not None:
             evidence = infinite_to_nan(evidence)
@@ -89,7 +88,7 @@ class SplitStochasticStep(SplitStep):
 
 
 def can_split_stochastic(cell, network, projection, training: bool) -> bool:
-    """Whether cell and network are of the kinds that the step knows."""
+    """Whether the step supports the cell and the networks."""
     return (
         type(cell) is keras.layers.LSTMCell
         and can_split(cell, training)
@@ -99,11 +98,11 @@ def can_split_stochastic(cell, network, projection, training: bool) -> bool:
 
 
 def _product(x, kernel):
-    """Of `(time, batch, features)` and a matrix."""
+    """Product of `(time, batch, features)` and a matrix."""
     return backend.per_shard(_matrix_product, (x, kernel), (1, -1, 1))
 
 
 def _matrix_product(x, kernel):
-    # Of a matrix: XLA would turn the gradient of a stack of them around.
+    # Of a matrix: XLA would transpose the gradient of a stack of them.
     rows = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel)
     return ops.reshape(rows, (*ops.shape(x)[:-1], kernel.shape[-1]))

@@ -1,4 +1,4 @@
-"""What can be wrong with the arguments of a `StochasticRNN`."""
+"""Checks of the arguments of a `StochasticRNN`."""
 
 from keras_seqcredit.checks import check_choice
 from keras_seqcredit.checks import check_flag
@@ -25,7 +25,7 @@ FLAGS = (
     "stateful",
     "zero_output_for_mask",
 )
-# Arguments that are saved as they are.
+# Arguments that are saved unchanged.
 PLAIN = (
     *FLAGS, "units", "latent_dim", "hidden_units", "posterior", "auxiliary",
     "latent", "num_classes", "latent_to_cell", "k_trunc", "dropout",
@@ -35,7 +35,7 @@ PLAIN = (
 
 
 def check_arguments(layer) -> None:
-    """Raises a ValueError for arguments that make no sense together."""
+    """Raises a ValueError for arguments that contradict each other."""
     check_choice("posterior", layer.posterior, POSTERIORS)
     check_choice("sample_from", layer.sample_from, SOURCES)
     check_choice("sample", layer.sample, SAMPLES)
@@ -103,7 +103,7 @@ def _check_cell(layer) -> None:
         _check_units(layer)
     if layer.latent_to_cell == "layer_norm" and layer.cell != "lstm":
         raise ValueError(
-            "`latent_to_cell='layer_norm'` brings an LSTM cell of its own. "
+            "`latent_to_cell='layer_norm'` uses its own LSTM cell. "
             f"Expected cell='lstm'. Received: cell={layer.cell!r}"
         )
 
@@ -118,7 +118,7 @@ def _check_units(layer) -> None:
 
 
 def check_states(layer, states, sizes) -> None:
-    """Raises a ValueError for an initial state that is not the cell's."""
+    """Raises a ValueError if an initial state does not match the cell."""
     check_tensors("initial_state", states)
     if len(states) != len(sizes) or not all(
         fits(x.shape, (None, size))
@@ -139,9 +139,9 @@ def _check_dropout(layer) -> None:
             continue
         if not isinstance(layer.cell, str):
             raise ValueError(
-                f"`{name}` is of the cells 'lstm' and 'gru'. Expected "
-                f"{name}=0 beside a cell of your own, which takes `{name}` "
-                f"itself. Received: {name}={value}, cell={layer.cell}"
+                f"`{name}` applies to the cells 'lstm' and 'gru'. Expected "
+                f"{name}=0 with your own cell, which takes `{name}` itself. "
+                f"Received: {name}={value}, cell={layer.cell}"
             )
         if layer.latent_to_cell == "layer_norm":
             raise ValueError(
@@ -152,13 +152,13 @@ def _check_dropout(layer) -> None:
 
 
 def check_samples(sample_from, sample) -> None:
-    """Raises a ValueError for a choice, other than None, that there is not."""
+    """Raises a ValueError for an unknown choice other than None."""
     check_choice("sample_from", sample_from, (*SOURCES, None))
     check_choice("sample", sample, (*SAMPLES, None))
 
 
 def check_targets(layer, sequences, targets, mask) -> None:
-    """Raises a ValueError for call arguments that do not fit the sequences."""
+    """Raises a ValueError if call arguments do not match the sequences."""
     check_tensors("sequences", [sequences])
     check_tensors("targets", [] if targets is None else [targets])
     check_tensors("mask", [] if mask is None else [mask])

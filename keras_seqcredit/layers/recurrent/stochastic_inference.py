@@ -28,16 +28,16 @@ from keras_seqcredit.types import Tensor
 
 
 class StochasticOutputs(NamedTuple):
-    """All that a `StochasticRNN` computes on a sequence.
+    """Everything that a `StochasticRNN` computes on a sequence.
 
     Attributes:
         hidden: `(batch, time, units)`, the states after each step.
         before: `(batch, time, units)`, the states before each step.
         states: list of the cell's states after the last step.
         latents: `(batch, time, latent_size)`, the samples.
-        posterior: `(batch, time, parameters)`, or None from the prior.
+        posterior: `(batch, time, parameters)`, or None if drawn from the prior.
         prior: `(batch, time, parameters)`.
-        evidence: `(batch, time, features)`, what the posterior saw beside the
+        evidence: `(batch, time, features)`, the posterior's input besides the
             state, or None.
         kl: float32 `(batch, time, latent_dim)`, nats; 0 at padding.
         auxiliary: float32 `(batch, time)`, nats; 0 at padding and where there
@@ -64,7 +64,7 @@ def infer(
     sample: str,
     stop_backward_gradient: bool = False,
 ) -> StochasticOutputs:
-    """All that `StochasticRNN.infer` returns, of a call that is read."""
+    """The results of `StochasticRNN.infer` for prepared inputs."""
     evidence = moves = None
     if sample_from == "posterior":
         evidence = moves = _evidence(layer, call)
@@ -106,12 +106,12 @@ def cell_inputs(layer: Any, sequences: Tensor) -> Tensor:
 
 
 def loop_states(layer: Any, batch_size: Any, states: Any = None) -> list:
-    """First states of a loop: the cell's, a sample and its parameters.
+    """Initial states of a loop: the cell's, a sample and its parameters.
 
     Args:
         layer: a `StochasticRNN`.
         batch_size: number of rows.
-        states: the cell's, or None for those that it starts from. Defaults to
+        states: the cell's states, or None for its initial states. Defaults to
             `None`.
     """
     if states is None:
@@ -127,7 +127,7 @@ def loop_states(layer: Any, batch_size: Any, states: Any = None) -> list:
 
 
 def _step_and_inputs(layer, call, evidence, noise, training):
-    """A step of the recurrence, and what each is given."""
+    """The step of the recurrence and the inputs of each step."""
     network = layer._prior if evidence is None else layer._posterior
     parts = layer._cell, network, layer._projection, layer.latents
     if can_split_stochastic(layer._cell, network, layer._projection, training):
@@ -142,7 +142,7 @@ def _step_and_inputs(layer, call, evidence, noise, training):
 
 
 def _evidence(layer, call):
-    """What the posterior sees at each step, `(batch, time, features)`."""
+    """The posterior's evidence at each step, `(batch, time, features)`."""
     if layer.posterior == "input":
         return call.sequences
     shifted = call.targets is None
@@ -154,13 +154,13 @@ def _evidence(layer, call):
         targets = next_valid(targets, call.mask)
     if not shifted:
         return targets
-    # Padded steps hold what the next valid one says.
+    # Padded steps hold the value of the next valid step.
     last = ops.zeros_like(targets[:, :1])
     return ops.concatenate([targets[:, 1:], last], axis=1)
 
 
 def _outputs(layer, states, first, evidence, call, training):
-    """Prior, divergence and auxiliary cost, batched over time."""
+    """Prior, KL divergence and auxiliary cost, batched over time."""
     hidden, latents, parameters = (
         time_first(x) for x in (states[0], *states[-2:])
     )
@@ -194,7 +194,7 @@ def _outputs(layer, states, first, evidence, call, training):
 
 
 def _prior(layer, before, training):
-    # As rows, which is what the network sees inside the loop, too.
+    # As rows, as the network also sees them inside the loop.
     rows = ops.reshape(before, (-1, layer.units))
     prior = ops.cast(layer._prior(rows, training=training), before.dtype)
     return ops.reshape(prior, (*ops.shape(before)[:2], prior.shape[-1]))
@@ -211,7 +211,7 @@ def _has_future(hidden, call):
 def take_step(
     layer: Any, inputs: Any, state: Any, noise: Any, latent: Any
 ) -> tuple[Tensor, list]:
-    """What `StochasticRNN.step` returns."""
+    """The results of `StochasticRNN.step`."""
     inputs = check_tensor("inputs", inputs, (None, None))
     inputs = ops.cast(inputs, layer.compute_dtype)
     state = state if isinstance(state, (list, tuple)) else [state]

@@ -1,4 +1,4 @@
-"""The networks that a `StochasticRNN` makes where it is given none."""
+"""The default networks of a `StochasticRNN`."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from keras_seqcredit.recurrence.side_effects import check_network
 
 
 def make_cell(layer: Any) -> Any:
-    """The cell of a name, or the one that is given."""
+    """Returns the given cell, or creates one from its name."""
     if not isinstance(layer.cell, str):
         return layer.cell
     arguments = {"dtype": layer.dtype_policy, "name": "cell"}
@@ -32,13 +32,13 @@ def make_cell(layer: Any) -> Any:
 
 
 def make_backward(layer: Any) -> tuple[Any, CopiedWeights]:
-    """The network that runs backward, and the weights that it is to have."""
+    """The backward network and the weights that it will get."""
     # Without attention: an LSTM that trains faster than Keras' own.
     original = layer.backward or SABLSTM(
         layer.units, k_top=0, dtype=layer.dtype_policy
     )
-    # A copy, as in `keras.layers.Bidirectional`. It starts anew, and holds its
-    # state at padding.
+    # A copy, as in `keras.layers.Bidirectional`. It starts from zero states and
+    # holds its state at padding.
     config = original.get_config()
     for name in ("stateful", "zero_output_for_mask"):
         if name in config:
@@ -55,7 +55,7 @@ def make_backward(layer: Any) -> tuple[Any, CopiedWeights]:
 
 
 def make_network(layer: Any, name: str) -> ClippedMLP:
-    """A network to parameters of the latents."""
+    """A network that maps to parameters of the latents."""
     return ClippedMLP(
         layer.latents.parameters,
         layer.hidden_units or layer.units,
@@ -65,10 +65,11 @@ def make_network(layer: Any, name: str) -> ClippedMLP:
 
 
 def build_network(layer: Any, name: str, network: Any, features: int) -> None:
-    """Builds a network to parameters of the latents, given or made.
+    """Builds a network that maps to parameters of the latents.
 
     Raises:
-        ValueError: if a loop cannot hold it, or its outputs are no parameters.
+        ValueError: if it cannot run in a loop, or its outputs are not
+            parameters.
     """
     outputs = output_shape(name, network, (None, features))[-1]
     check_network(name, network, features, layer.compute_dtype)

@@ -64,11 +64,11 @@ class StochasticRNN(
 ):
     """Recurrent layer with a latent variable at each time step.
 
-    In training the latent is drawn from a posterior that knows the future
-    through a network that runs backward over the targets; a prior learns to
-    do without. An auxiliary cost asks the latent to predict what the backward
-    network knows, which keeps it from collapsing. With targets `y`, by
-    default the inputs one step later:
+    In training, the latent is drawn from a posterior that sees the future
+    through a network that runs backward over the targets. A prior learns to do
+    without it. An auxiliary cost makes the latent predict the state of the
+    backward network, which keeps the latent from collapsing. With targets `y`,
+    by default the inputs one step later:
 
     ```
     b_t = backward(y_t, b_{t+1})
@@ -85,35 +85,34 @@ class StochasticRNN(
 
     `fit` draws from the posterior. `predict`, `evaluate` and a plain call draw
     from the prior, so that no step sees a later one: Keras does not tell a
-    layer which of these it is called by. Their costs are the posterior's, as
-    in `fit`, so that `evaluate` adds up the error of what the model predicts
-    and the costs that it is trained on. Use `sample_from` for another choice;
-    `"prior"` saves TensorFlow the costs in `predict`.
-    Latents are random: `predict` gives another answer each time, or, with
-    `sample="mean"`, always the same.
+    layer which of these calls it. Their costs are the posterior's, as in `fit`,
+    so `evaluate` adds up the error of the predictions and the costs of
+    training. Use `sample_from` to change this; with `"prior"`, TensorFlow does
+    not compute the costs in `predict`. Latents are random: `predict` gives a
+    different result each time, or always the same one with `sample="mean"`.
 
     Args:
         units: Positive integer, dimension of the state.
-        latent_dim: Positive integer, number of latent variables a step.
+        latent_dim: Positive integer, number of latent variables per step.
         cell: `"lstm"`, `"gru"`, or a Keras RNN cell of `units` units. It may
             use the `dropout` and `recurrent_dropout` of Keras' own cells, but
-            not draw random numbers itself, assign variables or add losses.
+            must not draw random numbers itself, assign variables or add losses.
             Defaults to `"lstm"`.
-        hidden_units: Positive integer, of the networks. Defaults to `units`.
+        hidden_units: Positive integer, hidden units of the networks. Defaults
+            to `units`.
         backward: A Keras RNN layer, such as `keras.layers.GRU(64)`, to run
-            backward over the targets. A copy is used, with the weights that
-            the layer has, if it is built; it starts from zero states in each
-            call and holds its state at padding. Defaults to an LSTM of `units`
-            units.
-        posterior: What the posterior knows beside the state: `"backward"`, the
-            state of the backward network; `"target"`, the step's target, as a
-            variational RNN; `"input"`, the step's input. Defaults to
+            backward over the targets. The layer is copied, with its weights if
+            it is built. The copy starts from zero states in each call and holds
+            its state at padding. Defaults to an LSTM of `units` units.
+        posterior: The posterior's input besides the state: `"backward"`, the
+            state of the backward network; `"target"`, the step's target, as in
+            a variational RNN; `"input"`, the step's input. Defaults to
             `"backward"`.
         auxiliary: `"gaussian"`, `"l2"` or None, the auxiliary cost. Defaults to
             `"gaussian"`.
         kl_weight: Non-negative float or a schedule. Defaults to `1.0`.
         auxiliary_weight: Non-negative float or a schedule. Defaults to `0.0`.
-        condition_auxiliary_on_state: Boolean, whether `r` sees `h_{t-1}` too.
+        condition_auxiliary_on_state: Boolean, whether `r` also sees `h_{t-1}`.
             Defaults to `False`.
         latent: `"gaussian"`, or `"categorical"` with straight-through
             gradients. Defaults to `"gaussian"`.
@@ -122,82 +121,84 @@ class StochasticRNN(
         latent_to_cell: `"input"`, or `"layer_norm"` for an LSTM with layer
             normalization that the latent modulates. Defaults to `"input"`.
         prior_network: A Keras layer `(batch, h) -> (batch, parameters)`.
-            Defaults to a `ClippedMLP`. As it may run inside the loop, it may
-            not draw random numbers, assign variables or add losses: no
+            Defaults to a `ClippedMLP`. Since it may run inside the loop, it
+            must not draw random numbers, assign variables or add losses: no
             dropout, no batch normalization.
-        posterior_network: A Keras layer `[h; b] -> parameters`, in the same
-            way. Defaults to a `ClippedMLP`.
-        auxiliary_network: A Keras layer `z -> parameters` of the state `b`, of
-            any kind: it runs after the loop. Defaults to a `ClippedMLP`.
-        k_trunc: Positive integer or None, steps between cuts of the gradient of
-            the state. Defaults to `None`.
-        dropout: Float in `[0, 1)`, how much of the input of the cell, latents
-            among it, is dropped in training, of the cells `"lstm"` and `"gru"`.
-            A cell of your own has its own. Defaults to `0.0`.
-        recurrent_dropout: Float in `[0, 1)`, the same of the state. Defaults to
-            `0.0`.
+        posterior_network: A Keras layer `[h; b] -> parameters`, with the same
+            restrictions. Defaults to a `ClippedMLP`.
+        auxiliary_network: A Keras layer `z -> parameters` of the state `b`,
+            without restrictions: it runs after the loop. Defaults to a
+            `ClippedMLP`.
+        k_trunc: Positive integer or None, steps between truncations of the
+            gradient of the state. Defaults to `None`.
+        dropout: Float in `[0, 1)`, fraction of the cell's input, including
+            latents, to drop in training, for the cells `"lstm"` and `"gru"`.
+            Your own cell has its own dropout. Defaults to `0.0`.
+        recurrent_dropout: Float in `[0, 1)`, the same for the state. Defaults
+            to `0.0`.
         return_sequences: Boolean, whether to return all states. Defaults to
             `False`.
-        return_state: Boolean, whether to return the cell's last states too.
+        return_state: Boolean, whether to also return the cell's last states.
             Defaults to `False`.
-        return_losses: Boolean, whether to return the costs of each step and not
-            to add them to the model's losses. Defaults to `False`.
+        return_losses: Boolean, whether to return the costs of each step instead
+            of adding them to the model's losses. Defaults to `False`.
         go_backwards: Boolean, whether to run from the last step to the first.
             Defaults to `False`.
-        stateful: Boolean, whether the cell's states carry over to the next
-            call, until `reset_state()`; they are no weights, as in
-            `SparseAttentiveRNN`. The backward network starts anew. Defaults to
-            `False`.
+        stateful: Boolean, whether the cell's states carry over to the next call
+            until `reset_state()`. As in `SparseAttentiveRNN`, they are not
+            weights. The backward network starts from zero states in each call.
+            Defaults to `False`.
         zero_output_for_mask: Boolean, whether outputs at padding are 0.
             Defaults to `False`.
-        sample_from: What latents are drawn from. `"auto"` is the posterior in
-            training, where `targets` are given, and with `posterior="input"`,
-            which sees no later step; else the prior. `"posterior"` and
-            `"prior"` are used always. With `"prior"` there are no costs, so the
-            layer learns no posterior. Defaults to `"auto"`.
-        sample: `"random"` draws latents. `"mean"` takes their mean, of a
-            categorical one the most likely class, outside of training. A mean
-            of the latents is not the mean of the outputs: for that, average
-            `predict` over several calls. Defaults to `"random"`.
-        seed: Integer or None, of the noise. Defaults to `None`.
+        sample_from: The distribution to draw latents from. `"auto"` is the
+            posterior in training, if `targets` are given, and with
+            `posterior="input"`, which sees no later step; otherwise the prior.
+            `"posterior"` and `"prior"` always apply. With `"prior"`, there are
+            no costs, so the layer learns no posterior. Defaults to `"auto"`.
+        sample: `"random"` draws latents. `"mean"` takes their mean outside of
+            training, or the most likely class of a categorical latent. The mean
+            of the latents does not give the mean of the outputs: for that,
+            average `predict` over several calls. Defaults to `"random"`.
+        seed: Integer or None, seed of the noise. Defaults to `None`.
         jit_compile: Boolean or `"auto"`, as in `SparseAttentiveRNN`. Defaults
             to `"auto"`.
         kl_balance: Float from 0 to 1 or None, the share of the KL divergence's
-            gradient that moves the prior; the posterior gets the rest. Its
-            value stays the same. 0.5 halves both; None leaves both whole.
-            Defaults to `None`.
-        unimix: Float in `[0, 1)`, the share of a uniform distribution in prior
-            and posterior of categorical latents, so that no class is ruled
-            out. Defaults to `0.0`.
+            gradient that trains the prior; the posterior gets the rest. The
+            value of the KL divergence does not change. 0.5 halves both
+            gradients; None leaves both unscaled. Defaults to `None`.
+        unimix: Float in `[0, 1)`, the share of a uniform distribution in the
+            prior and posterior of categorical latents, so that no class has
+            probability 0. Defaults to `0.0`.
         **kwargs: Arguments of `keras.layers.Layer`. An `activity_regularizer`
-            counts the output, nothing else that is returned.
+            applies only to the output.
 
     Call arguments:
         sequences: `(batch, time, features)`.
         targets: `(batch, time, target_features)`, or None for the inputs one
             step later; the last step has no future then.
         initial_state: List of the cell's states, `(batch, units)` each.
-        mask: Boolean `(batch, time)`. Padding holds the state, costs nothing
-            and reaches nothing; the backward network starts at the last valid
-            step of each row.
-        training: Boolean, whether dropout is used and schedules move on.
-        sample_from: As the argument of the layer, for this call. None, the
-            default, is that of the layer.
-        sample: As the argument of the layer, for this call, in training too.
-            None, the default, is that of the layer, and random in training.
+        mask: Boolean `(batch, time)`. Padded steps hold the state, have no cost
+            and no effect; the backward network starts at the last valid step of
+            each row.
+        training: Boolean, whether to apply dropout and advance schedules.
+        sample_from: Overrides the argument of the layer for this call. None,
+            the default, uses the layer's.
+        sample: Overrides the argument of the layer for this call, also in
+            training. None, the default, uses the layer's, and is random in
+            training.
 
     Returns:
-        One tensor, or a tuple of these in order:
+        One tensor, or a tuple of these, in order:
 
         - the output, `(batch, units)`, or `(batch, time, units)` with
           `return_sequences`;
         - with `return_state`, the cell's states, `(batch, units)` each;
-        - with `return_losses`, the KL divergence and the auxiliary cost of
-          each step, float32 `(batch, time)`, in nats, not weighted.
+        - with `return_losses`, the KL divergence and the auxiliary cost of each
+          step, float32 `(batch, time)`, in nats, unweighted.
 
     Raises:
         ValueError: if an argument, or the shape of the input, the targets or
-            the initial state is wrong; always before the first step.
+            the initial state is invalid; always before the first step.
 
     Example:
 
@@ -419,8 +420,8 @@ class StochasticRNN(
         inference = infer(self, call, initial_state, training, source, sample)
         costs = inference
         if source == "prior" and sample_from == "auto":
-            # Those of training. In `predict` no one asks for them: JAX leaves
-            # them out, TensorFlow does not.
+            # The costs of training. `predict` does not use them: JAX then
+            # leaves them out, TensorFlow does not.
             costs = infer(
                 self, call, initial_state, training, "posterior", sample
             )
@@ -442,10 +443,10 @@ class StochasticRNN(
         return one_or_tuple(results)
 
     def _source(self, sample_from, targets, training) -> str:
-        """What latents are drawn from."""
+        """The distribution that latents are drawn from."""
         if sample_from != "auto":
             return sample_from
-        # With targets of its own, a caller knows what is seen.
+        # A caller that passes targets knows what the posterior sees.
         sees_no_more = self.posterior == "input" or targets is not None
         return "posterior" if training or sees_no_more else "prior"
 
@@ -471,15 +472,15 @@ class StochasticRNN(
         sample="random",
         stop_backward_gradient=False,
     ) -> StochasticOutputs:
-        """All that the layer computes, for a model with its own objective.
+        """Returns all results of the layer, for a model with its own objective.
 
-        Args: as `call`; `sample_from` is `"posterior"`, whatever the layer's
-            argument, or `"prior"`, and `sample` is `"random"` or `"mean"`. With
-            `stop_backward_gradient` only the `evidence` that is returned moves
-            the backward network.
+        Args: as `call`. `sample_from` is `"posterior"`, regardless of the
+            layer's argument, or `"prior"`, and `sample` is `"random"` or
+            `"mean"`. With `stop_backward_gradient`, only the returned
+            `evidence` passes gradients to the backward network.
 
         Returns:
-            `StochasticOutputs`. No loss is added and no schedule moves on.
+            `StochasticOutputs`. Adds no loss and advances no schedule.
         """
         check_flag("training", False if training is None else training)
         check_choice("sample_from", sample_from, ("posterior", "prior"))
@@ -494,23 +495,23 @@ class StochasticRNN(
         return first_states(self._cell, batch_size, self.compute_dtype)
 
     def get_initial_state(self, batch_size) -> list:
-        """The cell's states before the first `step`."""
+        """Returns the cell's states before the first `step`."""
         check_size("batch_size", batch_size)
         return self._first_states(batch_size)
 
     def step(
         self, inputs, state: list, noise=None, latent=None
     ) -> tuple[Tensor, list]:
-        """One step outside any sequence, for generation.
+        """Takes one step outside any sequence, for generation.
 
         Args:
             inputs: `(batch, features)`.
-            state: from `get_initial_state` or the step before.
-            noise: `(batch, latent_size)`, for a sample of the prior, drawn from
+            state: from `get_initial_state` or the previous step.
+            noise: `(batch, latent_size)`, for a sample of the prior; drawn from
                 the layer's seed if None. Draw it before a loop:
                 `layer.latents.noise(shape, seed)`. Defaults to `None`.
-            latent: `(batch, latent_size)`, to be used in place of a sample.
-                Defaults to `None`.
+            latent: `(batch, latent_size)`, used in place of a sample. Defaults
+                to `None`.
 
         Returns:
             `(output, state)`, the output `(batch, units)`.

@@ -11,9 +11,9 @@ from keras_seqcredit.recurrence.step import Step
 class StochasticStep(Step):
     """Draws a latent and hands it to a cell.
 
-    Inputs are `[x; evidence; noise]`, where evidence is what the network of
-    the latent is given beside the hidden state, if anything. States are the
-    cell's, then the sample and the parameters that it was drawn from.
+    Inputs are `[x; evidence; noise]`, where evidence is the input of the
+    latent's network besides the hidden state, if any. States are the cell's,
+    then the sample and the parameters that it was drawn from.
 
     Args:
         cell: a built Keras cell, on `[x; projection(z)]`.
@@ -22,7 +22,8 @@ class StochasticStep(Step):
         latent: one of `distributions.latents`.
         features: size of `x`.
         evidence: size of the evidence, 0 for none. Defaults to `0`.
-        training: whether the cell and the layers train. Defaults to `False`.
+        training: whether the cell and the layers run in training mode. Defaults
+            to `False`.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class StochasticStep(Step):
         self._features = features
         self._evidence = evidence
 
-    # Of the cell, the network and the projection.
+    # For the cell, the network and the projection.
     batch_axes = (KerasCell.batch_axes, -1, -1)
 
     @property
@@ -54,7 +55,7 @@ class StochasticStep(Step):
         )
 
     def constants(self, step_inputs) -> tuple:
-        """Those of its parts; `step_inputs` are the cell's."""
+        """The constants of its parts; `step_inputs` are the cell's."""
         return (
             self._cell.constants(step_inputs),
             self._network.constants,
@@ -62,7 +63,7 @@ class StochasticStep(Step):
         )
 
     def inputs(self, sequences, evidence=None, *, noise):
-        """What each step is given, `(time, batch, features)`."""
+        """The inputs of each step, `(time, batch, features)`."""
         known = [sequences] if evidence is None else [sequences, evidence]
         return ops.concatenate([*known, noise], axis=-1)
 
@@ -82,7 +83,7 @@ class StochasticStep(Step):
         return [*states, sample, parameters]
 
     def move(self, weights, constants, x, sample, states) -> list:
-        """The cell's states after a step, from a sample that is given."""
+        """The cell's states after a step with a given sample."""
         cell_weights, _, projection_weights = weights
         cell_constants, _, projection_constants = constants
         projected = self._projection(
@@ -108,7 +109,7 @@ class _PureLayer:
             return inputs
         mapping = list(zip(self._trainable, weights, strict=True))
         mapping += zip(self._others, constants, strict=True)
-        # Said, not left to the context: the backward scan calls it outside.
+        # Explicit, since the backward scan calls it outside of the context.
         with keras.StatelessScope(state_mapping=mapping):
             outputs = self._layer(inputs, training=self._training)
         return ops.cast(outputs, inputs.dtype)

@@ -1,4 +1,4 @@
-"""A layer as another is, around another cell."""
+"""A copy of a layer around another cell."""
 
 from typing import Any
 

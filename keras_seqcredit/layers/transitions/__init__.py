@@ -1,1 +1,1 @@
-"""Layers that are steps of a Markov chain."""
+"""Layers that compute a step of a Markov chain."""

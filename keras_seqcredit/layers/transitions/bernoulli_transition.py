@@ -1,4 +1,4 @@
-"""A step of a Markov chain of binary variables."""
+"""A transition operator over binary variables."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ from keras_seqcredit.layers.transitions.transition import Transition
 from keras_seqcredit.saving import public
 from keras_seqcredit.types import Tensor
 
-# No value is impossible because it has not been seen.
+# A value is not impossible just because it has not been seen.
 _MEANS = 1e-3, 1 - 1e-3
 
 
@@ -28,8 +28,8 @@ class BernoulliTransition(Transition):
     p_T(s' = 1 | s) = sigmoid((alpha r(s) + (1 - alpha) (f(s) + b)) / T)
     ```
 
-    with `f` the network, `r` a path for the state itself, and `b` a bias of
-    each feature. By default both are absent. States are 0 and 1.
+    with `f` the network, `r` a direct path for the state, and `b` a bias for
+    each feature. By default, `r` and `b` are absent. States are 0 and 1.
 
     Nothing in the loss of a walk keeps an unbounded operator from becoming more
     certain than any temperature can undo. All chains then end in one state.
@@ -40,33 +40,33 @@ class BernoulliTransition(Transition):
             logits of the same shape.
         num_steps: See `Transition`. Defaults to `None`.
         num_classes: See `Transition`. Defaults to `None`.
-        alpha: Float in `[0, 1]`, how much of the logits is the state. Defaults
-            to `0.0`.
-        residual: What `r` is: `"states"`, 0 and 1 as in the authors' script,
-            which leaves a state of 0 undecided; or a float in `(0, 0.5)`, the
-            probability with which a feature changes at temperature 1, were `r`
-            all: `r(s) = (2 s - 1) log((1 - residual) / residual)`. Defaults to
-            `"states"`.
-        use_bias: Boolean, whether there is `b`, which `adapt` sets to the
-            logits of the means of data. Defaults to `False`.
-        max_logit: Positive number, the largest absolute value of the logits at
-            temperature 1, `m` in `m tanh(logits / m)`; or `None` for no bound.
-            With 4.6, no feature is more certain than 99 %. Defaults to `None`.
+        alpha: Float in `[0, 1]`, the share of the logits that comes from the
+            state. Defaults to `0.0`.
+        residual: The path `r`. `"states"` uses 0 and 1 as in the authors'
+            script, which leaves a state of 0 undecided. A float in `(0, 0.5)`
+            is the probability that a feature changes at temperature 1 if there
+            were only `r`: `r(s) = (2 s - 1) log((1 - residual) / residual)`.
+            Defaults to `"states"`.
+        use_bias: Boolean, whether to use the bias `b`, which `adapt` sets to
+            the logits of the means of the data. Defaults to `False`.
+        max_logit: Positive number, the bound of the logits at temperature 1,
+            `m` in `m tanh(logits / m)`; or `None` for no bound. With 4.6, no
+            feature is more certain than 99 %. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: States `(batch, ..., features)`.
-        steps: Integers `(batch,)`, see `Transition`.
-        training: Boolean, for the layers of the network.
-        classes: Integers `(batch,)`, see `Transition`.
+        steps: Integers `(batch,)`; see `Transition`.
+        training: Boolean, passed to the layers of the network.
+        classes: Integers `(batch,)`; see `Transition`.
 
     Returns:
         Logits at temperature 1, `(batch, ..., features)` in float32.
 
     Raises:
-        ValueError: if an argument is wrong, or if the network's outputs do not
-            have the shape of its inputs.
-        ImportError: if TensorFlow Probability is missing.
+        ValueError: if an argument is invalid, or if the network's outputs do
+            not have the shape of its inputs.
+        ImportError: if TensorFlow Probability is not installed.
 
     Example:
 
@@ -139,16 +139,16 @@ class BernoulliTransition(Transition):
             )
 
     def adapt(self, data: Any) -> None:
-        """Sets the bias to the logits of the means of data.
+        """Sets the bias to the logits of the means of the data.
 
-        A network that puts out 0, without a state in the logits, then draws
-        each feature as often as the data have it.
+        A network that outputs 0, without a state in the logits, then draws each
+        feature as often as it occurs in the data.
 
         Args:
-            data: Array of 0 and 1, `(n, ..., features)`.
+            data: Array of zeros and ones, `(n, ..., features)`.
 
         Raises:
-            ValueError: if there is no bias, or if the data do not fit.
+            ValueError: if there is no bias, or if the data are not suitable.
         """
         if not self.use_bias:
             raise ValueError(
@@ -186,7 +186,7 @@ class BernoulliTransition(Transition):
         return self.event(tfd().Bernoulli(logits, dtype=logits.dtype))
 
     def prior(self, mean: Tensor, variance: Tensor) -> Any:
-        del variance  # The mean is all there is.
+        del variance  # The mean determines the distribution.
         mean = ops.clip(mean, *_MEANS)[None]
         return self.event(tfd().Bernoulli(probs=mean, dtype=mean.dtype))
 

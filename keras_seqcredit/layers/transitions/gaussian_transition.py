@@ -1,4 +1,4 @@
-"""A step of a Markov chain to a normal distribution."""
+"""A transition operator to a normal distribution."""
 
 import math
 from typing import Any
@@ -23,9 +23,9 @@ class GaussianTransition(Transition):
     p_T(s' | s) = N(alpha s + (1 - alpha) f(s), T scale(s)^2)
     ```
 
-    with independent features and `f` the network. With `level_temperatures`
-    what the network sees and what of a state stays are scaled by the noise of
-    the step, as denoisers of diffusion models are:
+    with independent features and `f` the network. With `level_temperatures`,
+    the network's input and the share of the state that is kept are scaled by
+    the noise of the step, as in the denoisers of diffusion models:
 
     ```
     mean = m + sd^2 / (sd^2 + v) (s - m)
@@ -33,49 +33,52 @@ class GaussianTransition(Transition):
     v = scale^2 T of the step
     ```
 
-    with the mean `m` of each feature of the data and `sd^2`, the mean of their
-    variances, which `VariationalWalkback` fits as it does `p*`. A network that
-    puts out 0 leaves the best linear estimate of the data without noise.
+    with `m` the mean of each feature of the data and `sd^2` the mean of their
+    variances, which `VariationalWalkback` fits as it does `p*`. If the network
+    outputs 0, what remains is the best linear estimate of the data without
+    noise.
 
     Args:
         network: A Keras layer or model from states `(batch, ..., features)` to
-            outputs `(batch, ..., features)`, `f`; with a learned scale to
-            `(batch, ..., 2 * features)`, `f` and then what the scales are made
-            of. `models.transition_mlp` and `models.transition_unet` make such.
-        alpha: Float in `[0, 1]`, how much of a state stays. Defaults to `0.5`.
+            outputs `f`, `(batch, ..., features)`. With a learned scale, the
+            outputs are `(batch, ..., 2 * features)`: `f`, then the numbers that
+            determine the scales. `models.transition_mlp` and
+            `models.transition_unet` create such networks.
+        alpha: Float in `[0, 1]`, the share of a state that is kept. Defaults to
+            `0.5`.
         scale: `"learned"`, or a positive float, the standard deviation at
             temperature 1. A learned one is
             `min_scale^(1 - u) max_scale^u` with `u = sigmoid(outputs)`.
             Defaults to `"learned"`.
-        min_scale: Positive float, below which a learned scale does not fall.
-            Defaults to `0.01`.
-        max_scale: Float above `min_scale`, which a learned scale does not
-            exceed: a chain whose steps grow with its distance from the data
+        min_scale: Positive float, lower bound of a learned scale. Defaults to
+            `0.01`.
+        max_scale: Float above `min_scale`, upper bound of a learned scale.
+            Without it, a chain whose steps grow with its distance from the data
             would never come back. Defaults to `1.0`.
         num_steps: See `Transition`. Defaults to `None`.
         num_classes: See `Transition`. Defaults to `None`.
         level_temperatures: Sequence of `num_steps` positive floats, the
-            temperature of each step of the walk away from the data, or None
-            for no scaling. It wants a number as `scale`, takes the place of
-            `alpha`, and suits a network that does not add the states to what
-            it computes: `residual=False`. Defaults to `None`.
+            temperature of each step of the walk away from the data, or None for
+            no scaling. Requires a number as `scale`, replaces `alpha`, and
+            suits a network that does not add the states to its output
+            (`residual=False`). Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: States `(batch, ..., features)`.
-        steps: Integers `(batch,)`, see `Transition`.
-        training: Boolean, for the layers of the network.
-        classes: Integers `(batch,)`, see `Transition`.
+        steps: Integers `(batch,)`; see `Transition`.
+        training: Boolean, passed to the layers of the network.
+        classes: Integers `(batch,)`; see `Transition`.
 
     Returns:
-        Means `(batch, ..., features)`; with a learned scale
-        `(batch, ..., 2 * features)`, means and then standard deviations at
-        temperature 1. In float32.
+        Means `(batch, ..., features)` in float32. With a learned scale,
+        `(batch, ..., 2 * features)`: means, then standard deviations at
+        temperature 1.
 
     Raises:
-        ValueError: if an argument is wrong, or if the network's outputs do not
-            have the expected shape.
-        ImportError: if TensorFlow Probability is missing.
+        ValueError: if an argument is invalid, or if the network's outputs do
+            not have the expected shape.
+        ImportError: if TensorFlow Probability is not installed.
 
     Example:
 
@@ -184,7 +187,7 @@ class GaussianTransition(Transition):
         return self.event(tfd().Normal(mean, scale))
 
     def prior(self, mean: Tensor, variance: Tensor) -> Any:
-        # Where all data agree, as border pixels do, a density would be
+        # Where all data agree, as in border pixels, the density would be
         # infinite without a bound.
         floor = self.smallest_variance
         scale = ops.sqrt(ops.maximum(variance, floor))

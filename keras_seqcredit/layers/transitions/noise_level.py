@@ -1,4 +1,4 @@
-"""What a network sees of a noisy state, and what its output counts for."""
+"""Scaling of a network's inputs and outputs by the noise of a state."""
 
 import dataclasses
 from typing import Any
@@ -13,16 +13,16 @@ from keras_seqcredit.types import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class NoiseLevel:
-    """Data of a mean and a variance, with noise of another.
+    """Data of a given mean and variance, with noise of a given variance.
 
-    With these scales inputs of the network, and what it is to put out, have
+    With these scales, the inputs and the target outputs of the network have
     unit variance at every level (Karras et al. 2022, table 1).
 
     Attributes:
-        noise: Variance of the noise, a number or one for each state with the
-            axes of states.
-        mean: Of each feature of the data.
-        variance: Scalar, of the data.
+        noise: Variance of the noise, a number, or one per state with the axes
+            of the states.
+        mean: Mean of each feature of the data.
+        variance: Scalar, variance of the data.
     """
 
     noise: Tensor
@@ -30,11 +30,11 @@ class NoiseLevel:
     variance: Tensor
 
     def seen(self, states: Tensor) -> Tensor:
-        """What the network is to see of states."""
+        """The states as input of the network."""
         return (states - self.mean) / ops.sqrt(self.variance + self.noise)
 
     def mean_of(self, states: Tensor, outputs: Tensor) -> Tensor:
-        """The states without their noise, by what the network puts out."""
+        """The states without their noise, from the network's outputs."""
         total = self.variance + self.noise
         kept = self.variance / total * (states - self.mean)
         return (
@@ -45,21 +45,21 @@ class NoiseLevel:
 
 
 class NoiseLevels:
-    """Of the steps of a walk, by the moments of the data so far.
+    """The noise levels of the steps of a walk, for the data seen so far.
 
     Args:
         noises: List of numbers, the variance of the noise of each step.
-        mean: Variable, of each feature of the data.
-        variance: The same.
+        mean: Variable, mean of each feature of the data.
+        variance: Variable, variance of each feature of the data.
     """
 
     def __init__(self, noises: list[float], mean: Any, variance: Any) -> None:
         self.noises = noises
-        # What training moves, as the moments of `p*`.
+        # Training updates them, as it does the moments of `p*`.
         self.moments = mean, variance
 
     def at(self, states: Tensor, steps: Any) -> NoiseLevel:
-        """That of each state, at the first step where steps are None."""
+        """The level of each state; the first step's if `steps` is None."""
         noises = ops.convert_to_tensor(self.noises, states.dtype)
         noise = noises[0]
         if steps is not None:
@@ -73,7 +73,7 @@ class NoiseLevels:
 def check_levels(
     temperatures: Any, num_steps: int | None, scale: Any
 ) -> tuple[float, ...] | None:
-    """Returns the temperatures of steps, or None."""
+    """Returns the temperatures of the steps, or None."""
     if temperatures is None:
         return None
     if num_steps is None or scale == "learned":
@@ -88,7 +88,7 @@ def check_levels(
 
 
 def check_levels_of_walk(levels: Any, temperatures: np.ndarray) -> None:
-    """Whether an operator's levels, if any, are those of a walk.
+    """Checks that an operator's levels, if any, match a walk.
 
     Raises:
         ValueError: if they do not begin with its temperatures.

@@ -1,4 +1,4 @@
-"""Batch normalization of each step of a chain by its own statistics."""
+"""Batch normalization with separate statistics for each step of a chain."""
 
 from typing import Any
 
@@ -16,15 +16,15 @@ class StepNormalization(keras.layers.Layer):
     """Batch normalization with separate statistics for each step.
 
     The states of a chain that walks away from data spread with every step, so
-    one set of statistics fits none of them. This is `num_steps` batch
-    normalizations, each with its moving mean and variance, scale and offset; a
-    row is normalized by those of its step. A batch may hold rows of several
-    steps.
+    one set of statistics fits none of them. This layer consists of `num_steps`
+    batch normalizations, each with its own moving mean and variance, scale and
+    offset. Each row is normalized by the one of its step. A batch may mix rows
+    of several steps.
 
     Args:
         num_steps: Positive integer, number of steps.
-        momentum: Float in `[0, 1)`, of the moving statistics. Defaults to
-            `0.99`.
+        momentum: Float in `[0, 1)`, momentum of the moving statistics. Defaults
+            to `0.99`.
         epsilon: Positive float, added to variances. Defaults to `1e-3`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -32,13 +32,13 @@ class StepNormalization(keras.layers.Layer):
         inputs: `(batch, ..., features)`.
         steps: Integers `(batch,)`, from 0 to `num_steps - 1`.
         training: Boolean, whether to normalize by the statistics of the batch
-            and to move those of the layer.
+            and to update the moving statistics.
 
     Returns:
         Tensor of the shape of `inputs`.
 
     Raises:
-        ValueError: if an argument is wrong.
+        ValueError: if an argument is invalid.
 
     Example:
 
@@ -86,7 +86,7 @@ class StepNormalization(keras.layers.Layer):
         )
 
     def call(self, inputs, steps, training=False):
-        # Statistics want float32.
+        # Statistics need float32.
         x = ops.cast(inputs, self._statistics_dtype)
         steps = ops.cast(steps, "int32")
         mean = ops.cast(self.moving_mean, x.dtype)
@@ -101,7 +101,7 @@ class StepNormalization(keras.layers.Layer):
         return ops.cast(outputs, self.compute_dtype)
 
     def _moments(self, x, steps, mean, variance):
-        """Of the batch, at each step that is in it; moves the layer's."""
+        """Moments of the batch for each step in it; updates the layer's."""
         inner = tuple(range(1, len(x.shape) - 1))
         chosen = ops.one_hot(steps, self.num_steps, axis=0, dtype=x.dtype)
         count = backend.replica_mean(ops.sum(chosen, axis=1)[:, None])
@@ -140,7 +140,7 @@ class StepNormalization(keras.layers.Layer):
 
 
 def _of_rows(table, steps, x):
-    """Rows of a table at `steps`, with the axes of `x`."""
+    """Rows of a table for `steps`, with the axes of `x`."""
     rows = ops.take(table, steps, axis=0)
     shape = (-1, *[1] * (len(x.shape) - 2), x.shape[-1])
     return ops.reshape(rows, shape)

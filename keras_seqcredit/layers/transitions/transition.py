@@ -1,4 +1,4 @@
-"""A step of a Markov chain: a density over the next state, given a state."""
+"""Base class of transition operators, densities over the next state."""
 
 import math
 from typing import Any
@@ -20,48 +20,49 @@ from keras_seqcredit.types import Tensor
 class Transition(SerializesArguments):
     """Base class of transition operators `p_T(s' | s)` of a Markov chain.
 
-    As a layer an operator turns states into the parameters of the density of
-    the states that come next. Its other methods score and draw those. A state
-    is a tensor of any shape, its first axis the batch; all others are one
+    As a layer, an operator maps states to the parameters of the density of the
+    next states. Its other methods score and draw next states. A state is a
+    tensor of any shape; the first axis is the batch, and all others form one
     event.
 
-    A subclass says how many numbers the network puts out for a feature, and
-    implements `distribution` and `prior`, densities from TensorFlow
-    Probability, and `noise` and `draw`, which keep random numbers apart, so
+    A subclass defines the number of network outputs per feature and implements
+    `distribution` and `prior`, which return TensorFlow Probability densities,
+    and `noise` and `draw`, which separate the random numbers from their use, so
     that a loop need not draw any.
 
     Args:
-        network: A Keras layer or model from states to what describes the next
-            ones, of the same shape but for the number of features, the last
-            axis. With `num_steps` it is called on a list of states and of
-            integers `(batch,)`, each state's step; with `num_classes` a list
-            that ends with integers `(batch,)`, each state's class.
-        num_steps: Positive integer, the number of steps that the network tells
-            apart, or `None` for a network that sees states alone. Defaults to
-            `None`.
+        network: A Keras layer or model from states to outputs that describe the
+            next states. Both have the same shape, except for the number of
+            features, the last axis. With `num_steps`, it is called on a list of
+            states and integers `(batch,)`, the step of each state. With
+            `num_classes`, the list ends with integers `(batch,)`, the class of
+            each state.
+        num_steps: Positive integer, the number of steps that the network
+            distinguishes, or `None` for a network that sees only states.
+            Defaults to `None`.
         num_classes: Positive integer, the number of classes of data that the
-            network tells apart, or `None` for a network that sees none. It is
-            given one class more, `num_classes`, of states whose class is not
-            known. Defaults to `None`.
+            network distinguishes, or `None` for a network that sees no classes.
+            One extra class, `num_classes`, stands for states of unknown class.
+            Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: States `(batch, ..., features)`.
-        steps: Integers `(batch,)`, from 0 on, for a network that sees them.
+        steps: Integers `(batch,)`, starting at 0, for a network that sees them.
             Defaults to 0.
-        training: Boolean, for the layers of the network.
-        classes: Integers `(batch,)` from 0 to `num_classes`, for a network
-            that sees them. Defaults to `num_classes`, not known.
+        training: Boolean, passed to the layers of the network.
+        classes: Integers `(batch,)` from 0 to `num_classes`, for a network that
+            sees them. Defaults to `num_classes`, unknown.
 
     Returns:
-        Parameters of each density, in float32, whatever the dtype policy
-        (float64 under that of float64).
+        Parameters of each density, in float32, regardless of the dtype policy
+        (float64 under a float64 policy).
 
     Raises:
-        ValueError: if an argument is wrong, or if the network cannot be called
-            on states (and steps), or its outputs do not have the expected
+        ValueError: if an argument is invalid, if the network cannot be called
+            on states (and steps), or if its outputs do not have the expected
             shape.
-        ImportError: if TensorFlow Probability is missing.
+        ImportError: if TensorFlow Probability is not installed.
 
     Example:
 
@@ -102,7 +103,8 @@ class Transition(SerializesArguments):
     """
 
     _objects = ("network",)
-    # See `GaussianTransition`; and `NoiseLevels` by these, once it is built.
+    # See `GaussianTransition`. `noise_levels` are `NoiseLevels`, set by
+    # `build`.
     level_temperatures: tuple[float, ...] | None = None
     noise_levels: Any = None
 
@@ -113,11 +115,11 @@ class Transition(SerializesArguments):
         num_classes: int | None = None,
         **kwargs: Any,
     ) -> None:
-        # States are not rounded to half precision: a chain would stand still
-        # where its steps are small.
+        # States are not rounded to half precision: a chain with small steps
+        # would not move.
         super().__init__(autocast=False, **kwargs)
         check_layer("network", network)
-        tfd()  # What is missing is missed here, not in a training step.
+        tfd()  # A missing package raises here, not in a training step.
         self.network = network
         self.num_steps = check_integer("num_steps", num_steps, optional=True)
         self.num_classes = check_integer(
@@ -136,9 +138,9 @@ class Transition(SerializesArguments):
             )
 
     def _outputs_of_network(self, shape):
-        """The shape of the outputs, from a symbolic call, which builds it too.
+        """The shape of the outputs, from a symbolic call, which also builds.
 
-        A layer that only has `call` can say it in no other way.
+        For a layer that only defines `call`, there is no other way.
         """
         given: Any = keras.KerasTensor(shape, self.parameter_dtype)
         kind = f"states of shape {shape}, for an operator without `num_steps`"
@@ -161,7 +163,7 @@ class Transition(SerializesArguments):
         return shapes[0] if len(shapes) == 1 else tuple(shapes)
 
     def call(self, inputs, steps=None, training=False, classes=None):
-        del training  # Keras hands it on to the layers of the network.
+        del training  # Keras passes it on to the layers of the network.
         states = self._as_states(inputs)
         level = None
         given: Any = states
@@ -186,44 +188,43 @@ class Transition(SerializesArguments):
 
     @property
     def outputs_per_feature(self) -> int:
-        """How many numbers the network puts out for a feature of a state."""
+        """Number of network outputs for each feature of a state."""
         return 1
 
     def parameters(self, states: Tensor, outputs: Tensor) -> Tensor:
-        """Parameters from states and what the network puts out for them."""
+        """Computes parameters from states and the network's outputs."""
         del states
         return outputs
 
     def distribution(self, parameters: Tensor, temperature: Any = 1.0) -> Any:
-        """The density of the next state.
+        """Returns the density of the next state.
 
         Args:
-            parameters: What the layer returns.
-            temperature: Positive number or scalar tensor, or one for each
+            parameters: The output of the layer.
+            temperature: Positive number or scalar tensor, or one number per
                 state, `(batch,)`. Defaults to `1.0`.
 
         Returns:
-            A distribution of TensorFlow Probability with batch shape
-            `(batch,)`.
+            A TensorFlow Probability distribution with batch shape `(batch,)`.
         """
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `distribution`."
         )
 
     def prior(self, mean: Tensor, variance: Tensor) -> Any:
-        """A density of single states of the same family, by its moments."""
+        """Returns a density over states, of the same family, by its moments."""
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `prior`."
         )
 
     def noise(self, shape: Any, seed: Any) -> Tensor:
-        """Random numbers to draw states of a shape with."""
+        """Draws the random numbers for states of a given shape."""
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `noise`."
         )
 
     def draw(self, distribution: Any, noise: Tensor) -> Tensor:
-        """States from a distribution and noise."""
+        """Computes states from a distribution and noise."""
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `draw`."
         )
@@ -231,12 +232,12 @@ class Transition(SerializesArguments):
     def sample(
         self, parameters: Tensor, noise: Tensor, temperature: Any = 1.0
     ) -> Tensor:
-        """The next states.
+        """Computes the next states from noise.
 
         Args:
-            parameters: What the layer returns.
-            noise: What `noise` returns, of the shape of the states.
-            temperature: As that of `distribution`. Defaults to `1.0`.
+            parameters: The output of the layer.
+            noise: The output of `noise`, of the shape of the states.
+            temperature: As in `distribution`. Defaults to `1.0`.
 
         Returns:
             Tensor of the shape of the states.
@@ -246,15 +247,15 @@ class Transition(SerializesArguments):
     def log_prob(
         self, parameters: Tensor, states: Tensor, temperature: Any = 1.0
     ) -> Tensor:
-        """Log-density of states under the operator, in nats.
+        """Computes the log-density of states under the operator, in nats.
 
         Args:
-            parameters: What the layer returns.
-            states: `(batch, ..., features)`, those that are to be scored.
-            temperature: As that of `distribution`. Defaults to `1.0`.
+            parameters: The output of the layer.
+            states: `(batch, ..., features)`, the states to score.
+            temperature: As in `distribution`. Defaults to `1.0`.
 
         Returns:
-            `(batch,)`; NaN where a state is none that can occur.
+            `(batch,)`; NaN where a state is impossible.
         """
         return self.score(self.distribution(parameters, temperature), states)
 
@@ -269,11 +270,11 @@ class Transition(SerializesArguments):
         return ops.where(ops.all(possible, axis=axes), log_prob, math.nan)
 
     def mean(self, parameters: Tensor, temperature: Any = 1.0) -> Tensor:
-        """Mean of the next state.
+        """Returns the mean of the next state.
 
         Args:
-            parameters: What the layer returns.
-            temperature: As that of `distribution`. Defaults to `1.0`.
+            parameters: The output of the layer.
+            temperature: As in `distribution`. Defaults to `1.0`.
 
         Returns:
             Tensor of the shape of the states.
@@ -281,12 +282,12 @@ class Transition(SerializesArguments):
         return self.distribution(parameters, temperature).mean()
 
     def is_possible(self, states: Any) -> Any:
-        """Where states, of any library, can occur; `None` if they all can."""
+        """Where states, of any library, are possible; `None` if all are."""
         return None
 
     @property
     def smallest_variance(self) -> float | None:
-        """Bound of the variances at temperature 1; `None` if there is none."""
+        """Lower bound of the variances at temperature 1, or `None`."""
         return None
 
     @property
@@ -296,12 +297,12 @@ class Transition(SerializesArguments):
         return "float64" if is_double else "float32"
 
     def event(self, distribution: Any) -> Any:
-        """Makes one event of all axes but the batch."""
+        """Turns all axes but the batch into one event."""
         axes = len(distribution.batch_shape) - 1
         return tfd().Independent(distribution, axes)
 
     def per_state(self, value: Any, parameters: Tensor) -> Tensor:
-        """A number, or one for each state, with the axes of parameters."""
+        """Reshapes a number, or one per state, to the axes of `parameters`."""
         value = ops.cast(value, self.parameter_dtype)
         if len(value.shape) == 0:
             return value
@@ -332,7 +333,7 @@ class Transition(SerializesArguments):
         return self.outputs_per_feature * inputs_shape[-1]
 
     def _reason(self) -> str:
-        """Why the outputs have the shape they have, for an error."""
+        """The reason for the shape of the outputs, for an error."""
         return ""
 
     def _as_states(self, states):
