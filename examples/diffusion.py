@@ -84,8 +84,12 @@ class DDPM(GenerativeModel):
         run = self._compiled(("sample", num_samples, extra_steps), run)
         return np.asarray(run(first, keys, ops.convert_to_tensor(steps)))
 
-    def sample_in(self, num_steps, num_samples, seed=0):
-        """Samples in fewer steps, without noise (DDIM)."""
+    def sample_in(self, num_steps, num_samples, seed=0, limit=np.inf):
+        """Samples in fewer steps, without noise (DDIM).
+
+        `limit` is the largest absolute value of data. The point that a noisy
+        state is taken for is cut off there, as is usual for images.
+        """
         first = keras.random.normal((num_samples, *self.event), seed=seed)
         steps = np.linspace(self.num_steps - 1, 0, num_steps).round()
         steps = steps.astype("int32")
@@ -97,13 +101,15 @@ class DDPM(GenerativeModel):
             batch = ops.broadcast_to(step, (num_samples,))
             noise = self.network([state, batch], training=False)
             clean = (state - ops.sqrt(1 - kept) * noise) / ops.sqrt(kept)
+            clean = ops.clip(clean, -limit, limit)
+            noise = (state - ops.sqrt(kept) * clean) / ops.sqrt(1 - kept)
             state = ops.sqrt(after) * clean + ops.sqrt(1 - after) * noise
             return state, ()
 
         def run(first, *given):
             return backend.scan(body, first, given, num_steps)[0]
 
-        run = self._compiled(("sample_in", num_samples, num_steps), run)
+        run = self._compiled(("sample_in", num_samples, num_steps, limit), run)
         given = map(ops.convert_to_tensor, (steps, kept, after))
         return np.asarray(run(first, *given))
 

@@ -502,7 +502,8 @@ def binary(data, arguments, way, seed, folder):
         samples = (model.sample(SAMPLES, seed=seed) + 1) / 2
         result["samples"] = data.measure(samples, folder / "samples.png")
         if steps > 10:
-            samples = (model.sample_in(10, SAMPLES, seed) + 1) / 2
+            samples = model.sample_in(10, SAMPLES, seed, limit=1)
+            samples = (samples + 1) / 2
             label = "10 steps of DDIM"
             result[label] = data.measure(samples, folder / f"{label}.png")
         return result
