@@ -80,8 +80,7 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
     That is `attention="additive", memory_content="state", read_into="state"`.
     The defaults differ in three ways: the score is a dot product, the memory
     holds `h^`, and a read goes to the output while the next step continues from
-    `h^`. With them, the layer learns tasks that it does not learn, or not
-    reliably, in the paper's form. The figures are on the page "Results".
+    `h^`. With them, the layer learns tasks more reliably (page "Results").
 
     Memory grows linearly with the number of steps. The gradient is exact.
     `SABLSTM` and `SABGRU` are this layer around an LSTM and a GRU cell.
