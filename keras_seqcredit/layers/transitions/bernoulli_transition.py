@@ -32,8 +32,8 @@ class BernoulliTransition(Transition):
     each feature. By default, `r` and `b` are absent. States are 0 and 1.
 
     Nothing in the loss of a walk keeps an unbounded operator from becoming more
-    certain than any temperature can undo. All chains then end in one state.
-    `max_logit` prevents this.
+    certain than any temperature can undo. Walks then forget where they started,
+    and samples look alike. `max_logit` prevents this.
 
     Args:
         network: A Keras layer or model from states `(batch, ..., features)` to
