@@ -128,11 +128,11 @@ def custom_gradient(
         The outputs.
     """
     del batch_axes
-    if _COMPILES.get():
-        forward, backward = map(_undifferentiated, (forward, backward))
     if jit_compile and _COMPILES.get() and not tf.executing_eagerly():
         forward, backward = (
-            tf.function(function, autograph=False, jit_compile=True)
+            tf.function(
+                _undifferentiated(function), autograph=False, jit_compile=True
+            )
             for function in (forward, backward)
         )
 

@@ -721,7 +721,7 @@ def test_bad_arguments(arguments, message):
 
 def test_a_posterior_without_a_backward_network():
     rnn = StochasticRNN(UNITS, LATENT, posterior="target")
-    with pytest.raises(ValueError, match="`backward_weight` is of the backw"):
+    with pytest.raises(ValueError, match="`backward_weight` uses the backw"):
         ZForcing(rnn, GaussianHead(FEATURES), backward_weight=1.0)
     model = ZForcing(rnn, GaussianHead(FEATURES))
     assert model(make_sequences())["kl"].shape == (BATCH, TIME, LATENT)
