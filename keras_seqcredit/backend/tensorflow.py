@@ -131,7 +131,9 @@ def custom_gradient(
     if jit_compile and _COMPILES.get() and not tf.executing_eagerly():
         forward, backward = (
             tf.function(
-                _undifferentiated(function), autograph=False, jit_compile=True
+                _holding(_DIFFERENTIATED, False)(function),
+                autograph=False,
+                jit_compile=True,
             )
             for function in (forward, backward)
         )
@@ -172,31 +174,23 @@ def custom_gradient(
     return tf.nest.pack_sequence_as(structure, flat_outputs)
 
 
-def _undifferentiated(function):
-    """Calls `function`, whose loops nothing differentiates."""
-
-    def call(*args):
-        token = _DIFFERENTIATED.set(False)
-        try:
-            return function(*args)
-        finally:
-            _DIFFERENTIATED.reset(token)
-
-    return call
-
-
-@contextlib.contextmanager
 def differentiated_twice():
     """A context in which `custom_gradient` may have a second derivative.
 
     A separately compiled loop cannot be differentiated from outside, nor by a
     persistent tape.
     """
-    token = _COMPILES.set(False)
+    return _holding(_COMPILES, False)
+
+
+@contextlib.contextmanager
+def _holding(variable, value):
+    """A context, or a decorator, in which a variable has a value."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        _COMPILES.reset(token)
+        variable.reset(token)
 
 
 def per_shard(function, args, batch_axes):
