@@ -178,16 +178,20 @@ class GenerativeModel(SerializesArguments, keras.Model):
 
 
 def build_for(model: keras.Model, x: Any) -> None:
-    """Builds a model if the shapes of the data are known without a draw.
+    """Builds a model and its optimizer if the shapes of the data are known.
 
-    On TensorFlow, `fit` builds in its first step, after `BackupAndRestore` has
-    looked for variables to restore.
+    On TensorFlow, `fit` builds both in its first step. That is after
+    `BackupAndRestore` has looked for variables to restore, and a step that
+    creates variables is traced twice.
     """
-    shapes = None if model.built else _shapes(x)
-    if shapes is not None:
-        strategy = keras_private.distribution_strategy(model)
-        with strategy.scope() if strategy else contextlib.nullcontext():
+    strategy = keras_private.distribution_strategy(model)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        shapes = None if model.built else _shapes(x)
+        if shapes is not None:
             model.build(shapes)
+        optimizer = getattr(model, "optimizer", None)
+        if model.built and optimizer is not None and not optimizer.built:
+            optimizer.build(model.trainable_variables)
 
 
 def guarded(callbacks: Any) -> Any:
