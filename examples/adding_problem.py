@@ -26,6 +26,7 @@ common.select_backend()
 
 import keras  # noqa: E402
 import nets  # noqa: E402
+import numpy as np  # noqa: E402
 import streams  # noqa: E402
 
 from keras_seqcredit import datasets  # noqa: E402
@@ -41,8 +42,10 @@ def parse_arguments(argv=None):
     parser.add_argument(
         "--length", type=nets.positive, default=200, help="steps of a sequence"
     )
-    nets.add_arguments(parser)
-    streams.add_arguments(parser, learning_rate=6e-3, epochs=20, views=False)
+    # The sum needs both numbers alike: a score that saturates gives them the
+    # same weight, one that grows with a number prefers the larger.
+    nets.add_arguments(parser, attention="additive", k_top=10, k_trunc=10)
+    streams.add_arguments(parser, learning_rate=6e-3, epochs=30, views=False)
     arguments = streams.parse(parser, argv)
     if arguments.logdir is None:
         arguments.logdir = pathlib.Path(
@@ -75,6 +78,37 @@ def build_model(arguments):
     return model
 
 
+def weights_near_numbers(arguments, model):
+    """Mean weights of the last read near the larger and the smaller number.
+
+    Near are the state after the number and those after up to `k_trunc - 1`
+    steps more: the gradient takes it there. Sequences with numbers nearer to
+    each other are left out.
+    """
+    reader = nets.reader(arguments, model)
+    if reader is None:
+        return {}
+    (x, _), *_ = make_stream(arguments, 1, arguments.seed + 2_000_000)
+    slots, weights = (output[:, -1] for output in reader.predict_on_batch(x))
+    numbers, markers = np.moveaxis(np.array(x), -1, 0)
+    first, second = np.sort(np.argsort(-markers, axis=1)[:, :2], axis=1).T
+    rows = np.arange(len(first))
+    first_is_larger = numbers[rows, first] > numbers[rows, second]
+    apart = second - first >= arguments.k_trunc
+    found = {}
+    for name, steps in (
+        ("larger", np.where(first_is_larger, first, second)),
+        ("smaller", np.where(first_is_larger, second, first)),
+    ):
+        # Slot 0 is the initial state.
+        start = (steps // arguments.k_att + 1)[:, None]
+        end = ((steps + arguments.k_trunc - 1) // arguments.k_att + 1)[:, None]
+        near = (start <= slots) & (slots <= end)
+        weight = np.where(near, weights, 0).sum(axis=1)
+        found[f"weight_near_{name}"] = float(weight[apart].mean())
+    return found
+
+
 def main():
     """Trains, evaluates, and writes the result."""
     arguments = parse_arguments()
@@ -96,6 +130,7 @@ def main():
             "mean_squared_error": error,
             "chance": 1 / 6,
             "sequences": batches * arguments.batch_size,
+            **weights_near_numbers(arguments, model),
         },
         trained,
     )

@@ -161,20 +161,6 @@ def views(arguments):
     return found
 
 
-def make_reader(arguments, model):
-    """The recurrent layer, telling what it reads; None if it has no list."""
-    if arguments.net != "sab":
-        return None
-    layer = model.get_layer("sab")
-    reader = layers.SABLSTM.from_config(
-        {**layer.get_config(), "return_attention": True}
-    )
-    inputs = keras.Input((None, VOCABULARY + 2))
-    outputs = reader(inputs)[1:]
-    reader.set_weights(layer.get_weights())
-    return keras.Model(inputs, outputs)
-
-
 def evaluate(arguments, model, reader, length):
     """Measures the model on sequences that training has not drawn."""
     sequences, batch_size = arguments.evaluate_sequences, arguments.batch_size
@@ -306,7 +292,7 @@ def main():
         ),
         views(arguments),
     )
-    reader = make_reader(arguments, model)
+    reader = nets.reader(arguments, model)
     if reader is not None:
         print(f"\nPicture: {draw(arguments, reader)}")
 

@@ -142,3 +142,20 @@ def recurrent(
 def glorot(times: float) -> keras.initializers.Initializer:
     """Glorot's uniform start, so many times as wide."""
     return keras.initializers.VarianceScaling(times**2, "fan_avg", "uniform")
+
+
+def reader(arguments, model):
+    """A model that returns the slots and weights of all reads of a network.
+
+    None unless the network is `sab`.
+    """
+    if arguments.net != "sab":
+        return None
+    layer = model.get_layer("sab")
+    reading = layers.SABLSTM.from_config(
+        {**layer.get_config(), "return_attention": True}
+    )
+    inputs = keras.Input((None, model.inputs[0].shape[-1]))
+    outputs = reading(inputs)[1:]
+    reading.set_weights(layer.get_weights())
+    return keras.Model(inputs, outputs)

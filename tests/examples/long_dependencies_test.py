@@ -40,6 +40,34 @@ def test_adding_problem(run_example, net):
     )
     assert 0 < result["mean_squared_error"] < 10
     assert result["sequences"] == 8
+    weights = result.keys() & {"weight_near_larger", "weight_near_smaller"}
+    assert len(weights) == (2 if net == "sab" else 0)
+
+
+@only_on("jax")
+@pytest.mark.usefixtures("run_example")
+def test_weights_near_numbers(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["adding_problem.py"])
+    script = importlib.import_module("adding_problem")
+    arguments = script.parse_arguments(["--length=8", "--k-trunc=2"])
+    x = np.zeros((2, 8, 2))
+    x[:, [1, 5], 1] = 1
+    x[:, [1, 5], 0] = [[0.9, 0.2], [0.3, 0.4]]
+    # Slot 0 is the initial state: step 1 is remembered in slot 2.
+    slots = np.array([[2, 3, 4, 6, 7]] * 2)[:, None]
+    weights = np.array(
+        [[0.1, 0.2, 0.3, 0.15, 0.25], [0.2, 0.4, 0.1, 0.05, 0.25]]
+    )[:, None]
+
+    class Reader:
+        def predict_on_batch(self, x):
+            return slots, weights
+
+    monkeypatch.setattr(script.nets, "reader", lambda *_: Reader())
+    monkeypatch.setattr(script, "make_stream", lambda *_: [(x, None)])
+    found = script.weights_near_numbers(arguments, None)
+    assert found["weight_near_larger"] == pytest.approx((0.3 + 0.3) / 2)
+    assert found["weight_near_smaller"] == pytest.approx((0.4 + 0.6) / 2)
 
 
 @only_on("jax")

@@ -15,6 +15,7 @@ from keras_seqcredit.models import VariationalWalkback
 from keras_seqcredit.models import ZForcing
 from keras_seqcredit.models.finite_loss import FiniteLoss
 from keras_seqcredit.models.generative_model import GenerativeModel
+from tests import small_systems
 
 X = np.ones((4, 2), "float32")
 
@@ -138,3 +139,24 @@ def test_an_unbuilt_model_can_be_resumed(make, tmp_path):
         fitted = model.fit(make(), epochs=epochs, callbacks=[backup], verbose=0)
         assert fitted.epoch == [epochs - 1]
     assert model.built
+
+
+GENERATIVE = set(small_systems.SYSTEMS) - {
+    make.__name__ for make in small_systems.CLASSIFIERS
+}
+
+
+@pytest.mark.parametrize("name", sorted(GENERATIVE))
+def test_a_training_step_is_traced_once(name, monkeypatch):
+    make = small_systems.SYSTEMS[name]
+    model = small_systems.compiled(make)
+    traced = []
+    train_step = model.train_step
+
+    def counted(*args, **kwargs):
+        traced.append(args)
+        return train_step(*args, **kwargs)
+
+    monkeypatch.setattr(model, "train_step", counted)
+    model.fit(*small_systems.data(make), batch_size=16, epochs=2, verbose=0)
+    assert len(traced) == 1

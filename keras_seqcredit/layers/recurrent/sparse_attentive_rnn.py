@@ -101,11 +101,11 @@ class SparseAttentiveRNN(RecurrentLayer, keras.layers.RNN):
         k_trunc: Positive integer, steps between truncations of the local
             gradient. `None` does not truncate. Defaults to `None`.
         attention: `"dot"`, `(W_q h^) . (W_m m) / sqrt(attention_units)`;
-            `"additive"`, `v . tanh(W_m m + W_q h^ + b)`, as in the paper; or
+            `"additive"`, `v . tanh(W_m m + W_q h^ + b)`, as in the paper,
+            which can weight several slots equally, since it saturates; or
             `"concat"`, `w . tanh([h^; m])`, as in the authors' code.
-            **`"concat"` cannot search**: the contribution of `h^` is the same
-            for all slots, so every step ranks them alike. It exists only for
-            comparison with the authors' code. Defaults to `"dot"`.
+            **`"concat"` cannot search**: every step ranks the slots alike. It
+            exists only for comparison. Defaults to `"dot"`.
         attention_units: Positive integer, units of the additive and the dot
             score. Fewer units than the cell's make long memories cheaper to
             read. Defaults to `None`, which means the units of the cell.
