@@ -101,7 +101,7 @@ def main():
     )
     print(
         f"\nMean squared error {error:.2e} (chance {1 / 6:.3f})"
-        f"\nFigures: {path}"
+        f"\nResults: {path}"
     )
 
 
