@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser, logdir: str) -> None:
 class SharedBatches(keras.utils.PyDataset):
     """A process's share of batches that all processes draw alike.
 
-    The order comes from NumPy's global random numbers, the same in every process.
+    All processes share the order, from NumPy's global random numbers.
     """
 
     def __init__(self, x, y, batch_size: int, process: int, processes: int):
