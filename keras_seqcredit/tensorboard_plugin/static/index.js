@@ -83,7 +83,7 @@ const content = make(
   make(
     "section",
     {"aria-labelledby": "arcs-title"},
-    make("h2", {id: "arcs-title"}, "What the steps have read"),
+    make("h2", {id: "arcs-title"}, "What each step reads"),
     arcsNote,
     statusText,
     arcsCanvas,
@@ -91,7 +91,7 @@ const content = make(
   make(
     "section",
     {id: "gradients-section", "aria-labelledby": "gradients-title"},
-    make("h2", {id: "gradients-title"}, "How far gradients have come back"),
+    make("h2", {id: "gradients-title"}, "How far gradients reach"),
     gradientsNote,
     legend,
     gradientsCanvas,
@@ -204,7 +204,7 @@ async function showEntry() {
 async function showEpoch() {
   const request = ++newest;
   const step = steps[Number(slider.value)];
-  const which = `Epoch ${step} (counted from 0; ${steps.length} to choose from)`;
+  const which = `Epoch ${step} (counted from 0; ${steps.length} available)`;
   epochText.textContent = step === undefined ? "Epoch" : which;
   slider.setAttribute("aria-valuetext", `epoch ${step}`);
   const entry = runs.get(runPicker.value)?.get(entryPicker.value) ?? {};
@@ -330,7 +330,7 @@ function noteOnArcs(chosen) {
   if (!value.reads) {
     return "Nothing is known of the reads here: AttentionMap writes them.";
   }
-  const color = "the wider and stronger, the more of it";
+  const color = "wider, stronger arcs mean more attention";
   if (chosen !== null || drawn.drawn === drawn.total) {
     return `${drawn.total} reads of ${value.length} steps; ${color}.`;
   }
