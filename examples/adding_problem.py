@@ -39,7 +39,7 @@ def parse_arguments(argv=None):
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--length", type=nets.positive, default=200, help="steps of a sequence"
+        "--length", type=nets.positive, default=200, help="steps per sequence"
     )
     nets.add_arguments(parser)
     streams.add_arguments(parser, learning_rate=6e-3, epochs=20, views=False)

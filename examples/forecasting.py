@@ -92,7 +92,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--system", choices=("lorenz", "speech"), default="lorenz")
     add("--data-dir", type=pathlib.Path, default=pathlib.Path("data"))
-    add("--length", type=int, default=50, help="of training and of a context")
+    add("--length", type=int, default=50, help="for training and for a context")
     add("--train-series", type=int, default=12800, help="to train on")
     add("--test-series", type=int, default=192, help="to forecast")
     add("--num-samples", type=int, default=20, help="forecasts per series")

@@ -25,16 +25,18 @@ WAYS = ("teacher", "scheduled", "professor", "mse")
 def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
     """Adds the flags; `defaults` are the example's own."""
     add = parser.add_argument
-    add("--sampling-probability", type=float, help="of `scheduled`, at the end")
-    add("--adversarial-weight", type=float, help="of `professor`")
-    add("--mse-weight", type=float, help="of `mse`")
-    add("--discriminator-units", type=int, help="of `professor`")
+    add(
+        "--sampling-probability", type=float, help="for `scheduled`, at the end"
+    )
+    add("--adversarial-weight", type=float, help="for `professor`")
+    add("--mse-weight", type=float, help="for `mse`")
+    add("--discriminator-units", type=int, help="for `professor`")
     add(
         "--discriminator-learning-rate",
         type=float,
-        help="of `professor`; by default the generator's",
+        help="for `professor`; by default the generator's",
     )
-    add("--free-running-steps", type=int, help="of `professor` and `mse`")
+    add("--free-running-steps", type=int, help="for `professor` and `mse`")
     ways.add_arguments(
         parser,
         WAYS,

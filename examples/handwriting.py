@@ -47,10 +47,10 @@ def parse_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--data-dir", required=True, help="folder of omniglot_pen_raw.npz")
-    add("--alphabets", nargs="+", default=["Latin"], help="of Omniglot")
+    add("--alphabets", nargs="+", default=["Latin"], help="from Omniglot")
     add("--max-points", type=int, default=40, help="per drawing")
-    add("--num-components", type=int, default=10, help="of the mixture")
-    add("--temperature", type=float, default=0.5, help="of the drawings")
+    add("--num-components", type=int, default=10, help="for the mixture")
+    add("--temperature", type=float, default=0.5, help="for the drawings")
     generators.add_arguments(
         parser,
         epochs=100,

@@ -77,7 +77,7 @@ def parse_arguments() -> argparse.Namespace:
     add(
         "--learning-rate",
         type=nets.non_negative,
-        help="of all networks (each has its own)",
+        help="for all networks (each has its own)",
     )
     add(
         "--train-size",

@@ -70,7 +70,7 @@ def parse_arguments() -> argparse.Namespace:
         type=float,
         nargs="+",
         default=[5e-4, 2.5e-3, 1e-2],
-        help="of the auxiliary cost and backward network, to choose from",
+        help="for the auxiliary cost and backward network, to choose from",
     )
     z_forcing.add_arguments(
         parser,

@@ -55,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
         type=float,
         nargs="+",
         default=[1.0, 0.01],
-        help="of samples within a frame; near 0, they are its mean",
+        help="for samples within a frame; near 0, they are its mean",
     )
     z_forcing.add_arguments(
         parser,

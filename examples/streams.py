@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
     """Adds the training flags; `defaults` are the example's own."""
     add = parser.add_argument
     add("--batch-size", type=nets.positive, help="sequences per step")
-    add("--learning-rate", type=nets.non_negative, help="of Adam")
+    add("--learning-rate", type=nets.non_negative, help="for Adam")
     add("--clip", type=nets.positive, help="maximum gradient norm")
     add("--steps-per-epoch", type=nets.positive, help="training steps")
     add("--epochs", type=nets.positive, help="total epochs")
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
         help="epochs of cosine decay of the learning rate to 0 "
         "(default: all; 0 keeps it constant)",
     )
-    add("--seed", type=int, help="of weights and data")
+    add("--seed", type=int, help="for weights and data")
     add(
         "--evaluate-sequences",
         type=nets.positive,

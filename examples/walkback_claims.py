@@ -68,7 +68,7 @@ def parse_arguments(argv=None):
     add("--data", nargs="+", choices=tuple(LADDERS), default=list(LADDERS))
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add("--seconds", type=float, default=20.0, help="of CPU time per model")
-    add("--units", type=int, default=128, help="of two layers, in the plane")
+    add("--units", type=int, default=128, help="per layer of two, in the plane")
     add("--image-units", type=int, default=512, help="the same, for digits")
     add("--batch-size", type=int, default=128)
     add(

@@ -59,20 +59,20 @@ def parse_arguments(argv=None):
         "--filters",
         type=int,
         nargs="+",
-        help="of the U-Net at each resolution (default: 16 32; CIFAR: 32 64)",
+        help="for the U-Net at each resolution (default: 16 32; CIFAR: 32 64)",
     )
     add(
         "--units",
         type=int,
         nargs="+",
         default=[1200, 1200],
-        help="of hidden layers of the MLP",
+        help="for the MLP's hidden layers",
     )
     add(
         "--step-conditioning",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="whether the network knows the step",
+        help="give the step to the network",
     )
     add("--num-steps", type=int, default=10, help="steps of the walk")
     add("--temperature-factor", type=float, default=2.0)
@@ -91,7 +91,7 @@ def parse_arguments(argv=None):
         "--learned-scale",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="whether the network learns scales, starting from --scale",
+        help="learn scales, starting from --scale",
     )
     add("--batch-size", type=int, default=64)
     add(
@@ -100,7 +100,7 @@ def parse_arguments(argv=None):
     add("--epochs", type=int, default=40)
     add("--ddpm", action=argparse.BooleanOptionalAction, default=True)
     add("--ddpm-steps", type=int, default=100, help="steps of its chain")
-    add("--seed", type=int, default=0, help="of weights and samples")
+    add("--seed", type=int, default=0, help="for weights and samples")
     add("--resume", action=argparse.BooleanOptionalAction, default=True)
     add("--logdir", type=pathlib.Path, help="(default: runs/walkback_<data>)")
     common.add_backend_argument(parser)

@@ -59,7 +59,7 @@ def parse_arguments(argv=None):
     add("--data", nargs="+", choices=tuple(SETTINGS), default=list(SETTINGS))
     add("--num-steps", type=int, default=20, help="steps of the walk")
     add("--temperature-factor", type=float, default=1.35)
-    add("--units", type=int, default=128, help="of two hidden layers")
+    add("--units", type=int, default=128, help="for each of two hidden layers")
     add("--batch-size", type=int, default=128)
     add(
         "--learning-rate", type=float, default=2e-3, help="initial rate of Adam"
@@ -72,7 +72,7 @@ def parse_arguments(argv=None):
     )
     add("--ddpm", action=argparse.BooleanOptionalAction, default=True)
     add("--ddpm-steps", type=int, default=100, help="steps of its chain")
-    add("--seed", type=int, default=0, help="of weights, data and samples")
+    add("--seed", type=int, default=0, help="for weights, data and samples")
     add("--resume", action=argparse.BooleanOptionalAction, default=True)
     add("--logdir", type=pathlib.Path, default="runs/walkback_toy")
     common.add_backend_argument(parser)

@@ -23,9 +23,9 @@ def add_arguments(
     common.add_backend_argument(parser)
     add("--ways", nargs="+", choices=choices, help="ways to train")
     add("--epochs", type=int, help="epochs for each way")
-    add("--seed", type=int, help="of weights, noise and the order of the data")
+    add("--seed", type=int, help="for weights, noise and the order of the data")
     add("--batch-size", type=int, help="sequences per step")
-    add("--learning-rate", type=float, help="of Adam; decays to 0")
+    add("--learning-rate", type=float, help="for Adam; decays to 0")
     add("--units", type=int, help="units of every recurrent network")
     add("--logdir", type=pathlib.Path, help="folder for logs and results")
     add(

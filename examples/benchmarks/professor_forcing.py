@@ -41,7 +41,7 @@ NETS = (
 
 
 class Sizes(NamedTuple):
-    """Sizes of what is timed."""
+    """Sizes of the timed models."""
 
     batch: int = 64
     time: int = 100

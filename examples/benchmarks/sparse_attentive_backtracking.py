@@ -18,7 +18,7 @@ from examples.benchmarks.measuring import table
 from examples.benchmarks.measuring import time_in_turns
 
 BATCH, FEATURES, UNITS, CLASSES = 64, 10, 128, 10
-# The recommended score first, then what it is compared with.
+# The recommended score first, then the ones it is compared with.
 NETS = (
     "dot16",
     "dot32",

@@ -24,7 +24,7 @@ def make_net(vocabulary: int, embedding_size: int, units: int):
 
 
 def generate(net, batch: int, length: int, predict, random, samples=None):
-    """Draws sequences; `predict` runs the net on one step.
+    """Draws sequences; `predict` runs the network on one step.
 
     Args:
         net: from `make_net`.

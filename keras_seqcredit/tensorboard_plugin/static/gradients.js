@@ -88,7 +88,7 @@ function drawAxes(context, {x, y, low, high, last, width, zeros}, color) {
   context.fillText("lag: steps back from the last one", width - RIGHT, FLOOR + 32);
 }
 
-/** A line with gaps where norms are 0, drawn as dots on the floor. */
+/** A line with gaps at norms of 0, which are dots on the floor. */
 function drawLine(context, norms, x, y, {color, dash}, lag) {
   context.strokeStyle = color;
   context.fillStyle = color;
