@@ -9,7 +9,7 @@ EXAMPLE ?= copying_memory
 ARGS ?=
 
 # tensorflow-probability (demo) and tfp-nightly (tests) install the same module,
-# so each has an environment of its own.
+# so each has its own environment.
 DEMO := .venv
 TEST := .venv-test
 
@@ -58,7 +58,7 @@ benchmark: $(TEST)/.installed ## Time and measure the layers (BENCHMARKS=z_forci
 		done; \
 	done
 
-clean: ## Delete environments, caches and what was built
+clean: ## Delete environments, caches and build outputs
 	rm -rf $(DEMO) $(TEST) build dist site *.egg-info .coverage htmlcov \
 		.mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -72,7 +72,7 @@ $(DEMO)/.installed $(TEST)/.installed: pyproject.toml
 		exit 1; \
 	}
 	$(PYTHON) -m venv $(@D)
-	@echo "Installing into $(@D); the first time takes some minutes."
+	@echo "Installing into $(@D); the first time takes a few minutes."
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--editable '.[$(EXTRAS)]'
 	@touch $@

@@ -40,7 +40,7 @@ def parse_arguments(argv=None):
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--length", type=nets.positive, default=200, help="steps of a sequence"
+        "--length", type=nets.positive, default=200, help="steps per sequence"
     )
     # The sum needs both numbers alike: a score that saturates gives them the
     # same weight, one that grows with a number prefers the larger.
@@ -136,7 +136,7 @@ def main():
     )
     print(
         f"\nMean squared error {error:.2e} (chance {1 / 6:.3f})"
-        f"\nFigures: {path}"
+        f"\nResults: {path}"
     )
 
 

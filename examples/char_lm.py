@@ -33,7 +33,7 @@ from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 from keras_seqcredit import models  # noqa: E402
 
-TIMES = (1, 2, 4)  # Lengths of the test, in lengths of training.
+TIMES = (1, 2, 4)  # Test lengths, in multiples of the training length.
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -42,9 +42,9 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--data-dir", required=True, help="of the text")
+    add("--data-dir", required=True, help="folder of the text")
     add("--corpus", choices=("shakespeare", "penn"), default="shakespeare")
-    add("--length", type=int, default=50, help="characters of a sequence")
+    add("--length", type=int, default=50, help="characters per sequence")
     add("--train-characters", type=int, default=1_000_000)
     add("--test-characters", type=int, default=50_000)
     add("--num-samples", type=int, default=100, help="texts to write")
@@ -60,7 +60,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load_data(arguments):
-    """Characters to train on, those of the test, and the vocabulary."""
+    """Training characters, test characters and the vocabulary."""
     if arguments.corpus == "penn":
         (train, _, test), vocabulary = datasets.penn_treebank(
             arguments.data_dir
@@ -74,13 +74,13 @@ def load_data(arguments):
 
 
 def cut(characters, length):
-    """`(sequences, length)`; what does not fill the last one is left out."""
+    """`(sequences, length)`; drops an incomplete last sequence."""
     return characters[: len(characters) // length * length].reshape(-1, length)
 
 
 def share_of_words(texts, known) -> float:
-    """Of the whole words of texts, the share that is known."""
-    # The first and the last word may have been cut.
+    """Share of the whole words in texts that are known."""
+    # The first and last words may be cut off.
     words = [word for text in texts for word in text.split()[1:-1]]
     return sum(word in known for word in words) / max(len(words), 1)
 
@@ -139,7 +139,7 @@ def main() -> None:
         more=write,
         samples={"length": 2 * arguments.length, "vocabulary": vocabulary},
         columns={
-            "bits a character": column("bits_per_character", 1),
+            "bits per character": column("bits_per_character", 1),
             **{
                 f"{title} at {times}x": column(name, times)
                 for title, name in (

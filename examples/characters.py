@@ -42,13 +42,18 @@ def parse_arguments(argv=None):
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--data-dir", required=True, help="of the text")
-    add("--length", type=nets.positive, default=100, help="of a sequence")
+    add("--data-dir", required=True, help="folder of the text")
+    add(
+        "--length",
+        type=nets.positive,
+        default=100,
+        help="characters per sequence",
+    )
     add(
         "--test-characters",
         type=nets.positive,
         default=200_000,
-        help="of the validation and of the test text, from their start",
+        help="taken from the start of the validation and test texts",
     )
     nets.add_arguments(parser, units=128)
     streams.add_arguments(parser, learning_rate=4e-3, epochs=20, views=False)
@@ -62,7 +67,7 @@ def parse_arguments(argv=None):
 
 
 class Pieces(keras.utils.PyDataset):
-    """Pieces of a text, from random places, fresh in every epoch."""
+    """Random pieces of a text, drawn anew in every epoch."""
 
     def __init__(self, text, arguments, initial_epoch=0):
         super().__init__()
@@ -85,10 +90,10 @@ class Pieces(keras.utils.PyDataset):
 
 
 def cut(text, arguments):
-    """`(x, y)`, the text piece by piece."""
+    """`(x, y)`, the text cut into pieces."""
     text = text[: arguments.test_characters]
     number = (len(text) - 1) // arguments.length
-    # Whole batches, so that one program is compiled and not two.
+    # Whole batches only, so that one program is compiled, not two.
     number -= number % arguments.batch_size
     size = number * arguments.length
     shape = (number, arguments.length)
@@ -146,8 +151,8 @@ def main():
         trained,
     )
     print(
-        f"\nBits a character: {bits['valid']:.3f} validation, "
-        f"{bits['test']:.3f} test\nFigures: {path}"
+        f"\nBits per character: {bits['valid']:.3f} validation, "
+        f"{bits['test']:.3f} test\nResults: {path}"
     )
 
 

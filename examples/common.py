@@ -14,15 +14,15 @@ PACKAGES = ("keras", "tensorflow", "jax", "numpy")
 
 
 def select_backend(argv: list[str] | None = None) -> str:
-    """Selects Keras' backend by the flag `--backend`.
+    """Selects Keras' backend from the flag `--backend`.
 
     Must be called before Keras is imported. Without the flag, the environment
-    variable `KERAS_BACKEND` decides, and without that TensorFlow is used. The
-    messages of TensorFlow's start are switched off.
+    variable `KERAS_BACKEND` decides; without either, TensorFlow is used.
+    TensorFlow's startup messages are disabled.
 
     Args:
         argv: List of strings, the command line without the program. Defaults
-            to that of the process.
+            to the process's own.
 
     Returns:
         String, the name of the backend.
@@ -46,7 +46,7 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Describes what a result was measured on.
+    """Describes the machine and software of a measurement.
 
     Returns:
         Dictionary with the platform, the number of CPUs, the accelerators,
@@ -71,13 +71,13 @@ def check_settings(
     resume: bool = True,
     free: tuple[str, ...] = (),
 ) -> None:
-    """Keeps a run from going on with another one's weights.
+    """Prevents a run from resuming with another run's weights.
 
     Args:
-        logdir: Folder of the run, whose settings are written there.
-        settings: Dictionary of the settings, as JSON has them.
-        resume: Boolean, whether to go on; else its `backup` is deleted.
-        free: Names of settings that may change in between.
+        logdir: Folder of the run, where its settings are written.
+        settings: Dictionary of the settings, in JSON types.
+        resume: Boolean, whether to resume; if not, its `backup` is deleted.
+        free: Names of settings that may change between runs.
 
     Raises:
         SystemExit: if the folder holds a run with other settings.
@@ -97,7 +97,7 @@ def check_settings(
             raise SystemExit(
                 f"{logdir} holds a run with other settings: "
                 f"{', '.join(changed)}. Give another --logdir, or --no-resume "
-                "to start anew."
+                "to start over."
             )
     write_json(path, settings)
 
@@ -105,19 +105,19 @@ def check_settings(
 def tensorboard(logdir: str | os.PathLike[str]) -> list[Any]:
     """Returns the callbacks that log to TensorBoard.
 
-    Keras' own callback needs TensorFlow on every backend: without it there is
-    none, and a line says so.
+    Keras' own callback needs TensorFlow on every backend. Without TensorFlow,
+    prints a message and returns none.
     """
     import keras
 
     if importlib.util.find_spec("tensorflow") is None:
-        print("No logs for TensorBoard: Keras writes them with tensorflow.")
+        print("No logs for TensorBoard: Keras needs tensorflow to write them.")
         return []
     return [keras.callbacks.TensorBoard(str(logdir), write_graph=False)]
 
 
 def write_json(path: str | os.PathLike[str], result: dict[str, Any]) -> None:
-    """Writes a result, so that a killed process leaves no half of one."""
+    """Writes a result; a killed process leaves no partial file."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
@@ -142,7 +142,7 @@ def _accelerators() -> list[str]:
 def _cpu_count() -> int | None:
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # Not on every system.
+    except AttributeError:  # Missing on some systems.
         return os.cpu_count()
 
 

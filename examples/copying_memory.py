@@ -76,7 +76,7 @@ def parse_arguments(argv=None):
         type=nets.positive,
         nargs="*",
         default=[10, 30, 60, 200, 300],
-        help="gaps to evaluate on, besides the longest of training",
+        help="gaps to evaluate on, besides the longest training gap",
     )
     add(
         "--exchange",
@@ -112,7 +112,7 @@ def build_model(arguments):
 
 
 class Stream(keras.utils.PyDataset):
-    """Fresh sequences, one-hot, with the weight of each step in the loss."""
+    """Fresh one-hot sequences, with the weight of each step in the loss."""
 
     def __init__(self, arguments, batches, seed, initial_epoch=0):
         super().__init__()
@@ -142,7 +142,7 @@ class Stream(keras.utils.PyDataset):
 
 
 def views(arguments):
-    """Callbacks that draw what the network reads and how far credit goes."""
+    """Callbacks that draw what the network reads and how far credit reaches."""
     if not arguments.views:
         return []
     x, y = datasets.copying_memory(
@@ -162,10 +162,10 @@ def views(arguments):
 
 
 def evaluate(arguments, model, reader, length):
-    """Measures the model on sequences that training has not drawn."""
+    """Evaluates the model on sequences not drawn in training."""
     sequences, batch_size = arguments.evaluate_sequences, arguments.batch_size
     if length > 500:
-        # Attention to a long past takes long, and memory.
+        # Attention to a long past takes time and memory.
         sequences, batch_size = min(sequences, 64), min(batch_size, 8)
     x, y = datasets.copying_memory(
         sequences,
@@ -175,7 +175,7 @@ def evaluate(arguments, model, reader, length):
         one_hot=True,
         seed=arguments.seed + 1_000_000,
     )
-    # All that are not longer than those of training are one program.
+    # All sequences up to the training length share one program.
     missing = max(0, arguments.length - length)
     x_padded = np.pad(x, [(0, 0), (0, missing), (0, 0)])
     y_padded = np.pad(y, [(0, 0), (0, missing)])
@@ -207,10 +207,10 @@ def evaluate(arguments, model, reader, length):
 
 
 def weight_on_true_slots(slots, weights, length, k_att, steps):
-    """Mean share of a recalling step's reads that its own symbol has.
+    """Mean share of a recall step's attention that is on its own symbol.
 
-    Counted are the states after the symbol has come, and after up to
-    `steps - 1` more: the gradient takes it there.
+    Counts the state after the symbol and up to `steps - 1` later states, from
+    which the gradient reaches the symbol.
     """
     recall = slice(length + NUM_SYMBOLS, length + 2 * NUM_SYMBOLS)
     slots, weights = slots[:, recall], weights[:, recall]
@@ -224,8 +224,8 @@ def weight_on_true_slots(slots, weights, length, k_att, steps):
 def exchange(arguments, model, lengths):
     """Recalls from the memory of one gap with the LSTM's state of another.
 
-    Tells which of the two a network depends on that fails after other gaps
-    than those of training. Returns the accuracy by both gaps.
+    If a network fails at gaps it was not trained on, this shows which of the
+    two it depends on. Returns the accuracy by both gaps.
     """
     layer = model.get_layer("sab")
     runner = layers.SABLSTM.from_config(
@@ -239,7 +239,7 @@ def exchange(arguments, model, lengths):
         )
         for length in lengths
     }
-    # Up to the marker, which is the first step of the rest.
+    # Up to the marker, the first of the remaining steps.
     found = {
         length: runner(x[:, : NUM_SYMBOLS + length - 1])[1:]
         for length, (x, _) in sequences.items()
@@ -263,7 +263,7 @@ def exchange(arguments, model, lengths):
 
 
 def draw(arguments, reader):
-    """Pictures what the network reads in one sequence."""
+    """Plots what the network reads in one sequence."""
     from keras_seqcredit import utils
 
     x, _ = datasets.copying_memory(
@@ -333,7 +333,7 @@ def main():
         },
         trained,
     )
-    print(f"\nFigures: {path}")
+    print(f"\nResults: {path}")
     print(f"Logs:    tensorboard --logdir {arguments.logdir}")
 
 

@@ -21,7 +21,7 @@ from keras_seqcredit import utils
 def add_arguments(parser: argparse.ArgumentParser, logdir: str) -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument(
-        "--batch-size", type=int, default=64, help="of all devices together"
+        "--batch-size", type=int, default=64, help="across all devices"
     )
     parser.add_argument("--units", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=2e-2)
@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser, logdir: str) -> None:
 
 
 class SharedBatches(keras.utils.PyDataset):
-    """The part of a process in batches that all processes draw alike.
+    """A process's share of batches that all processes draw alike.
 
-    The order comes from NumPy's global random numbers, the same in all.
+    All processes share the order, from NumPy's global random numbers.
     """
 
     def __init__(self, x, y, batch_size: int, process: int, processes: int):
@@ -58,7 +58,7 @@ class SharedBatches(keras.utils.PyDataset):
 
 
 def make_model(shape, arguments: argparse.Namespace) -> keras.Model:
-    """A net that names a digit after it has read the last of its pixels."""
+    """A network that predicts a digit's class after its last pixel."""
     keras.utils.set_random_seed(arguments.seed)
     model = keras.Sequential(
         [
@@ -82,14 +82,14 @@ def train(
     process: int = 0,
     processes: int = 1,
 ) -> dict[str, Any]:
-    """Trains, evaluates and, in the first process, writes what comes out.
+    """Trains, evaluates and, in the first process, writes the result.
 
     Args:
         make: Function without arguments that calls `make_model` where the
             devices are known.
-        arguments: Those of the command line.
-        devices: Number of devices of all processes together.
-        process: Number of this process.
+        arguments: Command-line arguments.
+        devices: Number of devices across all processes.
+        process: Index of this process.
         processes: Number of processes.
 
     Returns:
@@ -126,7 +126,7 @@ def train(
         ],
     ).history
     seconds = time.perf_counter() - start
-    # As many of the test examples as can be shared; each process has its part.
+    # Only whole batches of test examples; each process has its share.
     whole = len(test[0]) // size * size
     x_test, y_test = (a[:whole][process::processes] for a in test)
     loss, accuracy = model.evaluate(

@@ -1,6 +1,6 @@
 """A denoising diffusion model, for comparison with Markov chains.
 
-The network is that of a transition operator that sees its step. It predicts the
+The network is a transition operator's, and sees its step. It predicts the
 noise of a point after `num_steps` of a fixed diffusion.
 
 References:
@@ -32,7 +32,7 @@ class DDPM(GenerativeModel):
         self.network = network
         self.num_steps = num_steps
         self.seed_generator = keras.random.SeedGenerator(seed)
-        # The betas of 1,000 steps, over as many as there are here.
+        # The betas of 1,000 steps, spread over `num_steps`.
         betas = np.linspace(1e-4, 0.02, num_steps) * 1000 / num_steps
         betas = np.minimum(betas, 0.999)
         self.betas = betas.astype("float32")
@@ -87,8 +87,8 @@ class DDPM(GenerativeModel):
     def sample_in(self, num_steps, num_samples, seed=0, limit=np.inf):
         """Samples in fewer steps, without noise (DDIM).
 
-        `limit` is the largest absolute value of data. The point that a noisy
-        state is taken for is cut off there, as is usual for images.
+        `limit` is the largest absolute value of data. Predictions of the clean
+        point are clipped there, as is usual for images.
         """
         first = keras.random.normal((num_samples, *self.event), seed=seed)
         steps = np.linspace(self.num_steps - 1, 0, num_steps).round()
@@ -115,7 +115,7 @@ class DDPM(GenerativeModel):
 
 
 class StopAfter(keras.callbacks.Callback):
-    """Ends training after so many seconds, counted from the second batch."""
+    """Ends training after `seconds`, counted from the second batch."""
 
     def __init__(self, seconds):
         super().__init__()
@@ -130,14 +130,14 @@ class StopAfter(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-# The file of a `Stopwatch` in the folder of a run.
+# A `Stopwatch` keeps this file in a run's folder.
 STOPWATCH = "training_time.json"
 
 
 class Stopwatch(keras.callbacks.Callback):
-    """Seconds of training batches but the first ones, which compile.
+    """Seconds of training batches, except each run's first, which compiles.
 
-    Kept in a file, so that a run that goes on, or had ended, knows them.
+    Kept in a file for runs that resume or had already ended.
     """
 
     def __init__(self, path):
@@ -164,5 +164,5 @@ class Stopwatch(keras.callbacks.Callback):
         common.write_json(self.path, kept)
 
     def seconds_of(self, steps):
-        """Of so many steps, at the mean of those that were timed."""
+        """Seconds of `steps` steps, at the mean of the timed ones."""
         return self.seconds * steps / max(self.steps, 1)

@@ -47,14 +47,16 @@ def parse_arguments() -> argparse.Namespace:
     add_backend_argument(parser)
     parser.add_argument("--coordinator", help="host:port of process 0")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--process", type=int, default=0, help="of these")
+    parser.add_argument(
+        "--process", type=int, default=0, help="index of this one"
+    )
     parser.add_argument(
         "--timeout", type=int, default=60, help="seconds to wait for the others"
     )
     parser.add_argument(
         "--host-devices",
         type=int,
-        help="in how many devices to part the processor (default: it is one)",
+        help="number of devices to split the CPU into (default: one)",
     )
     parser.add_argument(
         "--local", type=int, metavar="N", help="start N processes on this host"
@@ -81,13 +83,13 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def start_locally(number: int) -> None:
-    """Starts processes on this host; ends all when one fails."""
+    """Starts processes on this host; stops all if one fails."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = [sys.executable, *sys.argv, f"--coordinator={address}"]
     processes = [
-        # The later flag counts.
+        # The last value of a flag counts.
         subprocess.Popen(
             [*command, f"--processes={number}", f"--process={i}", "--local=0"]
         )
@@ -106,12 +108,12 @@ def start_locally(number: int) -> None:
 
 
 def join(arguments: argparse.Namespace) -> None:
-    """Meets the other processes."""
+    """Connects to the other processes."""
     if arguments.host_devices:
         jax.config.update("jax_num_cpu_devices", arguments.host_devices)
     if arguments.processes == 1:
         return
-    # JAX itself would end what waits for too long without a word of Python.
+    # JAX itself would end a process that waits too long, with no Python error.
     if arguments.process == 0:
         wait_for_others(arguments)
     else:
@@ -132,7 +134,7 @@ def join(arguments: argparse.Namespace) -> None:
 
 
 def wait_for_others(arguments: argparse.Namespace) -> None:
-    """Lets all processes begin as soon as all have told their numbers."""
+    """Lets all processes begin once all have sent their numbers."""
     _, port = host_and_port(arguments.coordinator)
     end = time.monotonic() + arguments.timeout
     missing = set(range(1, arguments.processes))
@@ -149,7 +151,7 @@ def wait_for_others(arguments: argparse.Namespace) -> None:
         while missing - set(found):
             seconds = end - time.monotonic()
             if seconds <= 0:
-                # Others may just have given up for want of these.
+                # The others may have just given up because these are missing.
                 late = sorted(missing - seen or missing - set(found))
                 raise SystemExit(
                     f"Expected {arguments.processes} processes to meet at "
@@ -159,7 +161,7 @@ def wait_for_others(arguments: argparse.Namespace) -> None:
             ready, _, _ = select.select(
                 [server, *found.values()], [], [], seconds
             )
-            # Who has told a number says no more, but may go away.
+            # A process that has sent its number sends no more, but may leave.
             for number, connection in list(found.items()):
                 if connection in ready:
                     del found[number]
@@ -186,7 +188,7 @@ def listening(port: int) -> socket.socket:
 
 
 def wait_for_first(arguments: argparse.Namespace) -> None:
-    """Tells process 0 the number of this one, and waits until it may begin."""
+    """Sends this process's number to process 0, then waits to begin."""
     address = host_and_port(arguments.coordinator)
     end = time.monotonic() + arguments.timeout
     received: Any = None
@@ -197,7 +199,7 @@ def wait_for_first(arguments: argparse.Namespace) -> None:
                 connection.settimeout(max(end - time.monotonic(), 0.01))
                 if connection.recv(16):
                     return
-                received = "its end"
+                received = "a closed connection"
         except OSError as error:
             received = error
         time.sleep(0.2)
@@ -218,7 +220,7 @@ def main() -> None:
         start_locally(arguments.local)
         return
     join(arguments)
-    # Each process makes its own part of the batches.
+    # Each process makes its own shard of the batches.
     keras.distribution.set_distribution(
         keras.distribution.DataParallel(auto_shard_dataset=False)
     )

@@ -35,7 +35,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--devices",
         type=int,
-        help="how many (default: all GPUs, or 2 parts of the processor)",
+        help="how many (default: all GPUs, or 2 parts of the CPU)",
     )
     data_parallel.add_arguments(parser, "runs/distributed_tensorflow")
     return parser.parse_args()

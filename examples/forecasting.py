@@ -62,7 +62,7 @@ from keras_seqcredit import models  # noqa: E402
 from keras_seqcredit import schedules  # noqa: E402
 from keras_seqcredit import utils  # noqa: E402
 
-# What a step of training costs, in steps of `teacher`; see `--measure`.
+# The cost of a training step, in steps of `teacher`; see `--measure`.
 COSTS = {
     "teacher": 1.0,
     "dropout": 1.0,
@@ -78,7 +78,7 @@ COSTS = {
 }
 WAYS = ("teacher", "temperature", "half", *list(COSTS)[1:])
 FORCING = ("professor", "penalty", "samples")
-EPOCH = 400  # Steps, or less for a short training.
+EPOCH = 400  # Steps, or fewer in a short training run.
 TEMPERATURES = (0.7, 0.85, 1.0, 1.15, 1.3)
 POSITIONS = (1, 4, 10)
 HORIZONS = (1, 10, 50, 200, 500)
@@ -92,16 +92,16 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--system", choices=("lorenz", "speech"), default="lorenz")
     add("--data-dir", type=pathlib.Path, default=pathlib.Path("data"))
-    add("--length", type=int, default=50, help="of training, and of a context")
+    add("--length", type=int, default=50, help="for training and for a context")
     add("--train-series", type=int, default=12800, help="to train on")
     add("--test-series", type=int, default=192, help="to forecast")
-    add("--num-samples", type=int, default=20, help="forecasts a series")
-    add("--measure", action="store_true", help="print costs of a step, and end")
+    add("--num-samples", type=int, default=20, help="forecasts per series")
+    add("--measure", action="store_true", help="print step costs and exit")
     add(
         "--figure",
         nargs="+",
         type=pathlib.Path,
-        help="draw result files of several seeds, and end",
+        help="plot result files of several seeds and exit",
     )
     ways.add_arguments(
         parser,
@@ -116,7 +116,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def solved(slope, state, num_steps, step, substeps, warm_up):
-    """The first coordinate of a differential equation, by Runge and Kutta.
+    """The first coordinate of a differential equation, by Runge-Kutta.
 
     Returns:
         `(num_series, num_steps)`, a value every `substeps` steps.
@@ -136,8 +136,8 @@ def solved(slope, state, num_steps, step, substeps, warm_up):
 def lorenz(num_series, length, random):
     """The Lorenz equations, with noise.
 
-    A value each 0.3 units of time: so seldom that the next one often is either
-    of two, where the head has one peak.
+    Values are 0.3 time units apart. This is so far that the next value is often
+    one of two, while the head has one peak.
     """
 
     def slope(state):
@@ -145,7 +145,7 @@ def lorenz(num_series, length, random):
         return np.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
 
     state = random.normal(size=(3, num_series)) + np.array([[0], [0], [25.0]])
-    # Over the standard deviation of the attractor.
+    # Divided by the attractor's standard deviation.
     found = solved(slope, state, length, 0.01, 30, 1000) / 7.93
     return found + 0.05 * random.normal(size=found.shape)
 
@@ -180,7 +180,7 @@ def load_data(arguments):
         def read(x):
             for frames, mask in zip(x["sequences"], x["mask"], strict=True):
                 values = frames[mask].ravel()
-                # A mean of two, so that nothing above 2 kHz is folded down.
+                # The mean of two, so that nothing above 2 kHz is aliased.
                 yield values.reshape(-1, 2).mean(axis=1)
 
         whole = speech(
@@ -199,8 +199,8 @@ def make_model(way, arguments, steps, start=None):
     Args:
         way: One of `COSTS`.
         arguments: The flags.
-        steps: Integer, updates to come.
-        start: A generator to go on with, or None. Defaults to `None`.
+        steps: Integer, number of updates.
+        start: A generator to continue from, or None. Defaults to `None`.
     """
     keras.utils.set_random_seed(arguments.seed)
     options = {
@@ -252,7 +252,7 @@ def make_model(way, arguments, steps, start=None):
 
 
 def measure_costs(x, arguments) -> None:
-    """Prints the time of the processor that a step of each way takes."""
+    """Prints the CPU time that a step of each way takes."""
     first = None
     for way in COSTS:
         model, _ = make_model(way, arguments, 1000)
@@ -268,7 +268,7 @@ def measure_costs(x, arguments) -> None:
 def crps_of(samples, truth) -> np.ndarray:
     """CRPS by horizon, of samples `(series, num_samples, horizon)`."""
     number = samples.shape[1]
-    # The mean distance of all pairs, from the order of the samples.
+    # The mean distance of all pairs, from the sorted samples.
     ranks = 2 * np.arange(1, number + 1) - number - 1
     ordered = np.sort(samples, axis=1)
     spread = np.einsum("bnh,n->bh", ordered, ranks) / (number * (number - 1))
@@ -277,14 +277,14 @@ def crps_of(samples, truth) -> np.ndarray:
 
 
 def long_run(samples, truth, length) -> dict:
-    """Statistics of windows, against those of the data."""
+    """Statistics of windows, compared with the data."""
     found = {}
     for position in POSITIONS:
         window = slice((position - 1) * length, position * length)
         own, data = samples[..., window], truth[:, window]
         ratio = own.var() / data.var()
         found[position] = {"variance_ratio": float(ratio)}
-    # The second half of the horizon, where all is its own.
+    # The second half of the horizon, where all values are its own.
     half = truth.shape[-1] // 2
 
     def spectrum(x):
@@ -299,7 +299,7 @@ def long_run(samples, truth, length) -> dict:
 
 
 def evaluate(generator, test, arguments, temperature=None) -> dict:
-    """The figures of a trained generator on data that it has not seen."""
+    """The figures of a trained generator on data it has not seen."""
     length = arguments.length
     context, truth = test[:, :length], test[:, length:, 0]
     samples = generator.forecast(
@@ -330,7 +330,7 @@ def evaluate(generator, test, arguments, temperature=None) -> dict:
 
 
 def draw(path, files) -> None:
-    """CRPS by horizon, and accuracy by position, means over files."""
+    """CRPS by horizon and accuracy by position, averaged over files."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -491,7 +491,7 @@ def main() -> None:
 
 
 def _at(found, position):
-    """Figures of a position, whose keys JSON has turned into strings."""
+    """Figures of a position; JSON has turned the keys into strings."""
     found = found["positions"]
     return found[position] if position in found else found[str(position)]
 

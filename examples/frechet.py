@@ -10,10 +10,10 @@ import numpy as np
 
 
 class Features:
-    """64 features of images, from a classifier that it trains.
+    """64 features of images, from a classifier it trains.
 
     Args:
-        x: Images, `(n, ...)`, of 0 to 255.
+        x: Images, `(n, ...)`, with values from 0 to 255.
         y: Their classes.
         epochs: Integer.
     """
@@ -47,29 +47,29 @@ class Features:
         return float(self.classifier.evaluate(_scaled(x), y, verbose=0)[1])
 
     def confidence(self, images):
-        """Mean of the largest probability: about how many can be read."""
+        """Mean of the largest probability: roughly the legible share."""
         logits = self.classifier.predict(_scaled(images), verbose=0)
         return float(np.asarray(keras.ops.softmax(logits)).max(-1).mean())
 
     def classes(self, images):
-        """Share of each class, as the classifier sees it."""
+        """Share of each class, according to the classifier."""
         logits = self.classifier.predict(_scaled(images), verbose=0)
         counts = np.bincount(logits.argmax(-1), minlength=10)
         return (counts / counts.sum()).tolist()
 
     def distance(self, images, others):
-        """The Fréchet distance of two sets."""
+        """The Fréchet distance between two sets."""
         a, b = self.of(images), self.of(others)
         gap = np.square(a.mean(0) - b.mean(0)).sum()
         first, second = (np.cov(x, rowvar=False) for x in (a, b))
-        # The trace of a root is the sum of the roots of eigenvalues.
+        # The trace of a matrix root is the sum of the eigenvalues' roots.
         values = np.linalg.eigvals(first @ second).real
         root = np.sqrt(np.maximum(values, 0)).sum()
         return float(gap + np.trace(first) + np.trace(second) - 2 * root)
 
 
 def nearest(images, others):
-    """Mean distance to the nearest of others, levels of 0 to 1."""
+    """Mean distance to the nearest of the others, with levels from 0 to 1."""
     a, b = (_scaled(x).reshape(len(x), -1) for x in (images, others))
     squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
     return float(np.sqrt(np.maximum(squares, 0).min(1)).mean())

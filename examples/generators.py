@@ -23,18 +23,20 @@ WAYS = ("teacher", "scheduled", "professor", "mse")
 
 
 def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
-    """Adds the flags; `defaults` are those of the example."""
+    """Adds the flags; `defaults` are the example's own."""
     add = parser.add_argument
-    add("--sampling-probability", type=float, help="of `scheduled`, at the end")
-    add("--adversarial-weight", type=float, help="of `professor`")
-    add("--mse-weight", type=float, help="of `mse`")
-    add("--discriminator-units", type=int, help="of `professor`")
+    add(
+        "--sampling-probability", type=float, help="for `scheduled`, at the end"
+    )
+    add("--adversarial-weight", type=float, help="for `professor`")
+    add("--mse-weight", type=float, help="for `mse`")
+    add("--discriminator-units", type=int, help="for `professor`")
     add(
         "--discriminator-learning-rate",
         type=float,
-        help="of `professor`; by default that of the generator",
+        help="for `professor`; by default the generator's",
     )
-    add("--free-running-steps", type=int, help="of `professor` and `mse`")
+    add("--free-running-steps", type=int, help="for `professor` and `mse`")
     ways.add_arguments(
         parser,
         WAYS,
@@ -53,9 +55,9 @@ def make_model(way, make_generator, steps, arguments):
 
     Args:
         way: One of `WAYS`.
-        make_generator: Function of the sampling probability that returns an
-            `AutoregressiveRNN`.
-        steps: Integer, updates to come.
+        make_generator: Function that takes the sampling probability and
+            returns an `AutoregressiveRNN`.
+        steps: Integer, number of updates.
         arguments: The flags.
     """
     keras.utils.set_random_seed(arguments.seed)
@@ -94,9 +96,9 @@ def make_model(way, make_generator, steps, arguments):
 
 
 def measure(generator, x, arguments) -> dict:
-    """Nats a sequence, and how far free runs are from those on data.
+    """Nats per sequence, and the gap between free runs and runs on data.
 
-    The gap is the same for every way of training: the maximum mean discrepancy
+    Every way of training uses the same gap: the maximum mean discrepancy
     between hidden states on data and on the generator's own samples.
     """
     probe = models.ProfessorForcing(generator, matching="mse")
@@ -113,15 +115,15 @@ def run(
     """Trains in all ways, prints a table and writes `result.json`.
 
     Args:
-        name: String, of the example.
+        name: String, name of the example.
         make_generator: See `make_model`.
         data: `(train, test)`, as `AutoregressiveRNN.fit` takes them.
         arguments: The flags.
-        more: `more(generator, figures, folder)`, what the example does with
-            each trained generator; it may add figures.
-        samples: Dictionary of the arguments of `callbacks.SampleLogger`.
-        columns: More columns of the table, see `ways.run`.
-        **look: Arguments of `callbacks.DynamicsProjector`.
+        more: `more(generator, figures, folder)`, called with each trained
+            generator; it may add figures.
+        samples: Dictionary of arguments for `callbacks.SampleLogger`.
+        columns: More columns of the table; see `ways.run`.
+        **look: Arguments for `callbacks.DynamicsProjector`.
 
     Returns:
         Dictionary of the figures of each way.

@@ -36,7 +36,7 @@ from keras_seqcredit import layers  # noqa: E402
 from keras_seqcredit import models  # noqa: E402
 
 COLUMNS = 13
-# The way of the point after the last is shorter; the others' mean square is 1.
+# The point after the last moves less than this; the others' mean square is 1.
 STAYS = 0.25
 
 
@@ -46,11 +46,11 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--data-dir", required=True, help="of omniglot_pen_raw.npz")
-    add("--alphabets", nargs="+", default=["Latin"], help="of Omniglot")
-    add("--max-points", type=int, default=40, help="of a drawing")
-    add("--num-components", type=int, default=10, help="of the mixture")
-    add("--temperature", type=float, default=0.5, help="of the drawings")
+    add("--data-dir", required=True, help="folder of omniglot_pen_raw.npz")
+    add("--alphabets", nargs="+", default=["Latin"], help="from Omniglot")
+    add("--max-points", type=int, default=40, help="per drawing")
+    add("--num-components", type=int, default=10, help="for the mixture")
+    add("--temperature", type=float, default=0.5, help="for the drawings")
     generators.add_arguments(
         parser,
         epochs=100,
@@ -64,15 +64,15 @@ def parse_arguments() -> argparse.Namespace:
 def load_data(arguments):
     """Drawings with their characters: train and test.
 
-    What is padded is given as one more point that stays where it is and ends a
-    stroke: so a net learns when a drawing is done.
+    Padding becomes one more point, which does not move and ends a stroke. It
+    teaches a network when a drawing is done.
     """
     found = []
     for x, characters in datasets.pen_strokes(
         arguments.data_dir, arguments.alphabets, arguments.max_points
     ):
         mask = x["mask"]
-        # The first padded point counts, those after it do not.
+        # The first padded point counts; later ones do not.
         counts = np.pad(mask, [(0, 0), (1, 0)], constant_values=True)[:, :-1]
         sequences = x["sequences"].copy()
         sequences[~mask] = [0, 0, 1]
@@ -98,7 +98,7 @@ def strokes_of(points):
 
 
 def draw(folder: pathlib.Path, rows: dict) -> None:
-    """One row of drawings for each name."""
+    """Draws one row of drawings for each name."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -141,7 +141,7 @@ def main() -> None:
     def make_generator(sampling_probability):
         return models.AutoregressiveRNN(
             keras.layers.LSTMCell(arguments.units),
-            # No narrower: the point that ends a drawing is always the same.
+            # Limited because the point that ends a drawing is always the same.
             layers.PenStrokeHead(
                 arguments.num_components, clip_log_variance=5.0
             ),
@@ -175,7 +175,7 @@ def main() -> None:
             "temperature": arguments.temperature,
         },
         columns={
-            "nats a point": lambda found: f"{found['nats_per_point']:.3f}",
+            "nats per point": lambda found: f"{found['nats_per_point']:.3f}",
         },
     )
 

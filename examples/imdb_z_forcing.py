@@ -45,9 +45,11 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__.split("\n\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--data-dir", help="of imdb.npz")
+    parser.add_argument("--data-dir", help="folder of imdb.npz")
     parser.add_argument("--num-words", type=int, default=5000)
-    parser.add_argument("--length", type=int, default=30, help="of a review")
+    parser.add_argument(
+        "--length", type=int, default=30, help="words per review"
+    )
     parser.add_argument("--train-reviews", type=int, default=25_000)
     parser.add_argument("--test-reviews", type=int, default=2_000)
     parser.add_argument(
@@ -67,7 +69,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def probe(features, labels, test_features, test_labels) -> float:
-    """Accuracy of logistic regression, on reviews that it has not seen."""
+    """Accuracy of logistic regression on reviews it has not seen."""
     from sklearn import linear_model
     from sklearn import pipeline
     from sklearn import preprocessing
@@ -81,14 +83,14 @@ def probe(features, labels, test_features, test_labels) -> float:
 
 
 def summaries(model, words) -> dict[str, np.ndarray]:
-    """Of each review, the mean over its steps, `(reviews, features)`.
+    """Means over the steps of each review, `(reviews, features)`.
 
-    - `means`: of the posterior;
-    - `shift`: its distance from the prior's, in the prior's standard
+    - `means`: the posterior's means;
+    - `shift`: their distance from the prior's means, in the prior's standard
       deviations;
-    - `samples`: the same of latents that are drawn, which is all that the
-      decoder knows of the future;
-    - `states`: of the backward net, which the latents are drawn from.
+    - `samples`: the same for sampled latents, which are all that the decoder
+      knows of the future;
+    - `states`: states of the backward network, from which latents are drawn.
     """
 
     def of_batch(words):
@@ -114,7 +116,7 @@ def summaries(model, words) -> dict[str, np.ndarray]:
     parts = []
     for start in range(0, len(words), size):
         batch = words[start : start + size]
-        # One shape, one program.
+        # One shape needs one program.
         batch = np.pad(batch, [(0, size - len(batch)), (0, 0)])
         parts.append(run(ops.convert_to_tensor(batch)))
     return {
@@ -154,7 +156,7 @@ def main() -> None:
         }
 
     def references(model):
-        """What the words say, and what the latents of an untrained net do."""
+        """Probes of the words, and of an untrained network's latents."""
         features, others = (
             counts(words, arguments.num_words) for words in (x_probe, x_test)
         )

@@ -1,6 +1,6 @@
 """Annealed Langevin dynamics, for comparison with chains that continue.
 
-The network is that of a transition operator that sees its step. It predicts the
+The network is a transition operator's, and sees its step. It predicts the
 noise of a point at each of several levels. Unlike the chain of a diffusion
 model, the dynamics at one level have a stationary distribution: the chain may
 continue at the last level for any number of steps.
@@ -23,11 +23,11 @@ class Langevin(GenerativeModel):
     """`network([x / sqrt(1 + level^2), step])` predicts the noise in `x`.
 
     Args:
-        network: Sees states and steps.
-        levels: Deviations of the noise, that of the data being about 1, from
-            the least one on.
-        step_size: Of the dynamics at a level, in its variance.
-        steps: At each level.
+        network: Takes states and steps.
+        levels: Standard deviations of the noise, smallest first, for data with
+            a standard deviation of about 1.
+        step_size: Step size at a level, in units of the level's variance.
+        steps: Number of steps at each level.
     """
 
     def __init__(self, network, levels, step_size=0.2, steps=5, seed=None):
@@ -65,7 +65,7 @@ class Langevin(GenerativeModel):
         return ops.mean(y_pred)
 
     def sample(self, num_samples, extra_steps=0, seed=0):
-        """Samples; `extra_steps` go on at the last level."""
+        """Samples; `extra_steps` continue at the last level."""
         generator = keras.random.SeedGenerator(seed)
         shape = (num_samples, *self.event)
         first = keras.random.normal(shape, seed=generator)
@@ -88,7 +88,7 @@ class Langevin(GenerativeModel):
             noise, level = self.noise_in(
                 last, ops.zeros((num_samples,), "int32")
             )
-            return last - level * noise  # The mean of the data, given it.
+            return last - level * noise  # The mean of the data given it.
 
         run = self._compiled(("sample", num_samples, extra_steps), run)
         return np.asarray(run(first, keys, ops.convert_to_tensor(steps)))

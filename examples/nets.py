@@ -1,7 +1,7 @@
 """The networks that the examples of long dependencies compare.
 
 All have the same units and the same head. They differ in how a step sees the
-past, and in how far the gradient goes back step by step.
+past, and in how far the gradient flows back step by step.
 """
 
 import argparse
@@ -22,11 +22,11 @@ def positive(text: str) -> int:
     return int(text)
 
 
-positive.__name__ = "positive integer"  # For the messages of argparse.
+positive.__name__ = "positive integer"  # For argparse's messages.
 
 
 def non_negative(text: str) -> float:
-    """Reads a number that is not negative."""
+    """Reads a non-negative number."""
     if not float(text) >= 0:
         raise ValueError
     return float(text)
@@ -36,24 +36,24 @@ non_negative.__name__ = "non-negative number"
 
 
 def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
-    """Adds the flags of a network; `defaults` are those of the example."""
+    """Adds the flags of a network; `defaults` are the example's own."""
     parser.add_argument(
         "--net",
         choices=NETS,
         help="sab: SABLSTM; truncated: the same without attention; full: LSTM "
-        "under full back-propagation; dense: SABLSTM that reads every slot by "
-        "a softmax, under full back-propagation; self-attention: LSTM, then "
+        "under full back-propagation; dense: SABLSTM with a softmax over all "
+        "slots, under full back-propagation; self-attention: LSTM, then "
         "causal attention to its states",
     )
     add_layer_arguments(parser, **{"net": "sab", **defaults})
 
 
 def add_layer_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
-    """Adds these without `--net`, for an example that trains several."""
+    """Adds the flags except `--net`, for examples that train several."""
     add = parser.add_argument
     add("--units", type=positive, help="units of the LSTM")
-    add("--k-top", type=positive, help="slots that a step reads")
-    add("--k-att", type=positive, help="every k-th state is remembered")
+    add("--k-top", type=positive, help="slots read per step")
+    add("--k-att", type=positive, help="remember every k-th state")
     add("--k-trunc", type=positive, help="steps between gradient cuts")
     add(
         "--attention",
@@ -74,12 +74,12 @@ def add_layer_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
     add(
         "--kernel-scale",
         type=non_negative,
-        help="limit of the uniform start of the input kernel, in Glorot's",
+        help="limit of the input kernel's uniform initializer, in Glorot's",
     )
     add(
         "--attention-scale",
         type=non_negative,
-        help="limit of the uniform start of the score's weights, in Glorot's "
+        help="limit of the score weights' uniform initializer, in Glorot's "
         "(default: the layer's own)",
     )
     parser.set_defaults(
@@ -140,7 +140,7 @@ def recurrent(
 
 
 def glorot(times: float) -> keras.initializers.Initializer:
-    """Glorot's uniform start, so many times as wide."""
+    """Glorot's uniform initializer, `times` as wide."""
     return keras.initializers.VarianceScaling(times**2, "fan_avg", "uniform")
 
 

@@ -32,7 +32,7 @@ from typing import NamedTuple
 from examples.common import write_json
 
 ROOT = pathlib.Path(__file__).parents[1]
-# An experiment is not started for less, since it compiles first.
+# An experiment needs at least this long, since it compiles first.
 LEAST_SECONDS = 60
 COMMAND_BUFFERS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL"
 
@@ -41,13 +41,13 @@ class Entry(NamedTuple):
     """A process.
 
     Attributes:
-        name: of its result.
+        name: name of its result.
         seconds: estimate on a GPU.
-        command: arguments of Python.
-        tiny: those for `--tiny`, which need no data; `()` if there are none.
-        flags: XLA's, beside those of the environment.
-        goes_on: whether it has checkpoints, and may be stopped. Its command
-            is given `--logdir`, where it writes `result.json`.
+        command: arguments for Python.
+        tiny: arguments for `--tiny`, which need no data; `()` if none.
+        flags: XLA flags, in addition to the environment's.
+        goes_on: whether it has checkpoints and may be stopped. Its command
+            gets `--logdir`, where it writes `result.json`.
         data: whether it needs `--data-dir`.
     """
 
@@ -81,7 +81,7 @@ def _experiment(name: str, seconds: int, command: str, tiny: str = ""):
     )
 
 
-# Of an experiment over seeds, `--tiny` runs one.
+# If an experiment has several seeds, `--tiny` runs one.
 TINY = {
     "speech": "sequential_mnist_z_forcing.py --pixels-per-step 16 --epochs 1 "
     "--units 4 --latent-dim 2 --likelihood-samples 2 --ways auxiliary "
@@ -93,7 +93,7 @@ TINY = {
 
 
 def entries() -> list[Entry]:
-    """The list, most needed first."""
+    """The list, by priority."""
     buffers = "--xla_gpu_enable_command_buffer="
     return [
         _measurement("steps, short", 90),
@@ -153,11 +153,11 @@ def entries() -> list[Entry]:
 
 
 class Run:
-    """Goes down the list and keeps what was found.
+    """Works through the list and keeps the results.
 
     Args:
         out: folder of results and checkpoints.
-        tiny: whether sizes are tiny.
+        tiny: whether to use tiny sizes.
         data_dir: folder of data sets, or None.
     """
 
@@ -175,13 +175,13 @@ class Run:
         return found.get("status") in ("done", "failed")
 
     def can(self, entry: Entry) -> bool:
-        """Whether it has a command here, and its data."""
+        """Whether its command and its data are available."""
         if self.tiny:
             return bool(entry.tiny)
         return bool(self.data_dir) or not entry.data
 
     def do(self, entry: Entry, seconds: float) -> None:
-        """Runs an entry for so many seconds at most, writes what came of it."""
+        """Runs an entry for at most `seconds` and writes the outcome."""
         start = time.monotonic()
         folder = self.out / "running"
         shutil.rmtree(folder, ignore_errors=True)
@@ -226,7 +226,7 @@ class Run:
 
 
 def _run(command, flags: str, seconds: float) -> tuple[int | None, str]:
-    """Exit status and output of a process; None if its time was up."""
+    """Exit status and output of a process; None if its time ran out."""
     environment = {
         **os.environ,
         "KERAS_BACKEND": "jax",
@@ -245,7 +245,7 @@ def _run(command, flags: str, seconds: float) -> tuple[int | None, str]:
     try:
         said, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        # Its children too.
+        # Kills its children too.
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return None, ""
@@ -259,13 +259,13 @@ def parse_arguments(argv=None):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--seconds", type=float, default=500, help="to stop after")
+    add("--seconds", type=float, default=500, help="time limit")
     add("--out", type=pathlib.Path, default="runs/on_gpu", help="folder")
     add("--data-dir", type=pathlib.Path, help="folder of data sets")
     add("--entries", nargs="+", help="names of entries (default: all)")
-    add("--retry", action="store_true", help="run what has failed again")
-    add("--tiny", action="store_true", help="tiny sizes, to try it")
-    add("--list", action="store_true", help="show the entries and stop")
+    add("--retry", action="store_true", help="rerun failed entries")
+    add("--tiny", action="store_true", help="use tiny sizes, to try it")
+    add("--list", action="store_true", help="show the entries and exit")
     arguments = parser.parse_args(argv)
     names = [entry.name for entry in entries()]
     unknown = set(arguments.entries or ()) - set(names)
@@ -277,7 +277,7 @@ def parse_arguments(argv=None):
 
 
 def main(argv=None) -> None:
-    """Goes down the list until the time is up."""
+    """Works through the list until the time is up."""
     arguments = parse_arguments(argv)
     end = time.monotonic() + arguments.seconds
     out, data_dir = arguments.out.resolve(), arguments.data_dir

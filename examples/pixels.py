@@ -9,13 +9,13 @@ from keras_seqcredit import datasets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of the data."""
-    parser.add_argument("--data-dir", help="of mnist.npz: MNIST instead")
+    """Adds the data flags."""
+    parser.add_argument("--data-dir", help="folder of mnist.npz, for MNIST")
     parser.add_argument(
         "--binarize",
         choices=("threshold", "draw"),
         default="threshold",
-        help="pixels brighter than a half, or drawn once by their brightness",
+        help="threshold pixels at a half, or draw them once by brightness",
     )
     parser.add_argument(
         "--pixels-per-step", type=int, default=1, help="a row, or part of one"
@@ -38,13 +38,13 @@ def load_data(arguments):
 
 
 def shape_of(image) -> tuple[int, int]:
-    """Height and width of an image that is given as a sequence."""
+    """Height and width of an image given as a sequence."""
     side = int(image.size**0.5)
     return side, side
 
 
 def draw(path: pathlib.Path, rows: dict) -> None:
-    """One row of as many images for each name."""
+    """Draws one row of equally many images for each name."""
     import matplotlib
 
     matplotlib.use("agg")

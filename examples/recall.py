@@ -42,7 +42,7 @@ from keras_seqcredit import datasets  # noqa: E402
 
 NUM_SYMBOLS, VOCABULARY = 10, 8
 NUM_PAIRS, NUM_KEYS, NUM_VALUES = 8, 16, 16
-# Classes of the targets and of the inputs, and the chance of a right answer.
+# Target classes, input classes, and the probability of a correct guess.
 TASKS = {
     "selective-copying": (VOCABULARY + 1, VOCABULARY + 2, 1 / VOCABULARY),
     "associative-recall": (
@@ -66,8 +66,8 @@ def parse_arguments(argv=None):
         "--length",
         type=nets.positive,
         default=64,
-        help="steps of a sequence; of selective copying, those in which "
-        "symbols come",
+        help="steps of a sequence; for selective copying, the steps in which "
+        "symbols appear",
     )
     nets.add_arguments(parser)
     streams.add_recall_argument(parser)
@@ -170,7 +170,7 @@ def main():
     )
     print(
         f"\n{arguments.task}: {result['accuracy']:.2%} recalled "
-        f"(chance {chance:.2%})\nFigures: {path}"
+        f"(chance {chance:.2%})\nResults: {path}"
     )
 
 

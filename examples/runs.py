@@ -33,14 +33,14 @@ def results_of(
     settings: dict[str, Any],
     resume: bool = True,
 ) -> dict[str, Any]:
-    """The result of each case, those of an interrupted run included.
+    """The result of each case, including those of an interrupted run.
 
     Args:
         cases: Names.
-        compute: Function of a name that returns a result, as JSON has it.
-        path: File of the results so far, to be deleted at the end of the run.
-        settings: What a run must have in common to go on with another.
-        resume: Whether to go on.
+        compute: Function that takes a name and returns a result in JSON types.
+        path: File of the results so far. Delete it at the end of the run.
+        settings: Settings that must match for a run to resume another.
+        resume: Whether to resume.
     """
     results = {}
     if resume and path.exists():

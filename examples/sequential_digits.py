@@ -47,7 +47,7 @@ from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 
 RATES = (5e-3, 1e-2, 2e-2)
-# For each net, the best of these for digits held out, with seed 0.
+# For each network, the best of these on held-out digits, with seed 0.
 LEARNING_RATES = {"sab": 2e-2, "truncated": 2e-2, "full": 1e-2}
 NAMES = tuple(LEARNING_RATES)
 
@@ -62,12 +62,12 @@ def parse_arguments() -> argparse.Namespace:
     add("--epochs", type=nets.positive, default=60)
     add("--seed", type=int, default=0)
     add("--logdir", type=pathlib.Path, default="runs/sequential_digits")
-    add("--data-dir", help="folder of mnist.npz: MNIST, 784 pixels, instead")
+    add("--data-dir", help="folder of mnist.npz, for MNIST (784 pixels)")
     add(
         "--views",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="look into the nets while they learn",
+        help="log views of the networks during training",
     )
     add("--models", nargs="+", default=NAMES, choices=NAMES)
     nets.add_layer_arguments(
@@ -77,21 +77,21 @@ def parse_arguments() -> argparse.Namespace:
     add(
         "--learning-rate",
         type=nets.non_negative,
-        help="of all nets (each has its own)",
+        help="for all networks (each has its own)",
     )
     add(
         "--train-size",
         type=nets.positive,
-        help="first digits to train on, by default all",
+        help="first digits to train on (default: all)",
     )
     add(
         "--tune",
         action="store_true",
-        help="try learning rates on digits held out, and nothing else",
+        help="only try learning rates, on held-out digits",
     )
     arguments = parser.parse_args()
     if arguments.tune and arguments.learning_rate is not None:
-        parser.error("argument --tune: it tries rates, --learning-rate is one")
+        parser.error("argument --tune: not allowed with --learning-rate")
     return arguments
 
 
@@ -104,7 +104,7 @@ def load_data(arguments: argparse.Namespace):
         )
     x, y = x[: arguments.train_size], y[: arguments.train_size]
     if arguments.tune:
-        # Their order is random already.
+        # Their order is already random.
         rest = len(x) - len(x) // 5
         (x, y), test = (x[:rest], y[:rest]), (x[rest:], y[rest:])
     if len(x) < arguments.batch_size:
@@ -116,7 +116,7 @@ def load_data(arguments: argparse.Namespace):
 
 
 def make_model(name: str, shape, steps: int, arguments: argparse.Namespace):
-    """The net, compiled; `steps` is the number of updates to come."""
+    """The compiled network; `steps` is the number of updates."""
     keras.utils.set_random_seed(arguments.seed)
     inputs = keras.Input(shape)
     arguments = argparse.Namespace(**{**vars(arguments), "net": name})
@@ -127,7 +127,7 @@ def make_model(name: str, shape, steps: int, arguments: argparse.Namespace):
     )
     model.compile(
         keras.optimizers.Adam(schedule, global_clipnorm=1.0),
-        # Of logits: a softmax that saturates in float32 would learn no more.
+        # From logits: a softmax that saturates in float32 would stop learning.
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
@@ -135,9 +135,9 @@ def make_model(name: str, shape, steps: int, arguments: argparse.Namespace):
 
 
 def train(name: str, data, arguments: argparse.Namespace) -> dict:
-    """Trains one of the nets and returns its figures."""
+    """Trains one of the networks and returns its figures."""
     (x, y), (x_test, y_test) = data
-    # Whole batches, so that one program is compiled and not two.
+    # Whole batches only, so that one program is compiled, not two.
     size = arguments.batch_size
     whole = len(x) // size * size
     x, y = x[:whole], y[:whole]
@@ -156,7 +156,7 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
         batch_size=size,
         epochs=arguments.epochs,
         validation_data=(x_test, y_test),
-        # A sixth of the epochs, the last one in.
+        # A sixth of the epochs, including the last.
         validation_freq=list(range(arguments.epochs, 0, -6)),
         validation_batch_size=len(x_test) if len(x_test) < 1000 else size,
         callbacks=[
@@ -170,7 +170,7 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
     fit_seconds = time.perf_counter() - start
     model.save(arguments.logdir / f"{name}.keras")
     found = history.history
-    # The first epoch holds the compilation.
+    # The first epoch includes compilation.
     times = found["seconds_per_step"]
     seconds = statistics.median(times[1:] or times)
     return {
@@ -180,7 +180,7 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
         "step_seconds": seconds,
         "steps_per_second": 1 / seconds,
         "fit_seconds": fit_seconds,
-        # Of these, what it took to look into the net.
+        # Of these, the time spent on views.
         "view_seconds": sum(view.seconds for view in views),
         "backpropagation_steps": (
             x.shape[1] if name == "full" else arguments.k_trunc
@@ -190,7 +190,7 @@ def train(name: str, data, arguments: argparse.Namespace) -> dict:
 
 
 def make_views(name: str, logdir: pathlib.Path, test, arguments) -> list:
-    """All views that fit a net."""
+    """All views that apply to a network."""
     x, y = (values[:32] for values in test)
     frequency = max(1, arguments.epochs // 3)
     views = [
@@ -213,18 +213,18 @@ def make_views(name: str, logdir: pathlib.Path, test, arguments) -> list:
 
 
 def run(cases: dict, data, arguments: argparse.Namespace, settings) -> dict:
-    """The figures of each case, those of an interrupted run included.
+    """The figures of each case, including those of an interrupted run.
 
     Args:
-        cases: For each, the net and what flags it changes.
-        data: Digits to train on, and to measure on.
+        cases: For each, the network and the flags it changes.
+        data: Digits to train on and to evaluate on.
         arguments: The flags.
-        settings: What a run must have in common to go on with another.
+        settings: Settings that must match for a run to resume another.
     """
 
     def compute(case):
-        # Nets before this one are released now, and not while it learns: of a
-        # dozen compiled programs that takes TensorFlow seconds.
+        # Release earlier networks now, not during training: for a dozen
+        # compiled programs, that takes TensorFlow seconds.
         gc.collect()
         name, changes = cases[case]
         flags = argparse.Namespace(**{**vars(arguments), **changes})
@@ -236,7 +236,7 @@ def run(cases: dict, data, arguments: argparse.Namespace, settings) -> dict:
 
 
 def tune(data, arguments: argparse.Namespace, settings) -> dict:
-    """Accuracy for digits held out, by net and learning rate; the best rate."""
+    """Held-out accuracy by network and learning rate, and the best rate."""
     cases = {
         f"{name} {rate:g}": (
             name,
@@ -267,7 +267,7 @@ def tune(data, arguments: argparse.Namespace, settings) -> dict:
 
 
 def draw(data, arguments: argparse.Namespace) -> pathlib.Path:
-    """Pictures what the trained net reads while it reads one digit."""
+    """Plots the trained network's attention while it reads one digit."""
     from keras_seqcredit import utils
 
     _, (x_test, y_test) = data
@@ -332,7 +332,7 @@ def main() -> None:
     machine = common.describe_machine()
     common.write_json(path, {**result, **found, "machine": machine})
     (arguments.logdir / "unfinished.json").unlink(missing_ok=True)
-    print(f"Figures: {path}")
+    print(f"Results: {path}")
     print(f"Logs:    tensorboard --logdir {arguments.logdir}")
     if arguments.tune:
         print_rates(found)

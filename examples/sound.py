@@ -11,14 +11,14 @@ from keras_seqcredit.datasets.spoken_digits import SAMPLE_RATE
 def write_wav(
     path: pathlib.Path, samples: np.ndarray, rate: int = SAMPLE_RATE
 ) -> None:
-    """Writes samples in [-1, 1], `rate` a second."""
+    """Writes samples in [-1, 1], `rate` per second."""
     path.write_bytes(wav(samples, rate))
 
 
 def draw_spectrograms(
     path: pathlib.Path, rows: dict, rate: int = SAMPLE_RATE
 ) -> None:
-    """One row of spectrograms for each name."""
+    """Draws one row of spectrograms for each name."""
     import matplotlib
 
     matplotlib.use("agg")

@@ -49,9 +49,9 @@ from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 from keras_seqcredit import models  # noqa: E402
 
-WEIGHTED = ("auxiliary", "both", "backward")  # By the first it is chosen.
+WEIGHTED = ("auxiliary", "both", "backward")  # The first decides the weight.
 WAYS = ("plain", "annealing", *WEIGHTED, "vrnn", "storn", "lstm")
-EVALUATIONS = 5  # Of the bound, each with other latents.
+EVALUATIONS = 5  # Of the bound, each with different latents.
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -60,7 +60,7 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--data-dir", required=True, help="of fsdd_8khz.npz")
+    add("--data-dir", required=True, help="folder of fsdd_8khz.npz")
     add("--frame-size", type=int, default=200)
     add("--max-frames", type=int, default=20, help="half a second")
     add("--validation-recordings", type=int, default=300)
@@ -70,7 +70,7 @@ def parse_arguments() -> argparse.Namespace:
         type=float,
         nargs="+",
         default=[5e-4, 2.5e-3, 1e-2],
-        help="of the auxiliary cost and the backward net, to choose from",
+        help="for the auxiliary cost and backward network, to choose from",
     )
     z_forcing.add_arguments(
         parser,
@@ -86,7 +86,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load_data(arguments):
-    """Recordings to train on, to choose by and to test on."""
+    """Recordings for training, validation and testing."""
     (x, _), (x_test, _) = datasets.spoken_digits(
         arguments.data_dir, arguments.frame_size, arguments.max_frames
     )
@@ -103,7 +103,7 @@ def load_data(arguments):
 
 
 def make_model(way, seed, steps, arguments):
-    """A compiled model of a way."""
+    """A compiled model for a way of training."""
     keras.utils.set_random_seed(seed)
     head = layers.GaussianHead(arguments.frame_size, arguments.units)
     if way == "lstm":
@@ -131,9 +131,9 @@ def make_model(way, seed, steps, arguments):
 
 
 class Best(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the best bound in validation.
+    """Keeps the weights of the epoch with the best validation bound.
 
-    They and what is known of them are in files, so that a run goes on.
+    The weights, the epoch and the bound are in files, so that a run can resume.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -154,7 +154,7 @@ class Best(keras.callbacks.Callback):
 
 
 def nats(model, x, arguments) -> dict[str, float]:
-    """Means over evaluations: bound, or likelihood, and its terms."""
+    """Means over evaluations of the bound, or likelihood, and its terms."""
     found = [
         model.evaluate(
             x, batch_size=arguments.batch_size, verbose=0, return_dict=True
@@ -167,7 +167,7 @@ def nats(model, x, arguments) -> dict[str, float]:
 
 
 def train(way, seed, data, arguments) -> dict:
-    """The figures of one net."""
+    """The figures of one network."""
     x, x_validation, x_test = data
     x, steps = ways.whole_batches(x, arguments.batch_size)
     model = make_model(way, seed, steps * arguments.epochs, arguments)
@@ -178,7 +178,7 @@ def train(way, seed, data, arguments) -> dict:
     best = Best(arguments.logdir / name)
     if not arguments.resume:
         best.figures.unlink(missing_ok=True)
-    keras.utils.set_random_seed(seed)  # Of the order of the data.
+    keras.utils.set_random_seed(seed)  # For the order of the data.
     trained = ways.fit(
         model, name, x, x_validation, arguments, lambda **_: [best]
     )
@@ -231,7 +231,7 @@ def paired(results, chosen, names, seeds) -> dict:
 
 
 def standard_error(values) -> float | None:
-    """That of the mean; None of one value."""
+    """Standard error of the mean; None for one value."""
     if len(values) == 1:
         return None
     return float(np.std(values, ddof=1) / len(values) ** 0.5)
@@ -243,7 +243,7 @@ def case(way, seed, weight=None) -> str:
 
 def main() -> None:
     arguments = parse_arguments()
-    # Not among the settings: a run may go on with more of them.
+    # Not among the settings: a run may resume with more of them.
     seeds, names = arguments.seeds, arguments.ways
     del arguments.seeds, arguments.seed
     data = load_data(arguments)
@@ -312,7 +312,7 @@ def main() -> None:
         if pair.get("standard_error") is not None:
             cells[-1] += f" ± {pair['standard_error']:.1f}"
         print(f"| {way} | {chosen.get(way, '')} |", " | ".join(cells), "|")
-    print(f"\nFigures: {path}\nLogs:    tensorboard --logdir {path.parent}")
+    print(f"\nResults: {path}\nLogs:    tensorboard --logdir {path.parent}")
 
 
 if __name__ == "__main__":

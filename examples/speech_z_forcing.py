@@ -38,20 +38,24 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__.split("\n\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--data-dir", required=True, help="of fsdd_8khz.npz")
+    parser.add_argument(
+        "--data-dir", required=True, help="folder of fsdd_8khz.npz"
+    )
     parser.add_argument(
         "--head", choices=("gaussian", "mixture"), default="gaussian"
     )
     parser.add_argument("--num-components", type=int, default=10)
     parser.add_argument("--frame-size", type=int, default=200)
     parser.add_argument("--max-frames", type=int, default=28)
-    parser.add_argument("--num-samples", type=int, default=6, help="to hear")
+    parser.add_argument(
+        "--num-samples", type=int, default=6, help="to listen to"
+    )
     parser.add_argument(
         "--temperatures",
         type=float,
         nargs="+",
         default=[1.0, 0.01],
-        help="of the samples within a frame; near 0, its mean",
+        help="for samples within a frame; near 0, they are its mean",
     )
     z_forcing.add_arguments(
         parser,
@@ -65,7 +69,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load_data(arguments):
-    """Recordings with a standard deviation of 1, and that of the samples."""
+    """Recordings with a standard deviation of 1, and the samples' own."""
     (x, _), (x_test, _) = datasets.spoken_digits(
         arguments.data_dir, arguments.frame_size, arguments.max_frames
     )

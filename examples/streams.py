@@ -19,7 +19,7 @@ import numpy as np
 import runs
 from keras import ops
 
-# What may change between an interrupted run and the one that goes on with it.
+# Settings that may change when an interrupted run resumes.
 FREE_SETTINGS = (
     "epochs",
     "evaluate_lengths",
@@ -29,20 +29,20 @@ FREE_SETTINGS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
-    """Adds the flags of training; `defaults` are those of the example."""
+    """Adds the training flags; `defaults` are the example's own."""
     add = parser.add_argument
-    add("--batch-size", type=nets.positive, help="sequences a step")
-    add("--learning-rate", type=nets.non_negative, help="of Adam")
-    add("--clip", type=nets.positive, help="largest norm of the gradient")
+    add("--batch-size", type=nets.positive, help="sequences per step")
+    add("--learning-rate", type=nets.non_negative, help="for Adam")
+    add("--clip", type=nets.positive, help="maximum gradient norm")
     add("--steps-per-epoch", type=nets.positive, help="training steps")
-    add("--epochs", type=nets.positive, help="epochs in all")
+    add("--epochs", type=nets.positive, help="total epochs")
     add(
         "--decay-epochs",
         type=int,
-        help="epochs in which the learning rate falls to 0 along a cosine "
-        "(default: all; 0 keeps it)",
+        help="epochs of cosine decay of the learning rate to 0 "
+        "(default: all; 0 keeps it constant)",
     )
-    add("--seed", type=int, help="of weights and data")
+    add("--seed", type=int, help="for weights and data")
     add(
         "--evaluate-sequences",
         type=nets.positive,
@@ -56,12 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
     add(
         "--views",
         action=argparse.BooleanOptionalAction,
-        help="look into the network while it learns",
+        help="log views of the network during training",
     )
     add(
         "--resume",
         action=argparse.BooleanOptionalAction,
-        help="go on with an interrupted run",
+        help="resume an interrupted run",
     )
     add("--logdir", type=pathlib.Path, help="folder for logs and results")
     common.add_backend_argument(parser)
@@ -84,14 +84,14 @@ def parse(parser: argparse.ArgumentParser, argv=None) -> argparse.Namespace:
     """Reads the command line; a run gets a folder named by its settings."""
     arguments = parser.parse_args(argv)
     if arguments.seed < 0:
-        parser.error("argument --seed: expected no negative number")
+        parser.error("argument --seed: expected a non-negative number")
     if arguments.decay_epochs is None:
         arguments.decay_epochs = arguments.epochs
     return arguments
 
 
 def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The flags as JSON has them, without those that change no figure."""
+    """The flags in JSON types, except those that do not affect results."""
     free = ("logdir", "resume", "views", "data_dir")
     return {
         name: value
@@ -101,7 +101,7 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def optimizer(arguments: argparse.Namespace) -> keras.optimizers.Optimizer:
-    """Adam with the gradient's norm clipped, its rate falling to 0."""
+    """Adam with clipped gradient norm and a rate that decays to 0."""
     rate = arguments.learning_rate
     if arguments.decay_epochs:
         rate = keras.optimizers.schedules.CosineDecay(
@@ -116,20 +116,20 @@ def train(
     make_stream: Callable[[int], keras.utils.PyDataset],
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, Any]:
-    """Trains, and returns the figures of all epochs, those before included.
+    """Trains, and returns the figures of all epochs, including earlier ones.
 
     Args:
         arguments: The flags.
         model: A compiled model.
-        make_stream: Function of the first epoch that makes the stream.
-        callbacks: Callbacks besides those that every run has.
+        make_stream: Function that takes the first epoch and makes the stream.
+        callbacks: Callbacks in addition to those of every run.
     """
     backup = keras.callbacks.BackupAndRestore(
         str(arguments.logdir / "backup"),
         double_checkpoint=True,
         delete_checkpoint=False,
     )
-    # `fit` restores too, but the stream must know the epoch before.
+    # `fit` restores too, but the stream needs to know the epoch earlier.
     backup.set_model(model)
     backup.on_train_begin()
     initial_epoch = int(model.optimizer.iterations) // arguments.steps_per_epoch
@@ -152,7 +152,7 @@ def train(
             ],
         )
     history = read_history(path)
-    # The first epoch holds the compilation.
+    # The first epoch includes compilation.
     times = [row["seconds_per_step"] for row in history]
     return {
         "parameters": model.count_params(),
@@ -174,8 +174,8 @@ def run(
     Args:
         arguments: The flags.
         build_model: Function that makes a compiled model.
-        make_stream: As of `train`.
-        callbacks: As of `train`.
+        make_stream: As in `train`.
+        callbacks: As in `train`.
     """
     common.check_settings(
         arguments.logdir,
@@ -212,11 +212,11 @@ def write_result(
 
 
 def read_history(path: pathlib.Path) -> list[dict[str, float]]:
-    """Reads the figures of each epoch, the last of those logged twice."""
+    """Reads the figures of each epoch; if logged twice, the last ones."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = {
             row["epoch"]: {
-                # Views log in some epochs only.
+                # Views log only in some epochs.
                 name: float(value)
                 for name, value in row.items()
                 if value != "NA"
@@ -232,15 +232,15 @@ def add_recall_argument(parser: argparse.ArgumentParser) -> None:
         "--recall-weight",
         type=nets.non_negative,
         default=5.0,
-        help="weight of the mean loss of the recall against that of the other "
-        "steps; 0 is the plain mean over all steps",
+        help="weight of the mean recall loss relative to that of the other "
+        "steps; 0 takes the plain mean over all steps",
     )
 
 
 def step_weights(
     y: np.ndarray, real: np.ndarray, recall_weight: float
 ) -> np.ndarray:
-    """Weights of steps in the loss; a sequence's sum to its number of steps.
+    """Loss weights of steps; each sequence's sum to its number of steps.
 
     Args:
         y: Targets `(batch, steps)`; 0 where there is nothing to recall.
@@ -260,25 +260,25 @@ def step_weights(
 def compile_for_recall(
     arguments: argparse.Namespace, model: keras.Model
 ) -> None:
-    """Compiles a model with logits at each step, blanks being class 0."""
+    """Compiles a model with logits at each step; class 0 is blank."""
     model.compile(
         optimizer(arguments),
-        # Of logits: a softmax that saturates in float32 would learn no more.
+        # From logits: a softmax that saturates in float32 would stop learning.
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[recall_accuracy, recall_cross_entropy],
         jit_compile=arguments.jit,
     )
 
 
-# Blanks count in the loss alone.
+# Blanks count only in the loss.
 def recall_accuracy(y_true, y_pred):
-    """Share of what is to recall that is recalled, for each sequence."""
+    """Share of nonblank targets that are recalled, for each sequence."""
     right = keras.metrics.sparse_categorical_accuracy(y_true, y_pred)
     return _mean_of_recall(y_true, right)
 
 
 def recall_cross_entropy(y_true, y_pred):
-    """Cross-entropy of what is to recall, for each sequence."""
+    """Cross-entropy of nonblank targets, for each sequence."""
     losses = keras.losses.sparse_categorical_crossentropy(
         y_true, y_pred, from_logits=True
     )
@@ -293,7 +293,7 @@ def _mean_of_recall(y_true, values):
 def steps_to(
     accuracy: float, history: list[dict[str, float]], steps_per_epoch: int
 ) -> int | None:
-    """Steps after the first epoch whose sequences were recalled so well."""
+    """Steps at the end of the first epoch that reaches a recall accuracy."""
     for row in history:
         if row["recall_accuracy"] >= accuracy:
             return (int(row["epoch"]) + 1) * steps_per_epoch

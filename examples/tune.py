@@ -43,28 +43,28 @@ def parse_arguments() -> argparse.Namespace:
     common.add_backend_argument(parser)
     add = parser.add_argument
     add("--tuner", choices=tuple(TUNERS), default="random")
-    add("--max-trials", type=int, default=6, help="nets to try")
-    add("--epochs", type=int, default=15, help="of each trial")
+    add("--max-trials", type=int, default=6, help="networks to try")
+    add("--epochs", type=int, default=15, help="per trial")
     add("--units", type=int, nargs="+", default=[32, 64])
     add("--batch-size", type=int, nargs="+", default=[32, 64])
-    add("--max-parameters", type=int, help="larger nets are not tried")
-    add("--train-size", type=int, help="digits to train on, by default all")
-    add("--workers", type=int, default=1, help="trials at the same time")
+    add("--max-parameters", type=int, help="skip larger networks")
+    add("--train-size", type=int, help="digits to train on (default: all)")
+    add("--workers", type=int, default=1, help="trials to run at once")
     add("--seed", type=int, default=0)
     add("--logdir", type=pathlib.Path, default="runs/tune")
     add(
         "--resume",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="go on with a search that was killed",
+        help="resume a killed search",
     )
     return parser.parse_args()
 
 
 def load_data(arguments: argparse.Namespace):
-    """Digits to train on, to choose by and to test on."""
+    """Digits for training, validation and testing."""
     (x, y), test = datasets.sequential_digits(permute=True)
-    # Their order is random already.
+    # Their order is already random.
     held_out = len(x) // 5
     train = x[held_out:], y[held_out:]
     if arguments.train_size is not None:
@@ -91,7 +91,7 @@ def make_tuner(arguments: argparse.Namespace):
         space,
         objective=space.objective,
         max_trials=arguments.max_trials,
-        # A few nets in a row may fail, and the search still goes on.
+        # The search continues even if a few networks in a row fail.
         max_consecutive_failed_trials=arguments.max_trials,
         hyperparameters=hyperparameters,
         seed=arguments.seed,
@@ -124,14 +124,14 @@ def run_search(arguments: argparse.Namespace):
 
 
 def describe(trial) -> dict:
-    """A trial as the result file has it."""
+    """A trial, as in the result file."""
     message = (trial.message or "").strip().splitlines()
     return {
         "status": trial.status,
         "val_accuracy": trial.score,
         "best_epoch": None if trial.score is None else trial.best_step + 1,
         "hyperparameters": trial.hyperparameters.values,
-        # The last line says what it failed of.
+        # The last line says why it failed.
         "message": message[-1] if message else None,
     }
 
@@ -177,12 +177,12 @@ def main() -> None:
     }
     print_table(trials)
     if not any(trial["status"] == "COMPLETED" for trial in trials.values()):
-        raise SystemExit("No trial has come to its end.")
+        raise SystemExit("No trial was completed.")
     _, _, test = load_data(arguments)
     model = tuner.get_best_models()[0]
     path = arguments.logdir / "best.keras"
     model.save(path)
-    # The file is what is tested.
+    # Tests the saved file.
     found = keras.saving.load_model(path).evaluate(
         *test, batch_size=len(test[0]), verbose=0, return_dict=True
     )
@@ -201,7 +201,7 @@ def main() -> None:
         },
     )
     print(f"\nTest accuracy of the best: {found['accuracy']:.1%}, {path}")
-    print(f"Figures: {result}")
+    print(f"Results: {result}")
     print(f"Logs:    tensorboard --logdir {arguments.logdir / 'logs'}")
 
 

@@ -48,8 +48,8 @@ LENGTHS = 1, 10, 100
 NUM_STEPS = 5, 10, 14, 20, 30
 MODES = 6
 SAMPLES = 1024
-ANGLE = 0.5  # By which the operator turns before it is trained.
-# Size as the chain sees the data, first noise, last noise, steps.
+ANGLE = 0.5  # By which the operator turns before training.
+# Size of the data as the chain sees it, first noise, last noise, steps.
 LADDERS = {
     "circle": (1.0, 0.02, 0.35, 20),
     "mixture": (4.0, 0.15, 2.6, 20),
@@ -67,17 +67,24 @@ def parse_arguments(argv=None):
     add("--experiment", choices=EXPERIMENTS, default="chains")
     add("--data", nargs="+", choices=tuple(LADDERS), default=list(LADDERS))
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    add("--seconds", type=float, default=20.0, help="of a core, each")
-    add("--units", type=int, default=128, help="of two layers, in the plane")
-    add("--image-units", type=int, default=512, help="the same, of digits")
+    add("--seconds", type=float, default=20.0, help="of CPU time per model")
+    add("--units", type=int, default=128, help="per layer of two, in the plane")
+    add("--image-units", type=int, default=512, help="the same, for digits")
     add("--batch-size", type=int, default=128)
-    add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
-    add("--average", type=float, default=0.999, help="of weights, momentum")
+    add(
+        "--learning-rate", type=float, default=2e-3, help="initial rate of Adam"
+    )
+    add(
+        "--average",
+        type=float,
+        default=0.999,
+        help="momentum of averaged weights",
+    )
     add("--extra-steps", type=int, default=0, help="of chains in the plane")
-    add("--walkers", type=int, default=448, help="that stay")
+    add("--walkers", type=int, default=448, help="that persist")
     add("--ways", nargs="+", default=["Walkback", "DDPM", "Langevin"])
     add("--data-dir", type=pathlib.Path, help="folder of MNIST")
-    add("--validate", action="store_true", help="measure on validation data")
+    add("--validate", action="store_true", help="evaluate on validation data")
     add("--resume", action=argparse.BooleanOptionalAction, default=True)
     add("--logdir", type=pathlib.Path, default="runs/walkback_claims")
     common.add_backend_argument(parser)
@@ -97,12 +104,12 @@ class Plane:
         return self.size * self.x
 
     def scaled(self):
-        """For the rivals, of deviation about 1."""
+        """For the rivals, with a standard deviation of about 1."""
         return self.x
 
     def measure(self, samples, scaled, seed):
         points = samples if scaled else samples / self.size
-        points = np.clip(points, -50, 50)  # Those that ran away.
+        points = np.clip(points, -50, 50)  # Some run away.
         return walkback_toy.measure(self.name, points)
 
     def draw(self, path, samples, scaled):
@@ -124,7 +131,7 @@ class Digits:
         )
         self.features = frechet.Features(x, y)
         if arguments.validate:
-            # What is chosen by figures is chosen by other images.
+            # Choices based on figures use other images.
             x, test = x[:-300], x[-300:]
         self.x, self.test = x, test
         self.accuracy = self.features.accuracy(test, test_y[: len(test)])
@@ -159,9 +166,9 @@ def make_data(name, arguments):
 
 
 class StopAfter(diffusion.StopAfter):
-    """After so many seconds of the processor, which others may share.
+    """Ends training after `seconds` of CPU time; others may share the CPU.
 
-    The learning rate falls to 0 until then, as a cosine, epoch by epoch.
+    The learning rate decays to 0 along a cosine, epoch by epoch.
     """
 
     def on_train_begin(self, logs=None):
@@ -182,7 +189,7 @@ class StopAfter(diffusion.StopAfter):
 
 
 class Draws(keras.utils.PyDataset):
-    """Batches of random rows, 100 an epoch: the rate falls after each."""
+    """Batches of random rows, 100 per epoch: the rate falls after each."""
 
     def __init__(self, x, size, seed):
         super().__init__()
@@ -206,7 +213,7 @@ def optimizer(arguments):
 
 
 def fit(model, x, arguments, folder, batch_size=None):
-    """Trains for so many seconds; returns how many updates that were."""
+    """Trains for the given seconds; returns the number of updates."""
     model.compile(optimizer(arguments), jit_compile=True)
     stop = StopAfter(arguments.seconds)
     if not isinstance(x, Draws):
@@ -243,7 +250,7 @@ def walkback(data, seed, num_steps=None, **how):
             num_steps=steps,
             level_temperatures=factor ** np.arange(steps),
         )
-    else:  # One operator for all steps, as `walkback_toy.py` has it.
+    else:  # One operator for all steps, as in `walkback_toy.py`.
         transition = layers.GaussianTransition(
             models.transition_mlp(data.shape, (data.units, data.units)),
             min_scale=first,
@@ -263,14 +270,14 @@ def rival(way, data, seed):
     if way == "DDPM":
         return diffusion.DDPM(network(data, 100), 100, seed)
     first, _, steps = data.ladder
-    # Digits are 2 wide for it, and 1 for the chain.
+    # Digits span 2 for it, and 1 for the chain.
     width = 2.0 if data.dequantize else 1 / data.size
     levels = np.geomspace(width * first, 2.0, steps)
     return langevin.Langevin(network(data, steps), levels, seed=seed)
 
 
 def chains(data, arguments, seed, folder):
-    """Chains of `K` steps, and ones that go on."""
+    """Chains of `K` steps, and chains that continue."""
     found = {}
     for way in arguments.ways:
         scaled = way != "Walkback"
@@ -303,7 +310,7 @@ def chains(data, arguments, seed, folder):
 
 
 def steps_of_walk(data, arguments, seed, folder):
-    """The same first and last noise, in more and more steps."""
+    """The same first and last noise, in an increasing number of steps."""
     found = {}
     for num_steps in NUM_STEPS:
         model = walkback(data, seed, num_steps, num_walkers=arguments.walkers)
@@ -356,7 +363,7 @@ def mode_of(points):
 
 
 def balance(arguments, seed, folder):
-    """Transitions between neighbors on a ring, there and back."""
+    """Transitions between neighbors on a ring, in both directions."""
     keras.utils.set_random_seed(seed)
     states = keras.Input((2,))
     units = (arguments.units, arguments.units)
@@ -384,12 +391,12 @@ def balance(arguments, seed, folder):
 
 
 def currents(model, x, seed):
-    """How a chain that goes on turns: its law, and what breaks balance."""
-    # Independent chains, each long: the errors are those over chains.
+    """How a continued chain rotates: its law, and what breaks balance."""
+    # Long independent chains; the errors are over chains.
     num, burn, length, parts = 4000, 100, 250, 5
     state = model.walk(x[:num], num_steps=burn, seed=seed)
     moves, counts, radii = 0, np.zeros(MODES), []
-    # Of each chain: net steps around, and the turn of a step, x y' - y x'.
+    # Per chain: net steps around, and the turn of a step, x y' - y x'.
     net, turn = np.zeros(num), np.zeros(num)
     for part in range(parts):
         path = model.walk(
@@ -426,7 +433,7 @@ def currents(model, x, seed):
 
 
 class Turned(keras.layers.Layer):
-    """States, turned by an angle that is learned too."""
+    """States, rotated by an angle that is also learned."""
 
     def build(self, shape):
         self.angle = self.add_weight(
@@ -444,7 +451,7 @@ class Turned(keras.layers.Layer):
 
 
 class Binary:
-    """MNIST in black and white, of 14 x 14 pixels."""
+    """MNIST in black and white, with 14 x 14 pixels."""
 
     def __init__(self, arguments):
         (x, y), (test, test_y) = datasets.sequential_mnist(
@@ -473,8 +480,8 @@ class Binary:
         }
 
 
-# Of Walkback: steps, the factor of the temperature, and the operator. Of a
-# diffusion model: steps.
+# For Walkback: steps, the temperature factor and the operator. For a diffusion
+# model: steps.
 STAYS = {"alpha": 0.5, "residual": 0.01}
 BINARY = {
     "Walkback, 10 steps": (10, 2.0, {**STAYS, "max_logit": 12.0}),

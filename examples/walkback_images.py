@@ -53,47 +53,54 @@ def parse_arguments(argv=None):
     add("--data", choices=tuple(FILTERS), default="digits")
     add("--data-dir", type=pathlib.Path, help="folder of the data file")
     add("--train-images", type=int, help="to train on (default: all)")
-    add("--test-images", type=int, default=256, help="to measure on")
+    add("--test-images", type=int, default=256, help="to evaluate on")
     add("--network", choices=("unet", "mlp"), default="unet")
     add(
         "--filters",
         type=int,
         nargs="+",
-        help="of the U-Net at each resolution (default: 16 32; CIFAR: 32 64)",
+        help="for the U-Net at each resolution (default: 16 32; CIFAR: 32 64)",
     )
     add(
         "--units",
         type=int,
         nargs="+",
         default=[1200, 1200],
-        help="of hidden layers of the MLP",
+        help="for the MLP's hidden layers",
     )
     add(
         "--step-conditioning",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="whether the network knows the step",
+        help="give the step to the network",
     )
     add("--num-steps", type=int, default=10, help="steps of the walk")
     add("--temperature-factor", type=float, default=2.0)
     add(
         "--steps-per-call",
         type=int,
-        help="that are scored at once (default: the model's choice)",
+        help="scored at once (default: the model's choice)",
     )
-    add("--scale", type=float, default=0.02, help="of the operator, at first")
+    add(
+        "--scale",
+        type=float,
+        default=0.02,
+        help="initial scale of the operator",
+    )
     add(
         "--learned-scale",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="whether the network decides on scales, from --scale on",
+        help="learn scales, starting from --scale",
     )
     add("--batch-size", type=int, default=64)
-    add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
+    add(
+        "--learning-rate", type=float, default=2e-3, help="initial rate of Adam"
+    )
     add("--epochs", type=int, default=40)
     add("--ddpm", action=argparse.BooleanOptionalAction, default=True)
     add("--ddpm-steps", type=int, default=100, help="steps of its chain")
-    add("--seed", type=int, default=0, help="of weights and samples")
+    add("--seed", type=int, default=0, help="for weights and samples")
     add("--resume", action=argparse.BooleanOptionalAction, default=True)
     add("--logdir", type=pathlib.Path, help="(default: runs/walkback_<data>)")
     common.add_backend_argument(parser)
@@ -106,7 +113,7 @@ def parse_arguments(argv=None):
 
 
 def load_images(arguments):
-    """Images of integers from 0 to 255, to train and to test on."""
+    """Training and test images of integers from 0 to 255."""
     if arguments.data == "digits":
         (train, _), (test, _) = datasets.sequential_digits()
         # 17 shades of gray.
@@ -125,7 +132,7 @@ def load_images(arguments):
         images = [x[:-256], x[-256:]]
     train, test = (x.astype("uint8") for x in images)
     train = train[: arguments.train_images]
-    # Whole batches, so that one program is compiled and not two.
+    # Whole batches only, so that one program is compiled, not two.
     whole = len(train) // arguments.batch_size * arguments.batch_size
     return train[:whole], test[: arguments.test_images]
 
@@ -159,7 +166,7 @@ def build_transition(arguments, shape):
 
 
 def jit_compile(arguments):
-    """On processors TensorFlow's convolutions are faster than XLA's."""
+    """On CPUs, TensorFlow's convolutions are faster than XLA's."""
     return True if arguments.network == "mlp" else "auto"
 
 
@@ -182,7 +189,7 @@ def build_model(arguments, shape, updates):
 
 
 def train(arguments, x, test):
-    """Trains the chain; returns it and the seconds that it took."""
+    """Trains the chain; returns it and the seconds it took."""
     keras.utils.set_random_seed(arguments.seed)
     updates = arguments.epochs * (len(x) // arguments.batch_size)
     model = build_model(arguments, x.shape[1:], updates)
@@ -198,7 +205,7 @@ def train(arguments, x, test):
         callbacks=[
             *common.tensorboard(arguments.logdir),
             watch,
-            # Kept: a run that is killed later on does not train again.
+            # Kept, so that a run killed later does not train again.
             callbacks.ExactResume(
                 arguments.logdir / "backup", delete_checkpoint=False
             ),
@@ -209,7 +216,7 @@ def train(arguments, x, test):
 
 
 def train_ddpm(arguments, x, seconds):
-    """Trains a diffusion model of the same network for so many seconds."""
+    """Trains a diffusion model with the same network for `seconds`."""
     keras.utils.set_random_seed(arguments.seed)
     network = build_network(arguments, x.shape[1:], arguments.ddpm_steps)
     model = diffusion.DDPM(network, arguments.ddpm_steps, arguments.seed)
@@ -233,7 +240,7 @@ def from_ddpm(model, num):
 
 
 def distance(images, others):
-    """Mean distance to the nearest of the others, gray levels of 0 to 1."""
+    """Mean distance to the nearest of the others, with levels from 0 to 1."""
     a, b = (x.reshape(len(x), -1) / np.float32(255) for x in (images, others))
     squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
     return float(np.sqrt(np.maximum(squares, 0).min(1)).mean())
@@ -293,8 +300,7 @@ def main():
         "log_likelihood": float(value.mean()),
         "log_likelihood_error": error,
         "bits_per_dimension": -float(value.mean()) / pixels / np.log(2),
-        # As a density of gray levels from 0 to 1, as papers of the time have
-        # it.
+        # As a density of gray levels from 0 to 1, as in papers of the time.
         "log_density": float(value.mean()) + pixels * float(np.log(256)),
         "training_seconds": seconds,
         "distance_to_test": {"data": distance(x[:SHOWN], test)},

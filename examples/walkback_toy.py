@@ -37,11 +37,11 @@ from keras_seqcredit import layers  # noqa: E402
 from keras_seqcredit import models  # noqa: E402
 
 STEPS_PER_EPOCH = 200
-POINTS = 2000  # To draw and to measure.
+POINTS = 2000  # To draw and to evaluate.
 LONGER = 10
-# How large the chain sees each density, and the least scale of its operator. In
-# large, a step between two components of the mixture is never as wide as their
-# distance: the weights come out right.
+# The size at which the chain sees each density, and the least scale of its
+# operator. At a large size, no step between two components of the mixture is as
+# wide as their distance, so the weights come out right.
 SETTINGS = {
     "circle": {"size": 1.0, "min_scale": 0.02},
     "swiss_roll": {"size": 4.0, "min_scale": 0.1},
@@ -59,9 +59,11 @@ def parse_arguments(argv=None):
     add("--data", nargs="+", choices=tuple(SETTINGS), default=list(SETTINGS))
     add("--num-steps", type=int, default=20, help="steps of the walk")
     add("--temperature-factor", type=float, default=1.35)
-    add("--units", type=int, default=128, help="of two hidden layers")
+    add("--units", type=int, default=128, help="for each of two hidden layers")
     add("--batch-size", type=int, default=128)
-    add("--learning-rate", type=float, default=2e-3, help="of Adam, at first")
+    add(
+        "--learning-rate", type=float, default=2e-3, help="initial rate of Adam"
+    )
     add("--epochs", type=int, default=80, help=f"of {STEPS_PER_EPOCH} steps")
     add(
         "--online",
@@ -70,7 +72,7 @@ def parse_arguments(argv=None):
     )
     add("--ddpm", action=argparse.BooleanOptionalAction, default=True)
     add("--ddpm-steps", type=int, default=100, help="steps of its chain")
-    add("--seed", type=int, default=0, help="of weights, data and samples")
+    add("--seed", type=int, default=0, help="for weights, data and samples")
     add("--resume", action=argparse.BooleanOptionalAction, default=True)
     add("--logdir", type=pathlib.Path, default="runs/walkback_toy")
     common.add_backend_argument(parser)
@@ -111,7 +113,7 @@ def build_model(name, arguments):
 
 
 def train(name, arguments, folder):
-    """Trains the chain; returns it and the seconds that it took."""
+    """Trains the chain; returns it and the seconds it took."""
     keras.utils.set_random_seed(arguments.seed)
     num = STEPS_PER_EPOCH * arguments.batch_size
     x = SETTINGS[name]["size"] * draw_points(name, num, arguments.seed)
@@ -126,7 +128,7 @@ def train(name, arguments, folder):
         callbacks=[
             *common.tensorboard(folder),
             watch,
-            # Kept: a run that is killed later on does not train again.
+            # Kept, so that a run killed later does not train again.
             callbacks.ExactResume(folder / "backup", delete_checkpoint=False),
         ],
     )
@@ -135,7 +137,7 @@ def train(name, arguments, folder):
 
 
 def train_ddpm(name, arguments, seconds):
-    """Trains a diffusion model of the same network for so many seconds."""
+    """Trains a diffusion model with the same network for `seconds`."""
     keras.utils.set_random_seed(arguments.seed)
     x = draw_points(
         name, STEPS_PER_EPOCH * arguments.batch_size, arguments.seed
@@ -160,7 +162,7 @@ def train_ddpm(name, arguments, seconds):
 
 
 def mmd(a, b):
-    """Squared maximum mean discrepancy, kernels of several widths."""
+    """Squared maximum mean discrepancy, with kernels of several widths."""
 
     def kernel(a, b):
         distance = np.square(a[:, None] - b[None]).sum(-1)
@@ -170,7 +172,7 @@ def mmd(a, b):
 
 
 def measure(name, points):
-    """Figures of points, against what is true of the density."""
+    """Figures of points, compared with the true density."""
     fresh = draw_points(name, POINTS, seed=12345)
     figures = {"mmd": mmd(points, fresh)}
     if name == "circle":
@@ -200,7 +202,7 @@ def draw(name, field, samples, path):
     ticks = np.linspace(-1.5, 1.5, 21, dtype="float32")
     grid = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
     arrows = field(grid) - grid
-    # Short ones would not be seen beside those from afar.
+    # Short arrows would be invisible next to those from far away.
     arrows /= np.sqrt(np.linalg.norm(arrows, axis=-1, keepdims=True) + 1e-9)
     axes[-1].quiver(*grid.T, *arrows.T, angles="xy", width=0.004)
     axes[-1].set_title("a step without its noise", fontsize=10)
@@ -211,7 +213,7 @@ def draw(name, field, samples, path):
 
 
 def animate(model, size, arguments, path):
-    """Draws a chain from p* to the data, and on at temperature 1."""
+    """Draws a chain from p* to the data, then at temperature 1."""
     from matplotlib import animation
     from matplotlib import pyplot
 
@@ -251,7 +253,7 @@ def run(name, arguments):
     )
     result = {
         **SETTINGS[name],
-        # Of the points in their own size.
+        # For the points at their original size.
         "log_likelihood": float(value.mean() + 2 * np.log(size)),
         "log_likelihood_error": float(np.sqrt(np.mean(error**2) / 500)),
         "training_seconds": seconds,
@@ -269,7 +271,7 @@ def run(name, arguments):
             points = chain.sample(
                 POINTS, extra_steps=steps, seed=arguments.seed
             )
-            # The diffusion model sees points as they are.
+            # The diffusion model sees points at their original size.
             points = points / (size if chain is model else 1)
             samples[title + label] = points
             result["figures"][title + label] = measure(name, points)
@@ -305,7 +307,7 @@ def main():
     }
     common.check_settings(arguments.logdir, settings, arguments.resume)
     path = arguments.logdir / "result.json"
-    # Densities that are finished are not trained again.
+    # Finished densities are not trained again.
     results = {}
     if arguments.resume and path.exists():
         results = json.loads(path.read_text(encoding="utf-8"))["results"]

@@ -45,10 +45,10 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--data-dir", required=True, help="of fsdd_8khz.npz")
-    add("--downsample", type=int, default=2, help="8 kHz by so many")
-    add("--length", type=int, default=800, help="samples of a sequence")
-    add("--generate", type=int, default=2000, help="samples of a sound")
+    add("--data-dir", required=True, help="folder of fsdd_8khz.npz")
+    add("--downsample", type=int, default=2, help="factor from 8 kHz")
+    add("--length", type=int, default=800, help="samples per sequence")
+    add("--generate", type=int, default=2000, help="samples per sound")
     add("--train-recordings", type=int, default=2700)
     generators.add_arguments(
         parser,
@@ -68,7 +68,7 @@ def encode(x):
 
 
 def decode(levels):
-    """The samples in the middle of levels."""
+    """The samples at the centers of levels."""
     curve = 2 * (levels + 0.5) / LEVELS - 1
     return np.sign(curve) * (LEVELS ** np.abs(curve) - 1) / (LEVELS - 1)
 
@@ -83,7 +83,7 @@ def load_data(arguments):
     for x, digits in parts:
         # Recordings are sorted by speaker.
         order = random.permutation(len(digits))[: arguments.train_recordings]
-        # The mean of neighbors, so that less of what is above is folded down.
+        # The mean of neighbors, to reduce aliasing.
         waves = x["sequences"].mean(axis=-1)
         found.append(
             {
@@ -143,7 +143,7 @@ def main() -> None:
         },
         classes=x_test["conditions"][:32],
         columns={
-            "bits a sample": lambda found: f"{found['bits_per_sample']:.3f}",
+            "bits per sample": lambda found: f"{found['bits_per_sample']:.3f}",
         },
     )
 

@@ -18,20 +18,20 @@ from keras_seqcredit import callbacks
 def add_arguments(
     parser: argparse.ArgumentParser, choices: tuple[str, ...], **defaults
 ) -> None:
-    """Adds the flags of all ways; `defaults` are those of the example."""
+    """Adds the flags of all ways; `defaults` are the example's own."""
     add = parser.add_argument
     common.add_backend_argument(parser)
     add("--ways", nargs="+", choices=choices, help="ways to train")
-    add("--epochs", type=int, help="epochs of each way")
-    add("--seed", type=int, help="of weights, noise and the order of the data")
-    add("--batch-size", type=int, help="sequences a step")
-    add("--learning-rate", type=float, help="of Adam, falls to 0")
-    add("--units", type=int, help="units of every recurrent net")
+    add("--epochs", type=int, help="epochs for each way")
+    add("--seed", type=int, help="for weights, noise and the order of the data")
+    add("--batch-size", type=int, help="sequences per step")
+    add("--learning-rate", type=float, help="for Adam; decays to 0")
+    add("--units", type=int, help="units of every recurrent network")
     add("--logdir", type=pathlib.Path, help="folder for logs and results")
     add(
         "--resume",
         action=argparse.BooleanOptionalAction,
-        help="go on with an interrupted run",
+        help="resume an interrupted run",
     )
     parser.set_defaults(
         **{
@@ -46,7 +46,7 @@ def add_arguments(
 
 
 def settings_of(arguments: argparse.Namespace) -> dict:
-    """The flags as JSON has them, without those that change no figure."""
+    """The flags in JSON types, except those that do not affect results."""
     settings = {**vars(arguments), "ways": list(arguments.ways)}
     for name in ("logdir", "resume", "data_dir", "figure", "measure"):
         settings.pop(name, None)
@@ -54,9 +54,9 @@ def settings_of(arguments: argparse.Namespace) -> dict:
 
 
 def whole_batches(x, batch_size):
-    """The sequences that fill batches, and how many batches.
+    """The sequences that fill batches, and the number of batches.
 
-    So that one program is compiled and not two.
+    With whole batches only, one program is compiled, not two.
     """
     steps = len(keras.tree.flatten(x)[0]) // batch_size
     number = steps * batch_size
@@ -77,12 +77,12 @@ def fit(model, way, x, x_test, arguments, make_views) -> dict:
         x: Sequences to train on.
         x_test: Sequences to validate on.
         arguments: The flags.
-        make_views: Function of `log_dir` and `frequency`, as keyword
-            arguments, that returns what to look at while the model learns.
+        make_views: Function that takes `log_dir` and `frequency` as keyword
+            arguments and returns views to log during training.
 
     Returns:
         Dictionary of its `parameters`, the median `seconds_per_step` and the
-        `history`, a dictionary an epoch.
+        `history`, a dictionary per epoch.
     """
     logdir = arguments.logdir / way
     common.check_settings(
@@ -119,7 +119,7 @@ def fit(model, way, x, x_test, arguments, make_views) -> dict:
     )
     model.save(logdir / "model.keras")
     with (logdir / "history.csv").open(encoding="utf-8", newline="") as file:
-        # Of an epoch that was run again, the last row.
+        # For an epoch that ran again, the last row.
         rows = {row["epoch"]: row for row in csv.DictReader(file)}
     history = [
         {name: float(value) for name, value in row.items() if value}
@@ -137,11 +137,11 @@ def run(name, train, arguments, columns) -> dict:
     """Trains in all ways, prints a table and writes `result.json`.
 
     Args:
-        name: String, of the example.
+        name: String, name of the example.
         train: `train(way)`, which returns the figures of a way.
         arguments: The flags.
         columns: Dictionary from the titles of the table's columns to functions
-            that make their text of the figures.
+            that format the figures.
 
     Returns:
         Dictionary of the figures of each way.
@@ -164,7 +164,7 @@ def run(name, train, arguments, columns) -> dict:
     unfinished.unlink(missing_ok=True)
     columns = {
         **columns,
-        "ms a step": lambda figures: (
+        "ms per step": lambda figures: (
             f"{1000 * figures['seconds_per_step']:.0f}"
         ),
     }
@@ -173,5 +173,5 @@ def run(name, train, arguments, columns) -> dict:
     for way, figures in results.items():
         cells = (text(figures) for text in columns.values())
         print(f"| {way} |", " | ".join(cells), "|")
-    print(f"\nFigures: {path}\nLogs:    tensorboard --logdir {path.parent}")
+    print(f"\nResults: {path}\nLogs:    tensorboard --logdir {path.parent}")
     return results

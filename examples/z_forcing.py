@@ -25,7 +25,7 @@ from keras_seqcredit import models
 from keras_seqcredit import schedules
 
 WAYS = ("plain", "annealing", "backward", "auxiliary", "both")
-KL_START = 0.2  # Of the released code.
+KL_START = 0.2  # From the released code.
 FIGURES = ("nll", "kl", "elbo", "active_units", "auxiliary", "backward_nll")
 SHOWN = ("plain", "annealing", "auxiliary")
 
@@ -35,33 +35,33 @@ def add_arguments(
     choices: tuple[str, ...] = WAYS,
     **defaults,
 ) -> None:
-    """Adds the flags; `defaults` are those of the example."""
+    """Adds the flags; `defaults` are the example's own."""
     add = parser.add_argument
-    add("--latent-dim", type=int, help="latents a step")
+    add("--latent-dim", type=int, help="latents per step")
     add("--auxiliary-weight", type=float, help="of the auxiliary cost")
     add(
         "--backward-weight",
         type=float,
-        help="of the backward net's own likelihood; None is for the weight of "
-        "the auxiliary cost",
+        help="of the backward network's own likelihood; None uses the weight "
+        "of the auxiliary cost",
     )
     add(
         "--stop-backward-gradient",
         action=argparse.BooleanOptionalAction,
-        help="whether the backward net learns from its own likelihood alone",
+        help="train the backward network only on its own likelihood",
     )
     add(
         "--kl-increment",
         type=float,
-        help="what annealing adds to the KL term's weight in an update; None "
-        "is for a weight of 1 after half of them",
+        help="what annealing adds to the KL term's weight per update; None "
+        "reaches a weight of 1 after half of the updates",
     )
     add(
         "--word-dropout",
         type=float,
-        help="share of the steps that the decoder does not see in training",
+        help="share of steps hidden from the decoder in training",
     )
-    add("--likelihood-samples", type=int, help="of the posterior, a sequence")
+    add("--likelihood-samples", type=int, help="posterior samples per sequence")
     ways.add_arguments(
         parser,
         choices,
@@ -76,7 +76,7 @@ def add_arguments(
 
 
 def make_model(way, head, steps, arguments, embedding=None):
-    """A compiled `ZForcing`; `steps` is the number of updates to come."""
+    """A compiled `ZForcing`; `steps` is the number of updates."""
     keras.utils.set_random_seed(arguments.seed)
     rnn = layers.StochasticRNN(
         arguments.units, arguments.latent_dim, seed=arguments.seed
@@ -99,7 +99,7 @@ def compile_model(model, steps, arguments) -> None:
     schedule = keras.optimizers.schedules.CosineDecay(
         arguments.learning_rate, steps
     )
-    # The released code's epsilon and bound of the gradient's norm.
+    # The released code's epsilon and gradient-norm limit.
     model.compile(
         keras.optimizers.Adam(schedule, epsilon=1e-5, global_clipnorm=100.0),
         jit_compile=True,
@@ -126,7 +126,7 @@ def weights_of(way, steps, arguments) -> dict:
 
 
 def measure(model, x_test, arguments) -> dict:
-    """The figures of a trained model, in nats a sequence."""
+    """The figures of a trained model, in nats per sequence."""
     found = model.evaluate(
         x_test, batch_size=arguments.batch_size, verbose=0, return_dict=True
     )
@@ -153,10 +153,10 @@ def run(
         make_head: Function that returns a new head.
         data: `(train, test)`, as `ZForcing.fit` takes them.
         arguments: The flags.
-        samples: Dictionary of the arguments of `callbacks.SampleLogger`.
+        samples: Dictionary of arguments for `callbacks.SampleLogger`.
         make_embedding: Function that returns a new embedding, or None.
-        more: `more(model, figures, folder)`, what the example does with each
-            trained model; it may add figures.
+        more: `more(model, figures, folder)`, called with each trained model;
+            it may add figures.
 
     Returns:
         Dictionary of the figures of each way.

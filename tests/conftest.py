@@ -1,11 +1,11 @@
-"""What every test shares: quiet backends, quick compilation, a fixed seed."""
+"""Setup for all tests: quiet backends, quick compilation, a fixed seed."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # XLA compiles with less effort, also in the processes that tests start: op by
-# op, each shape of each op is a program of its own. Not with JAX's cache on
-# disk: reading from it has crashed the process (JAX 0.10.2).
+# op, each shape of each op is a separate program. JAX's cache on disk is not
+# used: reading from it has crashed the process (JAX 0.10.2).
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0"
@@ -22,15 +22,15 @@ import pytest  # noqa: E402
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    # Before anything is computed: for tests of several devices.
+    # For tests of several devices; must precede any computation.
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 2,
     )
 
 
-# A worker takes whole files: what it has compiled or prepared for one, another
-# would do again. The longest come first, so that no worker ends alone.
+# A worker takes whole files, since another would repeat what it has compiled or
+# prepared. The longest come first, so that no worker ends alone.
 LONGEST = (
     "two_processes_test.py",
     "docstring_examples_test.py",

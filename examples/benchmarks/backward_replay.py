@@ -16,7 +16,7 @@ forget gates are set to hold a state for the whole sequence; with Keras' initial
 gates, the gradient over a thousand steps underflows to 0. The event is an input
 ten times as large as the others. Sequences, and networks with attention, are
 drawn until the last step reads a state between the event and the next cut,
-which training brings about and chance alone seldom does.
+which training achieves but chance rarely does.
 
 Prints a Markdown table and writes JSON to `--output`.
 """
@@ -64,13 +64,13 @@ def make_sequences(length: int):
 def steps_back(length: int, k_trunc: int | None, read=()) -> dict[int, int]:
     """Fewest steps from the last output back to each input it depends on.
 
-    A hop to a state counts one, and so does each step of the cell; a cut ends
-    the way. States that are remembered before attention know of no hop before.
+    A hop to a state counts as one, as does each step of the cell; a cut ends
+    the path. States remembered before attention contain no earlier hop.
 
     Args:
         length: Steps of the sequence.
         k_trunc: Steps between cuts, or None.
-        read: Steps after which the states are that the last step reads.
+        read: Steps whose states the last step reads.
     """
     found: dict[int, int] = {}
     for start, steps in [(length - 1, 0), *((step, 1) for step in read)]:
@@ -82,7 +82,7 @@ def steps_back(length: int, k_trunc: int | None, read=()) -> dict[int, int]:
 
 
 def draw_layer(net: str, x, seed: int, **arguments):
-    """A layer of random weights that holds a state for the whole sequence."""
+    """A layer with random weights that holds a state for the whole sequence."""
     import keras
     import numpy as np
     from keras import ops
@@ -99,8 +99,8 @@ def draw_layer(net: str, x, seed: int, **arguments):
 def reader_of_the_event(sequences):
     """A layer with attention, a sequence, and the steps that its end reads.
 
-    To these belongs the best state that is not read: its score is subtracted
-    from the others', and so gets a gradient.
+    These include the best state that is not read: its score is subtracted
+    from the others', so it gets a gradient.
     """
     import numpy as np
 
@@ -125,7 +125,7 @@ def _states(steps: list[int]) -> list[int]:
 
 
 def paths(net: str, length: int) -> dict:
-    """How the gradient of the last output gets to the event."""
+    """How the gradient of the last output reaches the event."""
     import numpy as np
     from keras import ops
 
@@ -192,7 +192,7 @@ def training_steps(length: int, repeats: int) -> dict:
 
 
 def measure(net: str, length: int) -> None:
-    """Runs in a process of its own, see `peak_memory`."""
+    """Runs in its own process; see `peak_memory`."""
     model = make_model(net)
 
     def step(length):
@@ -222,7 +222,7 @@ def main() -> None:
 
     rows = []
     print(
-        "| T | network | steps to the event | steps reached | seconds a step "
+        "| T | network | steps to the event | steps reached | seconds per step "
         "| peak MB | before MB |\n| ---: | --- | ---: | ---: | ---: | ---: "
         "| ---: |"
     )

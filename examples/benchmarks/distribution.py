@@ -35,13 +35,13 @@ from keras_seqcredit import layers  # noqa: E402
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 ALONE = "no distribution"
 COMPILER = "devices: 2, exchanges left to the compiler"
-# A strategy's replicas run in threads. glibc gives each a heap of its own, and
-# hands that back to the system after a step, but for so many bytes.
+# A strategy's replicas run in threads. glibc gives each its own heap, which it
+# returns to the system after a step, except for this many bytes.
 KEPT = "MALLOC_TOP_PAD_=67108864"
 
 
 def make_devices(number: int) -> list[str]:
-    """Names of devices; to be called before anything is computed."""
+    """Names of devices; call it before any computation."""
     if TENSORFLOW:
         import tensorflow as tf
 
@@ -92,7 +92,7 @@ def left_to_the_compiler():
 
 
 class StepClock(keras.callbacks.Callback):
-    """Seconds a step, of the steps of an epoch after the first."""
+    """Seconds per step of an epoch, without the first step."""
 
     def on_train_batch_end(self, batch, logs=None):
         if batch not in (0, self.params["steps"] - 1):
@@ -129,7 +129,7 @@ def make_epoch(way: str, settings: argparse.Namespace):
 
     def epoch():
         clock = StepClock()
-        # TensorFlow's strategy is that of the model from now on.
+        # On TensorFlow, the model already has its strategy.
         with around(), shared_by(None if TENSORFLOW else devices):
             model.fit(
                 x,
@@ -144,9 +144,9 @@ def make_epoch(way: str, settings: argparse.Namespace):
 
 
 class Way:
-    """A process that trains for an epoch whenever it is asked to.
+    """A process that trains for an epoch on request.
 
-    TensorFlow has one set of replicas in a process, so each way has its own.
+    TensorFlow has one set of replicas per process, so each way has its own.
     """
 
     def __init__(self, name: str) -> None:
@@ -160,7 +160,7 @@ class Way:
         )
 
     def __call__(self) -> tuple[float, int]:
-        """Seconds a step, and the number of parameters."""
+        """Seconds per step, and the number of parameters."""
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         seconds, parameters = self._process.stdout.readline().split()
@@ -183,7 +183,7 @@ def main() -> None:
     add("--batch-size", type=int, default=64)
     add("--length", type=int, default=100)
     add("--units", type=int, default=128)
-    add("--steps", type=int, default=20, help="of an epoch, at least 2")
+    add("--steps", type=int, default=20, help="per epoch, at least 2")
     add("--repeats", type=int, default=5)
     add("--output", default="runs/benchmarks")
     add("--way", help=argparse.SUPPRESS)
@@ -203,7 +203,7 @@ def main() -> None:
         return
     ways = {name: Way(name) for name in settings.ways}
     try:
-        # Keras on JAX compiles again for what the first epoch has returned.
+        # Keras on JAX recompiles for what the first epoch returned.
         parameters = [[way()[1] for way in ways.values()] for _ in range(2)]
         turns = [
             {name: way()[0] for name, way in ways.items()}
@@ -234,7 +234,7 @@ def main() -> None:
 
 def table(found: dict) -> str:
     base = found[ALONE]["median"]
-    lines = ["| | seconds a step | ratio |", "| --- | ---: | ---: |"]
+    lines = ["| | seconds per step | ratio |", "| --- | ---: | ---: |"]
     for name, values in found.items():
         lines.append(
             f"| {name} | {values['median']:.3f} ({values['least']:.3f} to "

@@ -56,7 +56,7 @@ def make_step(system: str):
 
 
 def measure(system: str, repeats: int) -> dict:
-    """Seconds and page faults of a step, medians of `repeats`."""
+    """Seconds and page faults per step, medians of `repeats`."""
     step = make_step(system)
     step()
     step()
@@ -78,7 +78,9 @@ def measure(system: str, repeats: int) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--repeats", type=int, default=11, help="steps a turn")
+    parser.add_argument(
+        "--repeats", type=int, default=11, help="steps per turn"
+    )
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--output", default="runs/benchmarks")
     parser.add_argument(

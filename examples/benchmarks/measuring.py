@@ -10,10 +10,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def training(model, batch: tuple, steps: int):
-    """A call that trains so many steps of a batch, by `fit` as users do.
+    """A function that trains `steps` steps on a batch by `fit`, as users do.
 
-    Keras starts a step before the one before it has ended, so that a device
-    does not wait for Python. A call of `train_on_batch` waits for each.
+    Keras starts a step before the previous one has ended, so that a device
+    does not wait for Python. `train_on_batch` waits for each step.
     """
     import numpy as np
 
@@ -28,12 +28,12 @@ def training(model, batch: tuple, steps: int):
 
 
 def time_in_turns(calls: dict, repeats: int, steps: int = 1) -> dict:
-    """Median seconds of a step of each call, after a call that compiles.
+    """Median seconds per step of each call, after a call that compiles.
 
     Args:
         calls: functions by their names.
         repeats: how often each is called.
-        steps: how many of them a call takes.
+        steps: training steps per call.
     """
     seconds = {name: [] for name in calls}
     compile_seconds = {}
@@ -63,12 +63,12 @@ def summary(values: list[float]) -> dict:
 
 
 def table(title: str, figures: dict, yardstick: str) -> str:
-    """What `time_in_turns` found, in Markdown."""
+    """The results of `time_in_turns`, in Markdown."""
     base = figures[yardstick]["median"]
     lines = [
         f"### {title}",
         "",
-        "| net | seconds a step | ratio | first call, seconds |",
+        "| net | seconds per step | ratio | first call, seconds |",
         "| --- | ---: | ---: | ---: |",
     ]
     for name, values in figures.items():
@@ -83,13 +83,13 @@ def table(title: str, figures: dict, yardstick: str) -> str:
 def peak_memory(module: str, *arguments) -> dict:
     """Peak memory of a process `module --measure arguments`.
 
-    That process is to call `report_peak`.
+    That process must call `report_peak`.
     """
     return measured_apart(module, *arguments)
 
 
 def peaks_of_memory(module: str, names) -> dict:
-    """`peak_memory(module, name)` of each name; prints a table of them."""
+    """`peak_memory(module, name)` of each name; also prints a table."""
     print("### Peak memory of the process\n")
     print("| net | peak MB | before MB |\n| --- | ---: | ---: |")
     found = {}
@@ -106,7 +106,7 @@ def measured_apart(module: str, *arguments, environment=None) -> dict:
     Args:
         module: its name.
         *arguments: what follows the flag.
-        environment: variables of the process beside its own, or None.
+        environment: additional environment variables, or None.
     """
     command = [sys.executable, "-m", module, "--measure", *map(str, arguments)]
     found = subprocess.run(
@@ -120,7 +120,7 @@ def measured_apart(module: str, *arguments, environment=None) -> dict:
 
 
 def report_peak(prepare, step) -> None:
-    """Prints the process' memory after `prepare()` and after two steps."""
+    """Prints the process's memory after `prepare()` and after two steps."""
     prepare()
     before = _most_memory()
     step()
@@ -139,8 +139,8 @@ def report_peak(prepare, step) -> None:
 
 
 def _most_memory() -> int:
-    """Kilobytes that this process has had at most."""
-    # Not `ru_maxrss`: a process inherits that of the one that started it.
+    """Peak memory of this process, in kilobytes."""
+    # Not `ru_maxrss`, which a process inherits from its parent.
     with open("/proc/self/status", encoding="utf-8") as file:
         (line,) = (line for line in file if line.startswith("VmHWM:"))
     return int(line.split()[1])

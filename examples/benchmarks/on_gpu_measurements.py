@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 os.environ["KERAS_BACKEND"] = "jax"
 
-# Attention of 16 units has a key of 16 numbers a slot.
+# Attention with 16 units has a key of 16 numbers per slot.
 NETS = ("cudnn", "lstm", "k_top=0", "dot", "dot16", "additive16", "concat")
 SYSTEMS = ("sab", "z_forcing", "professor_forcing")
 LAWS = (
@@ -31,16 +31,16 @@ LAWS = (
 
 
 class Size(NamedTuple):
-    """How much is measured.
+    """Size of the measurements.
 
     Attributes:
-        repeats: calls a median is of.
-        steps: training steps a call.
+        repeats: calls per median.
+        steps: training steps per call.
         short, long: time steps of a sequence.
-        systems: those of `SYSTEMS` that are measured.
-        nets: those of `NETS` that are measured.
-        turns: of a loop at once.
-        laws: those of `LAWS` that are run.
+        systems: which of `SYSTEMS` to measure.
+        nets: which of `NETS` to measure.
+        turns: turns of a loop to start at once.
+        laws: which of `LAWS` to run.
     """
 
     repeats: int = 7
@@ -84,7 +84,7 @@ def system(name: str, size: Size):
 
 
 def steps_by_net(length: int, size: Size) -> dict:
-    """Seconds of a training step, the nets in turns."""
+    """Seconds per training step; networks take turns."""
     from examples.benchmarks.measuring import time_in_turns
 
     calls = {net: training_of(net, length, size.steps) for net in size.nets}
@@ -95,7 +95,7 @@ def steps_by_net(length: int, size: Size) -> dict:
 
 
 def steps_of_systems(size: Size) -> dict:
-    """Seconds of a training step, under the flags of this process."""
+    """Seconds per training step, under this process's flags."""
     from examples.benchmarks.measuring import time_in_turns
 
     calls = {name: system(name, size) for name in size.systems}
@@ -103,7 +103,7 @@ def steps_of_systems(size: Size) -> dict:
 
 
 def turns_at_once(size: Size) -> dict:
-    """Seconds of a training step by the turns of a loop started at once."""
+    """Seconds per training step by the loop turns started at once."""
     from examples.benchmarks.measuring import time_in_turns
     from keras_seqcredit.backend import jax as backend
 
@@ -114,7 +114,7 @@ def turns_at_once(size: Size) -> dict:
             backend.TURNS_AT_ONCE = turns
             for name in size.systems:
                 call = system(name, size)
-                # It is compiled by its first call, under this setting.
+                # The first call compiles it, under this setting.
                 call()
                 calls[f"{name}, {turns}"] = call
     finally:
@@ -123,7 +123,7 @@ def turns_at_once(size: Size) -> dict:
 
 
 def peak_memory(net: str, size: Size) -> dict:
-    """Megabytes of the device after a training step of a long sequence."""
+    """Peak device memory in MB, after a training step on a long sequence."""
     import jax
 
     training_of(net, size.long, 1)()
@@ -133,9 +133,9 @@ def peak_memory(net: str, size: Size) -> dict:
 
 
 def laws(size: Size) -> dict:
-    """Numbers of tests that passed and failed, and the names of the latter.
+    """Numbers of tests that passed and failed, and names of failed tests.
 
-    Products are exact there: TensorFloat-32 is not float32.
+    Matrix products are in full precision: TensorFloat-32 is not float32.
     """
     command = [sys.executable, "-m", "pytest", "-q", "-rf", *size.laws]
     start = time.perf_counter()
@@ -162,7 +162,7 @@ def laws(size: Size) -> dict:
 
 
 def tensorflow_program(size: Size, folder: pathlib.Path) -> dict:
-    """Seconds of a training step that TensorFlow traced and JAX runs."""
+    """Seconds per training step that TensorFlow traced and JAX runs."""
     from examples.benchmarks import tensorflow_program
 
     return tensorflow_program.run(folder, size.repeats)

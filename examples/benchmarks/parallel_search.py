@@ -93,7 +93,7 @@ def summarize(runs: list[dict], trials: int) -> dict:
 def table(found: dict) -> str:
     base = next(iter(found.values()))["trials_an_hour"]
     lines = [
-        "| workers | trials an hour | ratio | start, seconds |",
+        "| workers | trials per hour | ratio | start, seconds |",
         "| ---: | ---: | ---: | ---: |",
     ]
     for workers, values in found.items():

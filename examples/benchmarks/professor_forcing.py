@@ -41,7 +41,7 @@ NETS = (
 
 
 class Sizes(NamedTuple):
-    """What is timed how large."""
+    """Sizes of the timed models."""
 
     batch: int = 64
     time: int = 100
@@ -49,8 +49,8 @@ class Sizes(NamedTuple):
     embedding: int = 64
     units: int = 256
     discriminator: int = 128
-    length: int = 200  # Of what is generated.
-    few: int = 20  # The same by `predict`, which is slow.
+    length: int = 200  # Of generated sequences.
+    few: int = 20  # The same for `predict`, which is slow.
     batches: tuple[int, ...] = (1, 256)
 
 
@@ -104,7 +104,7 @@ def make_model(net: str, sizes: Sizes = SIZES):
 
 
 def make_steps(net: str, steps: int = 1, sizes: Sizes = SIZES):
-    """A function that trains so many steps."""
+    """A function that trains `steps` steps."""
     import keras
     import numpy as np
 
@@ -122,7 +122,7 @@ def make_steps(net: str, steps: int = 1, sizes: Sizes = SIZES):
 
 
 def make_generations(batch: int, sizes: Sizes = SIZES) -> dict:
-    """Functions that generate, and how many steps each one takes."""
+    """Functions that generate, and the number of steps of each."""
     import numpy as np
 
     from examples.benchmarks import step_by_step_generation as step_by_step
@@ -165,7 +165,7 @@ def table_of_generation(found: dict) -> str:
     lines = [
         "### Generation",
         "",
-        "| sequences | way | tokens a second | times as fast by generate "
+        "| sequences | way | tokens per second | times as fast by generate "
         "| first call, seconds |",
         "| ---: | --- | ---: | ---: | ---: |",
     ]
@@ -181,7 +181,7 @@ def table_of_generation(found: dict) -> str:
 
 
 def ratios(figures: dict) -> dict:
-    """What a step of each other net costs, in steps of ours, and ours."""
+    """How fast our step is, relative to each other network's."""
     median = {net: figures[net]["median"] for net in figures}
     ours = median["professor_forcing"]
     return {
@@ -195,7 +195,7 @@ def ratios(figures: dict) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=11)
-    parser.add_argument("--steps", type=int, default=5, help="of a `fit`")
+    parser.add_argument("--steps", type=int, default=5, help="per `fit`")
     parser.add_argument("--output", default="runs/benchmarks")
     parser.add_argument(
         "--sections", nargs="+", default=SECTIONS, choices=SECTIONS

@@ -15,7 +15,7 @@ from keras_seqcredit.layers import ClippedMLP
 
 
 class ReleasedCell(keras.layers.Layer):
-    """A Keras RNN cell: one step, and what it costs."""
+    """A Keras RNN cell: one step and its costs."""
 
     def __init__(self, units: int, latent_dim: int, features: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class ReleasedCell(keras.layers.Layer):
 
 
 class ReleasedZForcing(keras.Model):
-    """To be trained on `(batch, time, features)`."""
+    """Trains on `(batch, time, features)`."""
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ this share falls to one half.
 import argparse
 import math
 
-# Seconds, and bytes a second in each direction.
+# Seconds, and bytes per second in each direction.
 LINKS = {
     "one host, NVLink": (5e-6, 300e9),
     "a rack, 100 Gbit/s": (20e-6, 12.5e9),
@@ -33,13 +33,13 @@ COUNTS = (2, 8, 64, 512, 4096)
 def exchange_seconds(
     devices: int, size: float, latency: float, bandwidth: float
 ) -> float:
-    """How long it takes until all have the sum of what each has.
+    """Seconds until all devices have the sum of what each has.
 
     Args:
         devices: Positive integer.
-        size: Float, bytes of what each has.
+        size: Float, bytes per device.
         latency: Float, seconds.
-        bandwidth: Float, bytes a second, of each device in each direction.
+        bandwidth: Float, bytes per second of each device in each direction.
     """
     ring = 2 * (devices - 1) * (latency + size / devices / bandwidth)
     tree = 2 * math.ceil(math.log2(devices)) * (latency + size / bandwidth)
@@ -53,13 +53,13 @@ def efficiency(
     link: tuple[float, float],
     exchange_every: int = 1,
 ) -> float:
-    """The share of the time in which devices compute."""
+    """The share of time that devices spend computing."""
     work = exchange_every * step_seconds
     return work / (work + exchange_seconds(devices, size, *link))
 
 
 def most_devices(*args, limit: int = 2**20, **kwargs) -> int:
-    """The most devices, a power of 2, that compute half of the time."""
+    """The most devices, a power of 2, that still compute half of the time."""
     devices = 1
     while devices < limit and efficiency(2 * devices, *args, **kwargs) >= 0.5:
         devices *= 2
@@ -71,7 +71,7 @@ def main() -> None:
     add = parser.add_argument
     add("--step-seconds", type=float, required=True, help="on one device")
     add("--parameters", type=float, required=True)
-    add("--bytes", type=int, default=4, help="of a parameter")
+    add("--bytes", type=int, default=4, help="per parameter")
     add("--exchange-every", type=int, default=1, help="steps")
     settings = parser.parse_args()
     size = settings.parameters * settings.bytes

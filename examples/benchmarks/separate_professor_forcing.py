@@ -17,13 +17,13 @@ from keras_seqcredit.seeds import FixedSeed
 
 
 class SeparateProfessorForcing(ProfessorForcing):
-    """For plain sequences, and a generator around one cell.
+    """For plain sequences and a generator with one cell.
 
     Args:
-        generator: As that of `ProfessorForcing`.
-        discriminator: The same.
-        keras_loop: Boolean, whether the run on data is Keras' own loop around
-            the cell, and not the generator's.
+        generator: As in `ProfessorForcing`.
+        discriminator: As in `ProfessorForcing`.
+        keras_loop: Boolean, whether the run on data uses Keras' own loop around
+            the cell instead of the generator's.
         **kwargs: Other arguments of `ProfessorForcing`.
     """
 
@@ -97,7 +97,7 @@ class SeparateProfessorForcing(ProfessorForcing):
         return self.get_metrics_result()
 
     def _scope(self, net, weights):
-        """Variables as they are, but for the weights of one of the nets."""
+        """Current variables, except for the weights of one network."""
         mapping = [(v, backend.read(v)) for v in self.variables]
         mapping += zip(net.trainable_variables, weights, strict=True)
         return keras.StatelessScope(mapping)

@@ -18,7 +18,7 @@ from examples.benchmarks.measuring import table
 from examples.benchmarks.measuring import time_in_turns
 
 BATCH, FEATURES, UNITS, CLASSES = 64, 10, 128, 10
-# The score people should use first, then what it is compared with.
+# The recommended score first, then the ones it is compared with.
 NETS = (
     "dot16",
     "dot32",
@@ -96,7 +96,7 @@ def training_steps(nets, length, repeats, jit_compile=True) -> dict:
 
 
 def forward_steps(nets, lengths, repeats) -> dict:
-    """Milliseconds a time step of the forward pass."""
+    """Milliseconds per time step of the forward pass."""
     calls = {}
     for net in nets:
         model = make_model(net)
@@ -113,7 +113,7 @@ def forward_steps(nets, lengths, repeats) -> dict:
 
 
 def measure(net: str, length: int) -> None:
-    """Runs in a process of its own, see `peak_memory`."""
+    """Runs in its own process; see `peak_memory`."""
     model = make_model(net)
 
     def step(length):
@@ -160,7 +160,7 @@ def main() -> None:
         print(table("T = 200, under jit", result["T=200"], first))
     if "long" in arguments.sections:
         nets = [first, *NETS]
-        # Keras' LSTM takes seconds a step here on TensorFlow.
+        # Here, Keras' LSTM takes seconds per step on TensorFlow.
         few = 3 if backend == "tensorflow" else repeats
         result["T=1020"] = training_steps(nets, 1020, few)
         print(table("T = 1020, under jit", result["T=1020"], first))
@@ -178,14 +178,14 @@ def main() -> None:
             (200, 1000),
             max(3, repeats // 2),
         )
-        print("### Forward pass, milliseconds a time step\n")
+        print("### Forward pass, milliseconds per time step\n")
         for name, value in result["forward_ms_a_time_step"].items():
             print(f"- {name}: {value:.3f}")
         print()
     if "memory" in arguments.sections:
         result["memory"] = {}
         print("### Peak memory of the process, concat and additive\n")
-        print("| net, T | peak MB | before MB | seconds a step |")
+        print("| net, T | peak MB | before MB | seconds per step |")
         print("| --- | ---: | ---: | ---: |")
         cases = [("concat", t) for t in (500, 1000, 2000, 5000)]
         for net, length in [*cases, ("additive", 1000), ("additive", 2000)]:

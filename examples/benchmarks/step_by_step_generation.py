@@ -10,7 +10,7 @@ import numpy as np
 
 
 def make_net(vocabulary: int, embedding_size: int, units: int):
-    """Classes `(batch, 1)` and a state to logits and the state after."""
+    """Maps classes `(batch, 1)` and a state to logits and the next state."""
     step = keras.Input((1,), dtype="int32")
     state = keras.Input((units,))
     hidden, after = keras.layers.GRU(
@@ -24,15 +24,15 @@ def make_net(vocabulary: int, embedding_size: int, units: int):
 
 
 def generate(net, batch: int, length: int, predict, random, samples=None):
-    """Draws sequences; `predict` runs the net on one step.
+    """Draws sequences; `predict` runs the network on one step.
 
     Args:
         net: from `make_net`.
-        batch: how many.
+        batch: number of sequences.
         length: steps of each.
-        predict: `net.predict_on_batch`, or what does the same.
-        random: a generator of numpy.
-        samples: `(batch, length)`, in place of those that it would draw.
+        predict: `net.predict_on_batch`, or an equivalent.
+        random: a NumPy generator.
+        samples: `(batch, length)`, used instead of drawing.
 
     Returns:
         Samples `(batch, length)` and logits `(batch, length, vocabulary)`.

@@ -22,7 +22,7 @@ def write(folder: pathlib.Path, length: int = 220, units: int = 128) -> None:
     Args:
         folder: where it is written.
         length: time steps.
-        units: of the layer.
+        units: units of the layer.
     """
     import os
 
@@ -69,7 +69,7 @@ def run(folder: pathlib.Path, repeats: int) -> dict:
 
     Args:
         folder: where it was written.
-        repeats: calls that the median is of.
+        repeats: calls per median.
 
     Returns:
         Median seconds, and the largest error of each output as a share of its
@@ -83,7 +83,7 @@ def run(folder: pathlib.Path, repeats: int) -> dict:
     from jax.extend.backend import get_compile_options
     from jax.extend.mlir import hlo_to_stablehlo
 
-    # Not StableHLO from TensorFlow: the two may be of different versions.
+    # Not StableHLO from TensorFlow: the versions may differ.
     program = hlo_to_stablehlo((folder / PROGRAM).read_bytes())
     arrays = np.load(folder / VALUES)
 

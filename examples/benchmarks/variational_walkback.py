@@ -72,7 +72,7 @@ def make_model(mode: str, data: str, num_steps: int = NUM_STEPS):
 
 
 def training_steps(mode: str, data: str, steps: int, walk: int = NUM_STEPS):
-    """A call that trains so many steps of one batch, with walks of `walk`."""
+    """A function that trains on one batch, with walks of `walk` steps."""
     import numpy as np
 
     model = make_model(mode, data, walk)
@@ -82,7 +82,7 @@ def training_steps(mode: str, data: str, steps: int, walk: int = NUM_STEPS):
 
 
 def sampling(num_steps: int, num_points: int):
-    """A call that runs a chain of so many steps."""
+    """A function that runs a chain of `num_steps` steps."""
     model = make_model("default", "points")
     return lambda: model.sample(
         num_points, extra_steps=num_steps - NUM_STEPS, seed=0
@@ -92,7 +92,7 @@ def sampling(num_steps: int, num_points: int):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=11)
-    parser.add_argument("--steps", type=int, default=1, help="of a `fit`")
+    parser.add_argument("--steps", type=int, default=1, help="per `fit`")
     parser.add_argument("--output", default="runs/benchmarks")
     parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
     parser.add_argument(

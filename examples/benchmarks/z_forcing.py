@@ -61,7 +61,7 @@ def make_model(net: str):
 
 
 def make_steps(net: str, steps: int = 1):
-    """A function that trains so many steps."""
+    """A function that trains `steps` steps."""
     import numpy as np
 
     model = make_model(net)
@@ -77,7 +77,7 @@ def make_steps(net: str, steps: int = 1):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=11)
-    parser.add_argument("--steps", type=int, default=5, help="of a `fit`")
+    parser.add_argument("--steps", type=int, default=5, help="per `fit`")
     parser.add_argument("--output", default="runs/benchmarks")
     parser.add_argument(
         "--sections", nargs="+", default=SECTIONS, choices=SECTIONS

@@ -1,19 +1,19 @@
-// Arcs from the steps that read to what they have read, over a row of steps.
+// Arcs from each step to the steps it reads, over a row of steps.
 
 import {startDrawing, ticks} from "./canvas.js";
 
-const START = -1; // What was there before the first step.
+const START = -1; // The state before the first step.
 const MAX_ARCS = 1500;
 const ARCS_HEIGHT = 250;
 const STRIP_HEIGHT = 16;
 const MARGIN = 14;
 const LONGEST_LABEL = 72;
 
-/** Spaces would not be seen. */
+/** Makes whitespace visible. */
 const visible = (label) =>
   label.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^\s+$/, "␣");
 
-/** The x axis: steps, and a place before them where the start was read. */
+/** The x axis: steps, preceded by the start if any step reads it. */
 export class Scale {
   constructor(length, hasStart, width) {
     this.first = hasStart ? START : 0;
@@ -31,7 +31,7 @@ export class Scale {
   }
 }
 
-/** Draws and returns `{scale, drawn, total}`: how many arcs of how many. */
+/** Draws and returns `{scale, drawn, total}`, with numbers of arcs. */
 export function drawArcs(canvas, value, chosen, color) {
   const reads = (value.reads ?? []).filter(([, , weight]) => weight > 0);
   const hasStart = reads.some(([, read]) => read === START);
@@ -44,7 +44,7 @@ export function drawArcs(canvas, value, chosen, color) {
   const {context} = startDrawing(canvas, axisTop + 22);
 
   const shown = chosenArcs(reads, chosen);
-  // The same height for an arc, whether others are shown or not.
+  // An arc keeps its height, whether others are shown or not.
   const longest = Math.max(1, ...reads.map(([reader, read]) => reader - read));
   drawLines(context, {arcs: shown, chosen, scale, longest}, arcsHeight, color);
   drawRow(context, value, scale, arcsHeight, stripTop, color);
@@ -58,7 +58,7 @@ export function drawArcs(canvas, value, chosen, color) {
   return {scale, drawn: shown.length, total: reads.length};
 }
 
-/** The arcs of a step; without one, the heaviest of all, lightest first. */
+/** The arcs of the chosen step, or else the heaviest, lightest first. */
 function chosenArcs(reads, chosen) {
   if (chosen !== null) {
     return reads.filter(([reader, read]) => chosen === reader || chosen === read);
@@ -67,7 +67,7 @@ function chosenArcs(reads, chosen) {
 }
 
 function drawLines(context, {arcs, chosen, scale, longest}, base, color) {
-  // Many arcs would be a blot.
+  // Many arcs at full strength would be a blot.
   const crowd = Math.min(1, Math.sqrt(120 / Math.max(arcs.length, 1)));
   for (const [reader, read, weight] of arcs) {
     const from = scale.x(read);
@@ -115,7 +115,7 @@ function drawRow(context, value, scale, base, stripTop, color) {
   const fill = (step, style, alpha) => {
     context.fillStyle = style;
     context.globalAlpha = alpha;
-    // Neighbors overlap a little: no seams.
+    // Neighbors overlap slightly to avoid seams.
     const left = scale.x(step) - cell / 2;
     context.fillRect(left, stripTop, cell + 0.4, STRIP_HEIGHT);
   };
@@ -127,7 +127,7 @@ function drawRow(context, value, scale, base, stripTop, color) {
   context.globalAlpha = 1;
 }
 
-/** Whether labels stand upright, hang, or have no room; and their height. */
+/** Whether labels are upright, hanging or hidden, and their height. */
 function layOutLabels(canvas, labels, cell) {
   if (!labels) return {height: 0};
   const context = canvas.getContext("2d");
@@ -146,7 +146,7 @@ function drawLabels(context, labels, {hanging}, scale, top, color) {
     context.save();
     context.translate(scale.x(step), top + (hanging ? 2 : 9));
     if (hanging) context.rotate(-Math.PI / 2);
-    // A label that is too long is squeezed.
+    // Squeezes labels that are too long.
     context.fillText(visible(label), 0, 0, LONGEST_LABEL);
     context.restore();
   });
@@ -177,7 +177,7 @@ function drawChosen(context, chosen, scale, base, bottom, color) {
   context.strokeRect(x - width / 2, base - 4, width, bottom - base + 4);
 }
 
-/** Says in words what a step has read and who has read it. */
+/** Describes in words what a step reads and which steps read it. */
 export function describe(value, step) {
   const name = (i) => (i === START ? "the start" : String(i));
   const said = [];

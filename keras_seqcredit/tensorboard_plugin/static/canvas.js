@@ -1,8 +1,8 @@
-// What both pictures share.
+// Shared by both pictures.
 
 export const FONT = '12px Roboto, "Helvetica Neue", Arial, sans-serif';
 
-/** Clears a canvas and gives it as many pixels as the screen shows. */
+/** Clears a canvas and matches its pixels to the screen's. */
 export function startDrawing(canvas, height) {
   const ratio = window.devicePixelRatio || 1;
   const width = canvas.clientWidth;

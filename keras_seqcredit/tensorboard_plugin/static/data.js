@@ -1,6 +1,6 @@
-// What the server knows, in the order in which the page needs it.
+// Data from the server, in the order in which the page needs it.
 
-/** Fetches JSON of a route next to the page, or throws what is wrong. */
+/** Fetches JSON from a route next to the page, or throws the error. */
 async function get(route, parameters = {}) {
   const query = new URLSearchParams(parameters);
   const response = await fetch(`./${route}?${query}`);
@@ -11,9 +11,9 @@ async function get(route, parameters = {}) {
 }
 
 /**
- * Lists what there is, by training run: the folder of a view is a folder in
- * that of its run. Each entry is one layer and example,
- * `{name, reads: {run, tag}, gradients: {run, tag}}`, without what is missing.
+ * Lists all entries by training run. A view's folder is inside its run's
+ * folder. Each entry is one layer and example,
+ * `{name, reads: {run, tag}, gradients: {run, tag}}`, without missing parts.
  */
 export async function listRuns() {
   const runs = new Map();
@@ -24,7 +24,7 @@ export async function listRuns() {
       if (kind !== "reads" && kind !== "gradients") continue;
       if (!runs.has(name)) runs.set(name, new Map());
       const entries = runs.get(name);
-      // "credit/<layer>/example_<i>/<kind>": a layer may have slashes, too.
+      // "credit/<layer>/example_<i>/<kind>": a layer may contain slashes.
       const entry = tag.split("/").slice(1, -1).join("/");
       if (!entries.has(entry)) entries.set(entry, {name: entry});
       entries.get(entry)[kind] = {run, tag};
@@ -33,7 +33,7 @@ export async function listRuns() {
   return runs;
 }
 
-/** Fetches each series once, until what was fetched is forgotten. */
+/** Fetches each series once, until `forget` is called. */
 export class Series {
   #fetched = new Map();
 
@@ -41,7 +41,7 @@ export class Series {
     this.#fetched.clear();
   }
 
-  /** All epochs of `{run, tag}`; none where there is no such series. */
+  /** All epochs of `{run, tag}`; none if there is no such series. */
   epochs(source) {
     if (!source) return Promise.resolve([]);
     const key = JSON.stringify([source.run, source.tag]);
@@ -54,7 +54,7 @@ export class Series {
   }
 }
 
-/** The last of the epochs up to `step`, or the first of all. */
+/** The last epoch up to `step`, or else the first of all. */
 export function epochAt(epochs, step) {
   return epochs.findLast((epoch) => epoch.step <= step) ?? epochs[0];
 }

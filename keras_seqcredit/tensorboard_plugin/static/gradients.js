@@ -1,4 +1,4 @@
-// The norm of the gradient against the lag, a line for each training run.
+// The gradient norm against the lag, one line per training run.
 
 import {startDrawing, ticks} from "./canvas.js";
 import {lineStyle} from "./theme.js";
@@ -7,8 +7,8 @@ const HEIGHT = 280;
 const LEFT = 68;
 const RIGHT = 12;
 const TOP = 10;
-const FLOOR = HEIGHT - 52; // Where what is exactly 0 is drawn.
-const BOTTOM = FLOOR - 18; // Of the logarithmic scale.
+const FLOOR = HEIGHT - 52; // Where values of exactly 0 are drawn.
+const BOTTOM = FLOOR - 18; // Bottom of the logarithmic scale.
 
 /** Norms by lag: the last step has lag 0. */
 export const byLag = (value) => value.norms.toReversed();
@@ -51,7 +51,7 @@ export function drawGradients(canvas, lines, lag, color) {
     );
 }
 
-// Not `Math.min(...numbers)`: there may be too many for a call.
+// Not `Math.min(...numbers)`: there may be too many arguments for a call.
 const least = (numbers) => numbers.reduce((a, b) => Math.min(a, b));
 const greatest = (numbers) => numbers.reduce((a, b) => Math.max(a, b));
 
@@ -88,7 +88,7 @@ function drawAxes(context, {x, y, low, high, last, width, zeros}, color) {
   context.fillText("lag: steps back from the last one", width - RIGHT, FLOOR + 32);
 }
 
-/** A line with gaps where norms are 0; those are dots on the floor. */
+/** A line with gaps at norms of 0, which are dots on the floor. */
 function drawLine(context, norms, x, y, {color, dash}, lag) {
   context.strokeStyle = color;
   context.fillStyle = color;
@@ -104,7 +104,7 @@ function drawLine(context, norms, x, y, {color, dash}, lag) {
   context.stroke();
   context.setLineDash([]);
   norms.forEach((norm, n) => {
-    // Alone between gaps, it would have no line.
+    // A value alone between gaps would have no line.
     const alone = norm > 0 && !(norms[n - 1] > 0) && !(norms[n + 1] > 0);
     const marked = n === lag && norm !== null;
     if (norm !== 0 && !alone && !marked) return;

@@ -1,6 +1,6 @@
-// The page "Credit": what is chosen, and the controls that choose it.
+// The page "Credit": the selection, and the controls that change it.
 //
-// What users have named (runs, layers, labels) only ever becomes text.
+// Names from users (runs, layers, labels) only ever become text.
 
 import {describe, drawArcs} from "./arcs.js";
 import {Series, epochAt, listRuns} from "./data.js";
@@ -9,16 +9,16 @@ import {followReload} from "./reload.js";
 import {colors, followTheme, lineStyle} from "./theme.js";
 
 const series = new Series();
-const hidden = new Set(); // Names of the lines that the legend has off.
+const hidden = new Set(); // Names of lines switched off in the legend.
 let runs = new Map();
-let steps = []; // The epochs of what is chosen.
-let value = null; // What the upper picture shows.
-let lines = []; // What the lower one shows.
+let steps = []; // The epochs of the selection.
+let value = null; // The data of the upper picture.
+let lines = []; // The data of the lower one.
 let hovered = null;
-let pinned = null; // By a click or by keys: stays without the pointer.
+let pinned = null; // By a click or by keys; stays when the pointer leaves.
 let drawn = null;
 let lagAt = null;
-let newest = 0; // Answers to older choices are dropped.
+let newest = 0; // Answers to older requests are dropped.
 
 /** Creates an element: `make("p", {className: "note"}, "text", child)`. */
 function make(name, properties = {}, ...children) {
@@ -51,8 +51,8 @@ const gradientsCanvas = make("canvas", {
   "aria-label": "Norm of the gradient against the lag",
 });
 const HELP =
-  "Point at a step, or use the arrow keys on the picture; a click keeps the" +
-  " step, Escape lets it go.";
+  "Hover over a step, or use the arrow keys on the picture. Click to pin the" +
+  " step; press Escape to release it.";
 const legend = make("div", {
   id: "legend",
   className: "legend",
@@ -72,9 +72,9 @@ const hint = make(
     make("code", {}, "keras_seqcredit.callbacks.AttentionMap"),
     " and ",
     make("code", {}, "keras_seqcredit.callbacks.CreditAssignment"),
-    " write what this page shows. Give one of them, or both, to ",
+    " write the data for this page. Pass one of them, or both, to ",
     make("code", {}, "model.fit"),
-    ", with a folder in the one that TensorBoard shows.",
+    ", with a folder inside the one that TensorBoard shows.",
   ),
 );
 const content = make(
@@ -83,7 +83,7 @@ const content = make(
   make(
     "section",
     {"aria-labelledby": "arcs-title"},
-    make("h2", {id: "arcs-title"}, "What the steps have read"),
+    make("h2", {id: "arcs-title"}, "What each step reads"),
     arcsNote,
     statusText,
     arcsCanvas,
@@ -91,7 +91,7 @@ const content = make(
   make(
     "section",
     {id: "gradients-section", "aria-labelledby": "gradients-title"},
-    make("h2", {id: "gradients-title"}, "How far gradients have come back"),
+    make("h2", {id: "gradients-title"}, "How far gradients reach"),
     gradientsNote,
     legend,
     gradientsCanvas,
@@ -143,7 +143,7 @@ export async function render() {
   await guarded(reload)();
 }
 
-/** Lets the page say what went wrong. */
+/** Shows errors on the page. */
 function guarded(action) {
   return async () => {
     try {
@@ -167,7 +167,7 @@ async function reload() {
   await showRun();
 }
 
-/** Offers names, and keeps the one that was chosen if it is still there. */
+/** Offers names, and keeps the selected one if it is still there. */
 function fillPicker(picker, names) {
   const chosen = picker.value;
   picker.replaceChildren(
@@ -195,7 +195,7 @@ async function showEntry() {
   steps = [...new Set([...reads, ...gradients].map(({step}) => step))];
   steps.sort((a, b) => a - b);
   slider.max = Math.max(0, steps.length - 1);
-  // The last epoch stays the last one as training goes on.
+  // If the last epoch was selected, it stays the last during training.
   const kept = steps.findLastIndex((step) => step <= before);
   slider.value = wasLast ? slider.max : Math.max(0, kept);
   await showEpoch();
@@ -204,7 +204,7 @@ async function showEntry() {
 async function showEpoch() {
   const request = ++newest;
   const step = steps[Number(slider.value)];
-  const which = `Epoch ${step} (counted from 0; ${steps.length} to choose from)`;
+  const which = `Epoch ${step} (counted from 0; ${steps.length} available)`;
   epochText.textContent = step === undefined ? "Epoch" : which;
   slider.setAttribute("aria-valuetext", `epoch ${step}`);
   const entry = runs.get(runPicker.value)?.get(entryPicker.value) ?? {};
@@ -222,7 +222,7 @@ async function showEpoch() {
   draw();
 }
 
-/** Gradients of all training runs for the example that is chosen. */
+/** Gradients of all training runs for the selected example. */
 async function findLines(entry, step) {
   const example = entry.name?.split("/").at(-1);
   const found = [];
@@ -330,7 +330,7 @@ function noteOnArcs(chosen) {
   if (!value.reads) {
     return "Nothing is known of the reads here: AttentionMap writes them.";
   }
-  const color = "the wider and stronger, the more of it";
+  const color = "wider, stronger arcs mean more attention";
   if (chosen !== null || drawn.drawn === drawn.total) {
     return `${drawn.total} reads of ${value.length} steps; ${color}.`;
   }
@@ -365,7 +365,7 @@ function drawLower() {
   gradientsCanvas.setAttribute("data-lag", lag ?? "");
 }
 
-/** What the pointer and the keys do on the pictures. */
+/** Handles the pointer and the keys on the pictures. */
 function listen() {
   let frame = null;
   const drawSoon = () => {

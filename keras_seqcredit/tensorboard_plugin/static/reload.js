@@ -1,6 +1,6 @@
-// TensorBoard tells its frames when it has read new data.
+// TensorBoard notifies its frames when it has read new data.
 
-/** Calls `reload` after each reload of TensorBoard. */
+/** Calls `reload` whenever TensorBoard reloads. */
 export function followReload(reload) {
   if (window.parent === window) return;
   const channel = new MessageChannel();

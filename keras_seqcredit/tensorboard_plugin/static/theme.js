@@ -1,4 +1,4 @@
-// Light or dark, as TensorBoard is.
+// Follows TensorBoard's light or dark theme.
 
 function isDark() {
   try {
@@ -6,12 +6,12 @@ function isDark() {
       return window.parent.document.body.classList.contains("dark-mode");
     }
   } catch {
-    // A frame of another origin says nothing.
+    // A parent frame of another origin is not accessible.
   }
   return window.matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-/** Sets the theme now and at each change, and calls `changed` after it. */
+/** Sets the theme now and at each change, then calls `changed`. */
 export function followTheme(changed) {
   const update = () => {
     document.documentElement.dataset.theme = isDark() ? "dark" : "light";
@@ -36,7 +36,7 @@ export function colors() {
   return (name) => style.getPropertyValue(`--${name}`).trim();
 }
 
-/** Color and dashes of the line number `index`. */
+/** Color and dashes of line number `index`. */
 export function lineStyle(color, index) {
   const series = color("series").split(",");
   const dashes = [[], [7, 4], [2, 3]];
