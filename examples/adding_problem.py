@@ -42,6 +42,13 @@ def parse_arguments(argv=None):
     parser.add_argument(
         "--length", type=nets.positive, default=200, help="steps per sequence"
     )
+    parser.add_argument(
+        "--evaluate-lengths",
+        type=nets.positive,
+        nargs="*",
+        default=[50, 100, 400, 1000],
+        help="lengths to evaluate on, besides the training length",
+    )
     # The sum needs both numbers alike: a score that saturates gives them the
     # same weight, one that grows with a number prefers the larger.
     nets.add_arguments(parser, attention="additive", k_top=10, k_trunc=10)
@@ -56,11 +63,11 @@ def parse_arguments(argv=None):
     return arguments
 
 
-def make_stream(arguments, batches, seed, initial_epoch=0):
-    """Fresh sequences."""
+def make_stream(arguments, batches, seed, initial_epoch=0, length=None):
+    """Fresh sequences, of the training length by default."""
     return datasets.adding_problem_stream(
         arguments.batch_size,
-        arguments.length,
+        length or arguments.length,
         batches_per_epoch=batches,
         seed=seed,
         initial_epoch=initial_epoch,
@@ -76,6 +83,23 @@ def build_model(arguments):
         streams.optimizer(arguments), "mse", jit_compile=arguments.jit
     )
     return model
+
+
+def evaluate(arguments, model, length):
+    """Measures the model on sequences not drawn in training."""
+    sequences = arguments.evaluate_sequences
+    if length > 500:
+        # Attention to a long past takes time.
+        sequences = min(sequences, 256)
+    batches = -(-sequences // arguments.batch_size)
+    stream = make_stream(
+        arguments, batches, arguments.seed + 1_000_000, length=length
+    )
+    return {
+        "length": length,
+        "sequences": batches * arguments.batch_size,
+        "mean_squared_error": model.evaluate(stream, verbose=0),
+    }
 
 
 def weights_near_numbers(arguments, model):
@@ -119,25 +143,23 @@ def main():
             arguments, arguments.steps_per_epoch, arguments.seed, initial_epoch
         ),
     )
-    batches = -(-arguments.evaluate_sequences // arguments.batch_size)
-    error = model.evaluate(
-        make_stream(arguments, batches, arguments.seed + 1_000_000), verbose=0
-    )
+    lengths = sorted({arguments.length, *arguments.evaluate_lengths})
+    evaluation = [evaluate(arguments, model, length) for length in lengths]
     path = streams.write_result(
         arguments,
         "adding problem",
         {
-            "mean_squared_error": error,
+            **evaluation[lengths.index(arguments.length)],
             "chance": 1 / 6,
-            "sequences": batches * arguments.batch_size,
+            "evaluation": evaluation,
             **weights_near_numbers(arguments, model),
         },
         trained,
     )
-    print(
-        f"\nMean squared error {error:.2e} (chance {1 / 6:.3f})"
-        f"\nResults: {path}"
-    )
+    print("\n| length | mean squared error |\n| ---: | ---: |")
+    for row in evaluation:
+        print(f"| {row['length']} | {row['mean_squared_error']:.2e} |")
+    print(f"| chance | {1 / 6:.3f} |\n\nResults: {path}")
 
 
 if __name__ == "__main__":

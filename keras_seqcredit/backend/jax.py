@@ -9,6 +9,7 @@ import keras
 from keras_seqcredit.backend.canonical_convolutions import (
     canonical_convolutions,
 )
+from keras_seqcredit.backend.eager_loops import compiled_once
 from keras_seqcredit.backend.keras_private import backend_mesh
 
 # Iterations of a loop that an accelerator gets at once: starting the operations
@@ -20,14 +21,14 @@ def scan(body, carry, xs, length, reverse=False):
     """Loops `body(carry, x) -> (carry, y)` over the leading axis of `xs`."""
     # A symbolic length, as in an export, is only taken from `xs`.
     known = length if isinstance(length, int) else None
-    return jax.lax.scan(
-        body,
-        carry,
-        xs,
-        length=known,
-        reverse=reverse,
-        unroll=1 if known is None or runs_on_cpu() else TURNS_AT_ONCE,
-    )
+    unroll = 1 if known is None or runs_on_cpu() else TURNS_AT_ONCE
+
+    def loop(carry, xs):
+        return jax.lax.scan(
+            body, carry, xs, length=known, reverse=reverse, unroll=unroll
+        )
+
+    return compiled_once(loop, carry, xs)
 
 
 def vjp(function, *args, has_aux=False, often=False):

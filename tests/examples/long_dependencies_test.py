@@ -36,9 +36,17 @@ def test_recall(run_example, task):
 @pytest.mark.parametrize("net", ["sab", "self-attention"])
 def test_adding_problem(run_example, net):
     result, _ = run_example(
-        "adding_problem", f"--net={net}", "--length=12", *TINY
+        "adding_problem",
+        f"--net={net}",
+        "--length=12",
+        "--evaluate-lengths",
+        "20",
+        *TINY,
     )
     assert 0 < result["mean_squared_error"] < 10
+    found = {x["length"]: x["mean_squared_error"] for x in result["evaluation"]}
+    assert list(found) == [12, 20]
+    assert found[12] == result["mean_squared_error"]
     assert result["sequences"] == 8
     weights = result.keys() & {"weight_near_larger", "weight_near_smaller"}
     assert len(weights) == (2 if net == "sab" else 0)
