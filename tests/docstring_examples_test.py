@@ -1,7 +1,8 @@
 """Examples of docstrings, of the README and of the docs run as they stand.
 
 The examples of one docstring or page run one after another, in an empty folder,
-and share their names. Training is cut to two epochs of two steps.
+and share their names. Training is cut to two epochs of two steps, a search to
+one trial.
 """
 
 import inspect
@@ -10,6 +11,7 @@ import re
 import textwrap
 
 import keras
+import keras_tuner
 import pytest
 
 from tests.public_names import public_objects
@@ -64,7 +66,15 @@ def short_training(monkeypatch):
             kwargs["validation_steps"] = 1
         return fit(*args, **kwargs)
 
+    start_oracle = keras_tuner.Oracle.__init__
+
+    def one_trial(oracle, *args, **kwargs):
+        if kwargs.get("max_trials"):
+            kwargs["max_trials"] = 1
+        start_oracle(oracle, *args, **kwargs)
+
     monkeypatch.setattr(keras.Model, "fit", short_fit)
+    monkeypatch.setattr(keras_tuner.Oracle, "__init__", one_trial)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
