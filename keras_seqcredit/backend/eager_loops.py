@@ -23,7 +23,7 @@ def compiled_once(function, *args):
     """
     if (
         _is_traced(args)
-        or jax.config.jax_disable_jit
+        or jax.config.jax_disable_jit  # type: ignore[attr-defined]
         or keras.distribution.distribution() is not None
     ):
         return function(*args)
