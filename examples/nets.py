@@ -82,6 +82,7 @@ def add_layer_arguments(parser: argparse.ArgumentParser, **defaults) -> None:
         help="limit of the score weights' uniform initializer, in Glorot's "
         "(default: the layer's own)",
     )
+    add("--dtype", help="dtype policy of the layer, as mixed_bfloat16")
     parser.set_defaults(
         **{
             "units": 64,
@@ -135,6 +136,7 @@ def recurrent(
         kernel_initializer=kernel_initializer,
         return_sequences=return_sequences,
         name="sab",
+        dtype=arguments.dtype,
         **attention,
     )(inputs)
 

@@ -26,6 +26,7 @@ NETS = (
     "additive16",
     "additive",
     "dot16, k_att=10",
+    "dot16, bfloat16",
     "concat",
     "k_top=0",
 )
@@ -34,16 +35,20 @@ NETS = (
 def parsed(net: str) -> dict:
     """Arguments of a layer: "dot16" has `attention_units=16`.
 
-    "dot16, k_att=10" remembers every tenth state.
+    "dot16, k_att=10" remembers every tenth state. "dot16, bfloat16" computes in
+    half precision, and so do its keys and states.
     """
-    score, _, k_att = net.partition(", k_att=")
+    score, *more = net.split(", ")
     attention = score.rstrip("0123456789")
     units = score.removeprefix(attention)
-    return {
+    found = {
         "attention": attention,
         "attention_units": int(units) if units else None,
-        "k_att": int(k_att or 1),
     }
+    for option in more:
+        name, _, value = option.partition("=")
+        found |= {name: int(value)} if value else {"dtype": f"mixed_{name}"}
+    return found
 
 
 def make_model(net: str, jit_compile=True):
@@ -133,6 +138,9 @@ def main() -> None:
         default=["short", "release", "long", "default", "forward", "memory"],
     )
     parser.add_argument(
+        "--nets", nargs="+", default=NETS, help="for `short` and `long`"
+    )
+    parser.add_argument(
         "--yardstick", default="lstm", choices=("lstm", "cudnn")
     )
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
@@ -150,7 +158,7 @@ def main() -> None:
     first, repeats = arguments.yardstick, arguments.repeats
     result = {"machine": describe_machine()}
     if "short" in arguments.sections:
-        nets = [first, *NETS]
+        nets = [first, *arguments.nets]
         result["T=220"] = training_steps(nets, 220, repeats)
         print(table("T = 220, under jit", result["T=220"], first))
     if "release" in arguments.sections:
@@ -159,7 +167,7 @@ def main() -> None:
         result["T=200"] = training_steps(nets, 200, repeats)
         print(table("T = 200, under jit", result["T=200"], first))
     if "long" in arguments.sections:
-        nets = [first, *NETS]
+        nets = [first, *arguments.nets]
         # Here, Keras' LSTM takes seconds per step on TensorFlow.
         few = 3 if backend == "tensorflow" else repeats
         result["T=1020"] = training_steps(nets, 1020, few)
