@@ -100,6 +100,18 @@ def training_steps(nets, length, repeats, jit_compile=True) -> dict:
     return time_in_turns(calls, repeats)
 
 
+def eager_calls(nets, length, repeats) -> dict:
+    """Seconds per call outside of compiled functions, as in a notebook."""
+    import numpy as np
+
+    x, _ = make_batch(length)
+    calls = {}
+    for net in nets:
+        model = make_model(net)
+        calls[net] = lambda model=model: np.array(model(x))
+    return time_in_turns(calls, repeats)
+
+
 def forward_steps(nets, lengths, repeats) -> dict:
     """Milliseconds per time step of the forward pass."""
     calls = {}
@@ -135,7 +147,15 @@ def main() -> None:
     parser.add_argument(
         "--sections",
         nargs="+",
-        default=["short", "release", "long", "default", "forward", "memory"],
+        default=[
+            "short",
+            "release",
+            "long",
+            "default",
+            "forward",
+            "eager",
+            "memory",
+        ],
     )
     parser.add_argument(
         "--nets", nargs="+", default=NETS, help="for `short` and `long`"
@@ -190,6 +210,10 @@ def main() -> None:
         for name, value in result["forward_ms_a_time_step"].items():
             print(f"- {name}: {value:.3f}")
         print()
+    if "eager" in arguments.sections:
+        nets = [first, "dot16", "dot", "k_top=0"]
+        result["eager"] = eager_calls(nets, 220, repeats)
+        print(table("T = 220, eager calls", result["eager"], first))
     if "memory" in arguments.sections:
         result["memory"] = {}
         print("### Peak memory of the process, concat and additive\n")
