@@ -1,5 +1,6 @@
 """Setup for all tests: quiet backends, quick compilation, a fixed seed."""
 
+import functools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -18,6 +19,8 @@ os.environ.setdefault(
 
 import keras  # noqa: E402
 import pytest  # noqa: E402
+
+from keras_seqcredit.backend import keras_private  # noqa: E402
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -58,14 +61,18 @@ def built_optimizers(request, monkeypatch):
         request.path
     ):
         return
-    compile_model = keras.Model.compile
+    fit = keras.Model.fit
 
-    def compile_and_build(model, *args, **kwargs):
-        compile_model(model, *args, **kwargs)
-        if model.built and model.optimizer is not None:
-            model.optimizer.build(model.trainable_variables)
+    @functools.wraps(fit)
+    def build_and_fit(model, *args, **kwargs):
+        # Under a strategy, Keras builds it beforehand.
+        alone = keras_private.distribution_strategy(model) is None
+        if alone and model.compiled and model.built:
+            if model.optimizer is not None and not model.optimizer.built:
+                model.optimizer.build(model.trainable_variables)
+        return fit(model, *args, **kwargs)
 
-    monkeypatch.setattr(keras.Model, "compile", compile_and_build)
+    monkeypatch.setattr(keras.Model, "fit", build_and_fit)
 
 
 @pytest.fixture(autouse=True)
