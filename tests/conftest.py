@@ -20,8 +20,6 @@ os.environ.setdefault(
 import keras  # noqa: E402
 import pytest  # noqa: E402
 
-from keras_seqcredit.backend import keras_private  # noqa: E402
-
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
@@ -61,15 +59,13 @@ def built_optimizers(request, monkeypatch):
         request.path
     ):
         return
+    from keras_seqcredit.models.generative_model import build_for
+
     fit = keras.Model.fit
 
     @functools.wraps(fit)
     def build_and_fit(model, *args, **kwargs):
-        # Under a strategy, Keras builds it beforehand.
-        alone = keras_private.distribution_strategy(model) is None
-        if alone and model.compiled and model.built:
-            if model.optimizer is not None and not model.optimizer.built:
-                model.optimizer.build(model.trainable_variables)
+        build_for(model, None)
         return fit(model, *args, **kwargs)
 
     monkeypatch.setattr(keras.Model, "fit", build_and_fit)

@@ -28,22 +28,26 @@ def compiled_once(function, *args):
     ):
         return function(*args)
     closed, outputs = jax.make_jaxpr(function, return_shape=True)(*args)
-    if _is_traced(closed.consts) or closed.effects:
-        return function(*args)
-    leaves = [*closed.consts, *jax.tree.leaves(args)]
+    operands = closed.consts, jax.tree.leaves(args)
 
-    def flat(leaves):
-        consts = leaves[: len(closed.consts)]
-        return jax.core.eval_jaxpr(closed.jaxpr, consts, *leaves[len(consts) :])
+    def run(consts, leaves):
+        return jax.core.eval_jaxpr(closed.jaxpr, consts, *leaves)
 
-    lowered = jax.jit(flat).lower(leaves)
-    places = [getattr(leaf, "sharding", None) for leaf in leaves]
+    if not _is_traced(closed.consts) and not closed.effects:
+        run = _program(run, operands)
+    return jax.tree.unflatten(jax.tree.structure(outputs), run(*operands))
+
+
+def _program(run, operands):
+    """`run`, compiled for operands like these, now or before."""
+    lowered = jax.jit(run).lower(*operands)
+    places = [getattr(x, "sharding", None) for x in jax.tree.leaves(operands)]
     key = (lowered.as_text(), *places)
     program = _programs.pop(key, None) or lowered.compile()
     _programs[key] = program
     if len(_programs) > MAX_PROGRAMS:
         _programs.popitem(last=False)
-    return jax.tree.unflatten(jax.tree.structure(outputs), program(leaves))
+    return program
 
 
 def _is_traced(tensors):
