@@ -182,7 +182,8 @@ def build_for(model: keras.Model, x: Any) -> None:
 
     On TensorFlow, `fit` builds both in its first step. That is after
     `BackupAndRestore` has looked for variables to restore, and a step that
-    creates variables is traced twice.
+    creates variables is traced twice. A layer that is not built yet may still
+    add variables, and an optimizer knows only those that it was built with.
     """
     strategy = keras_private.distribution_strategy(model)
     with strategy.scope() if strategy else contextlib.nullcontext():
@@ -190,7 +191,9 @@ def build_for(model: keras.Model, x: Any) -> None:
         if shapes is not None:
             model.build(shapes)
         optimizer = getattr(model, "optimizer", None)
-        if model.built and optimizer is not None and not optimizer.built:
+        if optimizer is None or optimizer.built:
+            return
+        if all(layer.built for layer in keras_private.flat_layers(model)):
             optimizer.build(model.trainable_variables)
 
 

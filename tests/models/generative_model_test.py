@@ -141,6 +141,22 @@ def test_an_unbuilt_model_can_be_resumed(make, tmp_path):
     assert model.built
 
 
+def test_a_layer_that_is_built_in_the_first_step_trains():
+    class Shifted(Distance):
+        def __init__(self):
+            super().__init__()
+            self.shift = keras.layers.Dense(2)
+
+        def call(self, inputs):
+            return super().call(inputs) + self.shift(inputs["x"])
+
+    model = Shifted()
+    model.compile("sgd")
+    model.fit({"x": X}, verbose=0)
+    assert len(model.optimizer.variables) == 2 and len(model.weights) == 3
+    assert np.any(model.shift.bias != 0)
+
+
 GENERATIVE = set(small_systems.SYSTEMS) - {
     make.__name__ for make in small_systems.CLASSIFIERS
 }
