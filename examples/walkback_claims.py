@@ -5,6 +5,7 @@
     python examples/walkback_claims.py --experiment balance
     python examples/walkback_claims.py --experiment training
     python examples/walkback_claims.py --experiment binary --data-dir folder
+    python examples/walkback_claims.py --experiment gray --data-dir folder
 
 *chains*: samples after the `K` steps of a chain, and after 10 and 100 times as
 many, from Walkback, from a diffusion model (DDPM) whose last step is repeated,
@@ -12,7 +13,8 @@ and from annealed Langevin dynamics, which are made to continue. *steps*: the
 same first and last noise in 5 to 30 steps. *balance*: how a chain rotates on a
 ring of modes, before and after training. *training*: whole walks, an update
 after each step, and walkers that persist from batch to batch. *binary*: MNIST
-in black and white, 14 x 14 pixels, by binary operators and diffusion models.
+in black and white, 14 x 14 pixels, by binary operators, diffusion models and a
+generative stochastic network (GSN). *gray*: the same in gray levels.
 All networks of an experiment have the same size, and all are trained for the
 same time, with averaged weights. Writes `<experiment>.json` and grids of images
 to `--logdir`. An interrupted run continues with the missing cases.
@@ -32,6 +34,7 @@ common.select_backend()
 
 import diffusion  # noqa: E402
 import frechet  # noqa: E402
+import gsn  # noqa: E402
 import keras  # noqa: E402
 import langevin  # noqa: E402
 import numpy as np  # noqa: E402
@@ -43,7 +46,7 @@ from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 from keras_seqcredit import models  # noqa: E402
 
-EXPERIMENTS = "chains", "steps", "balance", "training", "binary"
+EXPERIMENTS = "chains", "steps", "balance", "training", "binary", "gray"
 LENGTHS = 1, 10, 100
 NUM_STEPS = 5, 10, 14, 20, 30
 MODES = 6
@@ -450,38 +453,51 @@ class Turned(keras.layers.Layer):
         )
 
 
-class Binary:
-    """MNIST in black and white, with 14 x 14 pixels."""
+class Mnist:
+    """MNIST with 14 x 14 pixels from 0 to 255, or in black and white."""
 
-    def __init__(self, arguments):
+    def __init__(self, arguments, gray):
         (x, y), (test, test_y) = datasets.sequential_mnist(
             path=arguments.data_dir
         )
         x, test = (
-            a.reshape(-1, 14, 2, 14, 2).mean((2, 4)) > 0.4 for a in (x, test)
+            a.reshape(-1, 14, 2, 14, 2).mean((2, 4))[..., None]
+            for a in (x, test)
         )
-        x, test = (a[..., None].astype("float32") for a in (x, test))
-        self.features = frechet.Features(255 * x, y, epochs=2)
+        x, test = (
+            np.round(255 * (a if gray else a > 0.4)).astype("uint8")
+            for a in (x, test)
+        )
+        self.gray = gray
+        self.features = frechet.Features(x, y, epochs=2)
         if arguments.validate:
             x, y, test, test_y = x[:-5000], y[:-5000], x[-5000:], y[-5000:]
         self.x, self.test = x, test
-        self.accuracy = self.features.accuracy(255 * test, test_y)
+        self.accuracy = self.features.accuracy(test, test_y)
+
+    def states(self, images):
+        """Images as the states of a chain."""
+        return images if self.gray else np.float32(images) / 255
 
     def measure(self, samples, path):
-        samples = 255 * np.round(np.clip(samples, 0, 1))
+        """Measures samples with values from 0 to 1, or gray levels."""
+        if samples.dtype != np.uint8:
+            samples = np.clip(samples, 0, 1)
+            samples = 255 * (samples if self.gray else np.round(samples))
+            samples = np.round(samples).astype("uint8")
         walkback_images.draw({path.stem: samples[:64]}, path)
         return {
-            "frechet": self.features.distance(samples, 255 * self.test[:5000]),
+            "frechet": self.features.distance(samples, self.test[:5000]),
             "nearest_training_image": frechet.nearest(
-                samples[:256], 255 * self.x[:20_000]
+                samples[:256], self.x[:20_000]
             ),
             "confidence": self.features.confidence(samples),
             "classes": self.features.classes(samples),
         }
 
 
-# For Walkback: steps, the temperature factor and the operator. For a diffusion
-# model: steps.
+# For Walkback: steps, the temperature factor and the operator. For a GSN: steps
+# of the training walk. For a diffusion model: steps.
 STAYS = {"alpha": 0.5, "residual": 0.01}
 BINARY = {
     "Walkback, 10 steps": (10, 2.0, {**STAYS, "max_logit": 12.0}),
@@ -489,46 +505,53 @@ BINARY = {
     "Walkback, 20 steps": (20, 1.4, {**STAYS, "max_logit": 12.0}),
     "Walkback, unbounded": (10, 2.0, STAYS),
     "Walkback, no state": (10, 2.0, {"max_logit": 12.0}),
-    "DDPM, 100 steps": (100, None, None),
-    "DDPM, 10 steps": (10, None, None),
+    "GSN, 0.2": (5, 0.2),
+    "GSN, 0.4": (5, 0.4),
+    "GSN, 0.6": (5, 0.6),
+    "DDPM, 100 steps": (100,),
+    "DDPM, 10 steps": (10,),
+}
+# For Walkback: steps, the first and the last standard deviation of the noise.
+GRAY = {
+    "Walkback, 10 steps": (10, 0.02, 1.8),
+    "Walkback, 14 steps": (14, 0.02, 1.8),
+    "Walkback, 30 steps": (30, 0.02, 1.8),
+    "DDPM, 100 steps": (100,),
 }
 
 
-def binary(data, arguments, way, seed, folder):
-    """A binary operator, or a diffusion model."""
-    steps, factor, how = BINARY[way]
-    shape = data.x.shape[1:]
-    units = (arguments.image_units, arguments.image_units)
-    given = {"learned_scale": False, "residual": False}
+def mnist(data, arguments, way, seed, folder):
+    """Walkback, or a rival, on images of MNIST."""
     keras.utils.set_random_seed(seed)
-    if how is None:
-        network = models.transition_mlp(shape, units, num_steps=steps, **given)
-        model = diffusion.DDPM(network, steps, seed)
-        draws = Draws(2 * data.x - 1, arguments.batch_size, seed)
-        result = {"updates": fit(model, draws, arguments, folder)}
-        samples = (model.sample(SAMPLES, seed=seed) + 1) / 2
-        result["samples"] = data.measure(samples, folder / "samples.png")
-        if steps > 10:
-            samples = model.sample_in(10, SAMPLES, seed, limit=1)
-            samples = (samples + 1) / 2
-            label = "10 steps of DDIM"
-            result[label] = data.measure(samples, folder / f"{label}.png")
-        return result
-    network = models.transition_mlp(shape, units, num_steps=steps, **given)
-    operator = layers.BernoulliTransition(
-        network, num_steps=steps, use_bias=True, **how
-    )
-    operator.adapt(data.x)
+    steps, *how = (GRAY if data.gray else BINARY)[way]
+    if way.startswith("DDPM"):
+        return diffusion_of_images(data, arguments, steps, seed, folder)
+    if way.startswith("GSN"):
+        return gsn_of_images(data, arguments, steps, *how, seed, folder)
+    if data.gray:
+        operator, factor = gaussian(data, arguments, steps, *how)
+    else:
+        factor, given = how
+        operator = layers.BernoulliTransition(
+            image_network(data, arguments, num_steps=steps),
+            num_steps=steps,
+            use_bias=True,
+            **given,
+        )
+        operator.adapt(data.states(data.x))
     model = models.VariationalWalkback(
         operator,
         steps,
         temperature_factor=factor,
         num_walkers=arguments.walkers,
+        dequantize=data.gray,
         seed=seed,
     )
-    draws = Draws(data.x, arguments.walkers // steps, seed)
+    size = max(arguments.walkers // steps, 1)
+    draws = Draws(data.states(data.x), size, seed)
     result = {"updates": fit(model, draws, arguments, folder)}
-    bound = model.log_likelihood_bound(data.test[:500], 4, 100, seed)
+    test = data.states(data.test)
+    bound = model.log_likelihood_bound(test[:500], 4, 100, seed)
     result["bound"] = float(bound.mean())
     for label, more in [
         ("samples", {}),
@@ -538,10 +561,57 @@ def binary(data, arguments, way, seed, folder):
         samples = model.sample(SAMPLES, denoise=True, seed=seed, **more)
         result[label] = data.measure(samples, folder / f"{label}.png")
     # Is it the start, or the ladder?
-    walked = model.walk(data.test[:SAMPLES], seed=seed)
+    walked = model.walk(test[:SAMPLES], seed=seed)
     samples = model.sample(start=walked, denoise=True, seed=seed)
     label = "from walked test images"
     result[label] = data.measure(samples, folder / f"{label}.png")
+    return result
+
+
+def image_network(data, arguments, **given):
+    units = (arguments.image_units, arguments.image_units)
+    return models.transition_mlp(
+        data.x.shape[1:], units, learned_scale=False, residual=False, **given
+    )
+
+
+def gaussian(data, arguments, steps, first, last):
+    """A Gaussian operator scaled by level, and the temperature factor."""
+    factor = (last / first) ** (2 / (steps - 1))
+    operator = layers.GaussianTransition(
+        image_network(data, arguments, num_steps=steps),
+        scale=first,
+        num_steps=steps,
+        level_temperatures=factor ** np.arange(steps),
+    )
+    return operator, factor
+
+
+def diffusion_of_images(data, arguments, steps, seed, folder):
+    network = image_network(data, arguments, num_steps=steps)
+    model = diffusion.DDPM(network, steps, seed)
+    x = np.float32(data.x) / 127.5 - 1
+    draws = Draws(x, arguments.batch_size, seed)
+    result = {"updates": fit(model, draws, arguments, folder)}
+    samples = (model.sample(SAMPLES, seed=seed) + 1) / 2
+    result["samples"] = data.measure(samples, folder / "samples.png")
+    if steps > 10:
+        samples = model.sample_in(10, SAMPLES, seed, limit=1)
+        samples = (samples + 1) / 2
+        label = "10 steps of DDIM"
+        result[label] = data.measure(samples, folder / f"{label}.png")
+    return result
+
+
+def gsn_of_images(data, arguments, steps, corruption, seed, folder):
+    model = gsn.GSN(image_network(data, arguments), corruption, steps, seed)
+    # As many images and states per update as Walkback has.
+    draws = Draws(data.states(data.x), arguments.walkers // steps, seed)
+    result = {"updates": fit(model, draws, arguments, folder)}
+    for num_steps in (10, 30, 100, 1000):
+        samples = model.sample(num_steps, SAMPLES, seed)
+        label = f"{num_steps} steps"
+        result[label] = data.measure(samples, folder / f"{label}.png")
     return result
 
 
@@ -558,8 +628,9 @@ def main():
     cases = [f"{data}, seed {s}" for data in arguments.data for s in seeds]
     if name == "balance":
         cases = [f"ring, seed {s}" for s in seeds]
-    if name == "binary":
-        ways = [w for w in BINARY if w.startswith(tuple(arguments.ways))]
+    if name in ("binary", "gray"):
+        ways = GRAY if name == "gray" else BINARY
+        ways = [w for w in ways if w.startswith(tuple(arguments.ways))]
         cases = [f"{way}, seed {s}" for way in ways for s in seeds]
     loaded = {}
 
@@ -570,10 +641,10 @@ def main():
         place.mkdir(parents=True, exist_ok=True)
         if name == "balance":
             result = balance(arguments, int(seed), place)
-        elif name == "binary":
+        elif name in ("binary", "gray"):
             if not loaded:
-                loaded["mnist"] = Binary(arguments)
-            result = binary(loaded["mnist"], arguments, data, int(seed), place)
+                loaded["mnist"] = Mnist(arguments, name == "gray")
+            result = mnist(loaded["mnist"], arguments, data, int(seed), place)
         else:
             if data not in loaded:
                 loaded[data] = make_data(data, arguments)

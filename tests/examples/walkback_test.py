@@ -102,6 +102,32 @@ def test_fewer_steps_of_a_diffusion_model(toy, num_steps):
     np.testing.assert_allclose(found, np.tile(point, (5, 1)), atol=1e-3)
 
 
+def test_a_gsn_walks_away_and_comes_back(toy):
+    del toy  # Examples can be imported.
+    gsn = importlib.import_module("gsn")
+
+    class Keeps(keras.layers.Layer):
+        def call(self, x):
+            return 60 * (2 * x - 1)
+
+    class OfOnePoint(keras.layers.Layer):
+        def call(self, x):
+            return 60 * (2 * point - 1) + 0 * x
+
+    x = np.random.default_rng(0).integers(0, 2, (256, 1000)).astype("float32")
+    for steps, wrong in [(1, 0.2), (2, (0.2 + 0.32) / 2)]:
+        model = gsn.GSN(Keeps(), corruption=0.4, steps=steps, seed=1)
+        model.build(x.shape)
+        loss = model.compute_loss(y_pred=model(x))
+        assert float(loss) == pytest.approx(60 * wrong, rel=0.01)
+    point = x[0]
+    model = gsn.GSN(OfOnePoint(), seed=1)
+    model.build(x.shape)
+    np.testing.assert_allclose(
+        model.sample(3, 5), np.tile(point, (5, 1)), atol=1e-6
+    )
+
+
 @only_on("jax")
 def test_images(tmp_path):
     result, printed = run(
@@ -154,3 +180,29 @@ def test_claims(tmp_path):
     # What is finished is not computed again.
     _, printed = run("walkback_claims.py", tmp_path, *flags, name="chains")
     assert "seed 0" not in printed
+
+
+@only_on("jax")
+@pytest.mark.parametrize(
+    "experiment, ways",
+    [("binary", ["GSN, 0.4", "DDPM, 10"]), ("gray", ["Walkback, 10"])],
+)
+def test_claims_of_images(experiment, ways, toy, monkeypatch, tmp_path):
+    del toy  # Examples can be imported.
+    claims = importlib.import_module("walkback_claims")
+    images = np.zeros((40, 784), "float32")
+    images[::2, 200:600] = 0.8
+    given = (images, np.arange(40) % 2)
+    monkeypatch.setattr(
+        claims.datasets, "sequential_mnist", lambda path: (given, given)
+    )
+    flags = [f"--backend={keras.backend.backend()}", "--image-units=8"]
+    flags += ["--seconds=0.01", "--seeds=0", f"--logdir={tmp_path}"]
+    flags += [f"--experiment={experiment}", "--ways", *ways]
+    monkeypatch.setattr(sys, "argv", ["walkback_claims.py", *flags])
+    claims.main()
+    found = json.loads((tmp_path / f"{experiment}.json").read_text())["results"]
+    assert len(found) == 1 + len(ways)
+    for case in found.values():
+        figures = case.get("samples", case.get("10 steps", case))
+        assert figures["frechet"] > -0.01 and len(figures["classes"]) == 10
