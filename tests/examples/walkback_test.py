@@ -185,11 +185,12 @@ def test_claims(tmp_path):
 @only_on("jax")
 @pytest.mark.parametrize(
     "experiment, ways",
-    [("binary", ["GSN, 0.4", "DDPM, 10"]), ("gray", ["Walkback, 10"])],
+    [("binary", ["GSN, 0.4", "DDPM, 100"]), ("gray", ["Walkback, 10"])],
 )
 def test_claims_of_images(experiment, ways, toy, monkeypatch, tmp_path):
     del toy  # Examples can be imported.
     claims = importlib.import_module("walkback_claims")
+    monkeypatch.setattr(claims, "SAMPLES", 16)
     images = np.zeros((40, 784), "float32")
     images[::2, 200:600] = 0.8
     given = (images, np.arange(40) % 2)
