@@ -10,6 +10,8 @@ more than their absolute results. The ways are
 - `annealing`, `backward`, `auxiliary`, `both`: see `z_forcing.py`;
 - `vrnn`: the posterior sees the current frame, but no later one;
 - `storn`: the same, and the prior is a standard normal distribution;
+- `plain+target`, `annealing+target`, `auxiliary+target`, `both+target`: the
+  posterior sees the current frame itself, beside the backward network's state;
 - `lstm`: no latents, the same head.
 
 The weight of the auxiliary cost, and with it of the backward network's
@@ -49,8 +51,10 @@ from keras_seqcredit import datasets  # noqa: E402
 from keras_seqcredit import layers  # noqa: E402
 from keras_seqcredit import models  # noqa: E402
 
-WEIGHTED = ("auxiliary", "both", "backward")  # The first decides the weight.
-WAYS = ("plain", "annealing", *WEIGHTED, "vrnn", "storn", "lstm")
+# The first decides the weight.
+WEIGHTED = ("auxiliary", "both", "backward", "auxiliary+target", "both+target")
+TARGET = ("plain+target", "annealing+target")
+WAYS = ("plain", "annealing", *WEIGHTED, *TARGET, "vrnn", "storn", "lstm")
 EVALUATIONS = 5  # Of the bound, each with different latents.
 
 
@@ -112,6 +116,9 @@ def make_model(way, seed, steps, arguments):
         )
     else:
         latents = {}
+        way, _, more = way.partition("+")
+        if more:
+            latents["posterior"] = "backward_and_target"
         if way in ("vrnn", "storn"):
             latents["posterior"] = "target"
         if way == "storn":

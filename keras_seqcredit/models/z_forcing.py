@@ -11,6 +11,7 @@ from keras_seqcredit.checks import check_layer
 from keras_seqcredit.checks import check_proportion
 from keras_seqcredit.checks import check_seed
 from keras_seqcredit.layers.heads.distribution_head import check_head
+from keras_seqcredit.layers.recurrent.stochastic_arguments import READS_BACKWARD
 from keras_seqcredit.layers.recurrent.stochastic_rnn import StochasticRNN
 from keras_seqcredit.metrics import ActiveUnits
 from keras_seqcredit.models.generative_model import example_weights
@@ -198,12 +199,13 @@ class ZForcing(schedules.ScheduledWeights, SavedSeed, LatentGenerator):
                 "`StochasticRNN` with an `auxiliary`. Received: "
                 f"auxiliary=None, auxiliary_weight={self.auxiliary_weight}"
             )
-        backward = self.stochastic_rnn.posterior == "backward"
+        backward = self.stochastic_rnn.posterior in READS_BACKWARD
         for name in ("auxiliary_weight", "backward_weight"):
             if not backward and not schedules.is_zero(getattr(self, name)):
                 raise ValueError(
                     f"`{name}` uses the backward network's state. Expected a "
-                    "`StochasticRNN` with `posterior='backward'`. Received: "
+                    "`StochasticRNN` with `posterior='backward'` or "
+                    "`'backward_and_target'`. Received: "
                     f"posterior={self.stochastic_rnn.posterior!r}, "
                     f"{name}={getattr(self, name)}"
                 )

@@ -60,7 +60,7 @@ def _stochastic(make_cell=keras.layers.LSTMCell, **arguments):
         given = dict(arguments)
         if make_cell:
             given["cell"] = make_cell(4, dtype=dtype, **_GLOROT)
-        if "posterior" not in given:
+        if given.get("posterior") != "target":
             given["auxiliary_weight"] = 1.0
             given["backward"] = keras.layers.GRU(
                 3, use_cudnn=False, dtype=dtype, **_GLOROT
@@ -185,6 +185,7 @@ ROWS = [
             make_cell=None,
             auxiliary="l2",
             condition_auxiliary_on_state=True,
+            posterior="backward_and_target",
             latent_to_cell="layer_norm",
             go_backwards=True,
             sample_from="posterior",

@@ -34,6 +34,8 @@ CASES = [
     {"posterior": "target", "targets": True},
     {"posterior": "target", "mask": "holes"},
     {"posterior": "input", "mask": "right"},
+    {"posterior": "backward_and_target", "mask": "holes"},
+    {"posterior": "backward_and_target", "targets": True, "k_trunc": 2},
     {"k_trunc": 2, "condition_auxiliary_on_state": True},
     {"cell": "gru", "mask": "left", "targets": True},
     {"latent_to_cell": "layer_norm", "mask": "right"},

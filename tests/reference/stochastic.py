@@ -163,7 +163,7 @@ def run(
     size, time = inputs.shape[:2]
     for b in range(size):
         valid = valid_steps(mask, b, time)
-        evidence, real = {}, {}
+        evidence, seen, real = {}, {}, {}
         future = 2 * [ops.zeros_like(states[0][:1])]
         for t in reversed(valid):
             x = inputs[b : b + 1, t]
@@ -181,6 +181,8 @@ def run(
                 if y is not None:
                     future = lstm(weights, "backward/cell", y, future)
                 evidence[t] = future[0]
+                unknown = ops.zeros_like(inputs[:1, t])
+                seen[t] = unknown if y is None else y
         state = [s[b : b + 1] for s in states]
         z = ops.zeros_like(noise[b : b + 1, 0])
         zeros = z if num_classes is None else z[:, ::num_classes]
@@ -191,11 +193,10 @@ def run(
                 before = state
                 if k_trunc and t > 0 and t % k_trunc == 0:
                     before = [ops.stop_gradient(s) for s in state]
-                q = network(
-                    weights,
-                    "posterior",
-                    ops.concatenate([before[0], evidence[t]], -1),
-                )
+                known = [before[0], evidence[t]]
+                if posterior == "backward_and_target":
+                    known.append(seen[t])
+                q = network(weights, "posterior", ops.concatenate(known, -1))
                 p = network(weights, "prior", before[0])
                 if num_classes is None:
                     z = gaussian_sample(q, noise[b : b + 1, t])
@@ -207,7 +208,8 @@ def run(
                 kl = divergence(q, p, *more)
                 if kl_balance is not None:
                     kl = balanced(divergence, q, p, kl_balance, *more)
-                if posterior == "backward" and auxiliary and real[t]:
+                backward = posterior in ("backward", "backward_and_target")
+                if backward and auxiliary and real[t]:
                     known = [z, before[0]] if conditioned else [z]
                     cost = auxiliary_cost(
                         weights,

@@ -13,7 +13,9 @@ from keras_seqcredit.recurrence.keras_cell import state_sizes
 from keras_seqcredit.schedules import ConstantSchedule
 
 CELLS = ("lstm", "gru")
-POSTERIORS = ("backward", "target", "input")
+# Those that have a backward network come first.
+READS_BACKWARD = ("backward", "backward_and_target")
+POSTERIORS = (*READS_BACKWARD, "target", "input")
 SOURCES = ("auto", "posterior", "prior")
 SAMPLES = ("random", "mean")
 FLAGS = (
@@ -65,20 +67,21 @@ def check_arguments(layer) -> None:
             "`unimix` is for `latent='categorical'`. Expected 0.0. Received: "
             f"unimix={layer.unimix!r}, latent={layer.latent!r}"
         )
-    if layer.posterior != "backward" and layer.backward is not None:
+    has_backward = layer.posterior in READS_BACKWARD
+    if not has_backward and layer.backward is not None:
         raise ValueError(
-            "A backward network is used with `posterior='backward'` only. "
-            f"Expected `backward=None`. Received: backward={layer.backward}, "
+            "A backward network is used with `posterior='backward'` and "
+            "`'backward_and_target'` only. Expected `backward=None`. "
+            f"Received: backward={layer.backward}, "
             f"posterior={layer.posterior!r}"
         )
     constant = isinstance(layer.auxiliary_weight, ConstantSchedule)
     weighted = not constant or layer.auxiliary_weight.value
-    if weighted and (layer.posterior != "backward" or layer.auxiliary is None):
+    if weighted and (not has_backward or layer.auxiliary is None):
         raise ValueError(
             "The auxiliary cost predicts the backward network's state. "
-            "Expected "
-            "`posterior='backward'` and an `auxiliary`, or "
-            "`auxiliary_weight=0`. Received: "
+            "Expected `posterior='backward'` or `'backward_and_target'` and an "
+            "`auxiliary`, or `auxiliary_weight=0`. Received: "
             f"posterior={layer.posterior!r}, auxiliary={layer.auxiliary!r}, "
             f"auxiliary_weight={layer.auxiliary_weight}"
         )

@@ -14,6 +14,9 @@ from keras_seqcredit.layers.recurrent.split_stochastic_step import (
 from keras_seqcredit.layers.recurrent.split_stochastic_step import (
     can_split_stochastic,
 )
+from keras_seqcredit.layers.recurrent.stochastic_arguments import (
+    READS_BACKWARD,
+)
 from keras_seqcredit.layers.recurrent.stochastic_arguments import check_states
 from keras_seqcredit.layers.recurrent.stochastic_step import StochasticStep
 from keras_seqcredit.recurrence.run import run
@@ -38,7 +41,7 @@ class StochasticOutputs(NamedTuple):
         posterior: `(batch, time, parameters)`, or None if drawn from the prior.
         prior: `(batch, time, parameters)`.
         evidence: `(batch, time, features)`, the posterior's input besides the
-            state, or None.
+            state: with a backward network, that network's states. Or None.
         kl: float32 `(batch, time, latent_dim)`, nats; 0 at padding.
         auxiliary: float32 `(batch, time)`, nats; 0 at padding and where there
             is no future to predict.
@@ -65,11 +68,13 @@ def infer(
     stop_backward_gradient: bool = False,
 ) -> StochasticOutputs:
     """The results of `StochasticRNN.infer` for prepared inputs."""
-    evidence = moves = None
+    seen = evidence = moves = None
     if sample_from == "posterior":
-        evidence = moves = _evidence(layer, call)
-        if stop_backward_gradient and layer.posterior == "backward":
-            evidence = ops.stop_gradient(evidence)
+        seen = evidence = moves = _evidence(layer, call)
+        if stop_backward_gradient and layer.posterior in READS_BACKWARD:
+            seen = evidence = ops.stop_gradient(evidence)
+        if layer.posterior == "backward_and_target":
+            seen = ops.concatenate([evidence, _targets(call)], axis=-1)
     batch, time = ops.shape(call.sequences)[:2]
     if sample == "mean":
         noise = ops.zeros((batch, time, layer.latents.size))
@@ -77,7 +82,7 @@ def infer(
         noise = layer.latents.noise((batch, time), layer.seed_generator)
     noise = ops.cast(noise, layer.compute_dtype)
     first = loop_states(layer, batch, initial_state)
-    step, inputs = _step_and_inputs(layer, call, evidence, noise, training)
+    step, inputs = _step_and_inputs(layer, call, seen, noise, training)
     outputs = run(
         Recurrence(
             Settings(
@@ -142,21 +147,34 @@ def _step_and_inputs(layer, call, evidence, noise, training):
 
 
 def _evidence(layer, call):
-    """The posterior's evidence at each step, `(batch, time, features)`."""
+    """What the posterior sees, except a target beside the backward state.
+
+    Returns `(batch, time, features)`.
+    """
     if layer.posterior == "input":
         return call.sequences
+    if layer.posterior == "target":
+        return _targets(call)
     shifted = call.targets is None
     targets = call.sequences if shifted else call.targets
-    if layer.posterior == "backward":
-        targets = layer._backward(targets, mask=call.mask)
-        targets = ops.flip(targets, axis=1)
-    elif call.mask is not None and shifted:
+    states = ops.flip(layer._backward(targets, mask=call.mask), axis=1)
+    return _one_later(states) if shifted else states
+
+
+def _targets(call):
+    """The target of each step: by default, the next valid input, then 0."""
+    if call.targets is not None:
+        return call.targets
+    targets = call.sequences
+    if call.mask is not None:
         targets = next_valid(targets, call.mask)
-    if not shifted:
-        return targets
+    return _one_later(targets)
+
+
+def _one_later(sequences):
     # Padded steps hold the value of the next valid step.
-    last = ops.zeros_like(targets[:, :1])
-    return ops.concatenate([targets[:, 1:], last], axis=1)
+    last = ops.zeros_like(sequences[:, :1])
+    return ops.concatenate([sequences[:, 1:], last], axis=1)
 
 
 def _outputs(layer, states, first, evidence, call, training):

@@ -29,6 +29,7 @@ from keras_seqcredit.layers.recurrent.outputs import one_or_tuple
 from keras_seqcredit.layers.recurrent.outputs import shapes
 from keras_seqcredit.layers.recurrent.outputs import symbolic
 from keras_seqcredit.layers.recurrent.stochastic_arguments import PLAIN
+from keras_seqcredit.layers.recurrent.stochastic_arguments import READS_BACKWARD
 from keras_seqcredit.layers.recurrent.stochastic_arguments import SAMPLES
 from keras_seqcredit.layers.recurrent.stochastic_arguments import (
     check_arguments,
@@ -106,8 +107,8 @@ class StochasticRNN(
             its state at padding. Defaults to an LSTM of `units` units.
         posterior: The posterior's input besides the state: `"backward"`, the
             state of the backward network; `"target"`, the step's target, as in
-            a variational RNN; `"input"`, the step's input. Defaults to
-            `"backward"`.
+            a variational RNN; `"backward_and_target"`; `"input"`, the step's
+            input. Defaults to `"backward"`.
         auxiliary: `"gaussian"`, `"l2"` or None, the auxiliary cost. Defaults to
             `"gaussian"`.
         kl_weight: Non-negative float or a schedule. Defaults to `1.0`.
@@ -334,12 +335,12 @@ class StochasticRNN(
                 name="projection",
             )
         self._backward = None
-        if posterior == "backward":
+        if posterior in READS_BACKWARD:
             self._backward, self._backward_weights = make_backward(self)
         self._prior = prior_network or make_network(self, "prior")
         self._posterior = posterior_network or make_network(self, "posterior")
         self._auxiliary = None
-        if auxiliary and posterior == "backward":
+        if auxiliary and self._backward is not None:
             self._auxiliary = AuxiliaryStateLoss(
                 auxiliary,
                 weight=0.0,
@@ -364,9 +365,8 @@ class StochasticRNN(
             self._backward_weights.give(self._backward)
             evidence = self._backward.compute_output_shape(targets)[-1]
         else:
-            evidence = (
-                features if self.posterior == "input" else target_features
-            )
+            uses_input = self.posterior == "input"
+            evidence = features if uses_input else target_features
         latent = (batch, time, self.latents.size)
         cell_features = features + self.latents.size
         if self._projection is not None:
@@ -379,9 +379,10 @@ class StochasticRNN(
         self.evidence_units = evidence
         self.target_units = target_features
         build_network(self, "prior_network", self._prior, self.units)
-        build_network(
-            self, "posterior_network", self._posterior, self.units + evidence
-        )
+        known = self.units + evidence
+        if self.posterior == "backward_and_target":
+            known += target_features
+        build_network(self, "posterior_network", self._posterior, known)
         if self._auxiliary is not None:
             if self.condition_auxiliary_on_state:
                 latent = (batch, time, self.latents.size + self.units)
