@@ -14,9 +14,7 @@ from keras_seqcredit.layers.recurrent.split_stochastic_step import (
 from keras_seqcredit.layers.recurrent.split_stochastic_step import (
     can_split_stochastic,
 )
-from keras_seqcredit.layers.recurrent.stochastic_arguments import (
-    READS_BACKWARD,
-)
+from keras_seqcredit.layers.recurrent.stochastic_arguments import READS_BACKWARD
 from keras_seqcredit.layers.recurrent.stochastic_arguments import check_states
 from keras_seqcredit.layers.recurrent.stochastic_step import StochasticStep
 from keras_seqcredit.recurrence.run import run
