@@ -17,6 +17,7 @@ import pytest
 
 from keras_seqcredit import layers
 from keras_seqcredit import metrics
+from keras_seqcredit import models
 from keras_seqcredit import utils
 from tests import small_systems
 from tests.laws.export_test import OTHERS
@@ -61,6 +62,8 @@ class MeanHead(layers.GaussianHead):
 
     def sample(self, parameters, seed=None, temperature=1.0):
         return self.distribution(parameters).mean()
+
+    sample_with_gradient = sample
 
 
 @pytest.fixture
@@ -125,6 +128,35 @@ def test_data_parallel_trains_as_one_device(name, same_noise):
     if name == "professor_forcing":  # Its gates were open and shut.
         for gate in ("discriminator_open", "generator_open"):
             assert 0 < np.mean(one[0][gate]) < 1
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"discriminator_penalty": 0.3},
+        {"relative_weight": True},
+        {"sample_gradient": True},
+    ],
+    ids=lambda kwargs: next(iter(kwargs)),
+)
+def test_a_stronger_adversary_trains_as_on_one_device(kwargs, same_noise):
+    def professor_forcing(head=layers.GaussianHead):
+        return models.ProfessorForcing(
+            models.AutoregressiveRNN(
+                keras.layers.GRUCell(5), head(small_systems.FEATURES)
+            ),
+            layers.BehaviorDiscriminator(8, dtype="float32"),
+            adversarial_weight=0.5,
+            discriminator_accuracy_range=(0.1, 0.99),
+            **kwargs,
+        )
+
+    given = {"optimizer": small_systems.sgd, **same_noise}
+    one = trained(professor_forcing, **given)
+    with data_parallel():
+        several = trained(professor_forcing, **given)
+    for found, expected in zip(several, one, strict=True):
+        assert_same(found, expected)
 
 
 # Dropout draws other noise on each replica.
