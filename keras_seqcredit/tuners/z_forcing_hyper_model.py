@@ -16,10 +16,10 @@ from keras_seqcredit.tuners.tuned_model import made
 class ZForcingHyperModel(TunedModel):
     """Search space for `ZForcing` models that use their latents.
 
-    It tunes `units`, `latent_dim`, `auxiliary_weight`, `learning_rate`,
-    `batch_size` and `epochs`, and with `train_size` also `kl_start`, the
-    initial weight of the divergence, which grows to 1 in the first half of
-    training; 1.0 means no such growth. The backward network's own likelihood
+    It tunes `units`, `latent_dim`, `posterior`, `auxiliary_weight`,
+    `learning_rate`, `batch_size` and `epochs`, and with `train_size` also
+    `kl_start`, the initial weight of the divergence, which grows to 1 in the
+    first half of training; 1.0 means no such growth. The backward network's own likelihood
     has the weight of the auxiliary cost, as in the authors' code. To change a
     range or fix a value, pass it to the tuner in `hyperparameters`, under the
     same name.
@@ -89,6 +89,9 @@ class ZForcingHyperModel(TunedModel):
         rnn = StochasticRNN(
             hp.Choice("units", [64, 128, 256], default=128),
             hp.Choice("latent_dim", [8, 16, 32], default=16),
+            posterior=hp.Choice(
+                "posterior", ["backward", "backward_and_target"]
+            ),
             seed=self.seed,
         )
         auxiliary_weight = hp.Choice(

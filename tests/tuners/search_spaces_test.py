@@ -121,10 +121,11 @@ def test_z_forcing(make_tuner):
         lambda hp: layers.GaussianHead(2), train_size=8, **SMALL
     )
     fixed = {"units": 4, "latent_dim": 2, "kl_start": 0.2}
-    fixed["auxiliary_weight"] = 0.003
+    fixed |= {"auxiliary_weight": 0.003, "posterior": "backward_and_target"}
     tuner = make_tuner(space, fixed=fixed)
     model = search(tuner, x)
     assert isinstance(model, models.ZForcing)
+    assert model.stochastic_rnn.posterior == "backward_and_target"
     # The posterior is drawn from anew.
     expected, found = score(tuner, model, x)
     assert found == pytest.approx(expected, rel=0.1)

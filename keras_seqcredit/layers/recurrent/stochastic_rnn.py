@@ -107,8 +107,8 @@ class StochasticRNN(
             its state at padding. Defaults to an LSTM of `units` units.
         posterior: The posterior's input besides the state: `"backward"`, the
             state of the backward network; `"target"`, the step's target, as in
-            a variational RNN; `"backward_and_target"`; `"input"`, the step's
-            input. Defaults to `"backward"`.
+            a variational RNN; `"backward_and_target"`, for steps of many
+            features; `"input"`, the step's input. Defaults to `"backward"`.
         auxiliary: `"gaussian"`, `"l2"` or None, the auxiliary cost. Defaults to
             `"gaussian"`.
         kl_weight: Non-negative float or a schedule. Defaults to `1.0`.
