@@ -99,11 +99,19 @@ def test_differences_have_errors_over_seeds():
     figures = ("elbo", "log_likelihood_bound")
     results = {
         f"{way} {seed}": dict.fromkeys(figures, value)
-        for way, values in (("plain", [1.0, 3, 2]), ("lstm", [2.0, 6, 4]))
+        for way, values in {
+            "plain": [1.0, 3, 2],
+            "lstm": [2.0, 6, 4],
+            "plain+target": [0.0, 0, 0],
+            "both+target": [7.0, 7, 7],
+        }.items()
         for seed, value in enumerate(values)
     }
-    found = paired(results, {}, ["plain", "lstm"], [0, 1, 2])
-    assert list(found) == ["lstm"]
+    names = ["plain", "lstm", "plain+target", "both+target"]
+    found = paired(results, {}, names, [0, 1, 2])
+    assert list(found) == names[1:]
+    assert found["plain+target"]["elbo"]["differences"] == [-1, -3, -2]
+    assert found["both+target"]["elbo"]["differences"] == [7, 7, 7]
     pair = found["lstm"]["elbo"]
     assert pair["differences"] == [1, 3, 2]
     assert pair["mean"] == 2
