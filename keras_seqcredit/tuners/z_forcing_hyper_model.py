@@ -19,10 +19,10 @@ class ZForcingHyperModel(TunedModel):
     It tunes `units`, `latent_dim`, `posterior`, `auxiliary_weight`,
     `learning_rate`, `batch_size` and `epochs`, and with `train_size` also
     `kl_start`, the initial weight of the divergence, which grows to 1 in the
-    first half of training; 1.0 means no such growth. The backward network's own likelihood
-    has the weight of the auxiliary cost, as in the authors' code. To change a
-    range or fix a value, pass it to the tuner in `hyperparameters`, under the
-    same name.
+    first half of training; 1.0 means no such growth. The backward network's
+    own likelihood has the weight of the auxiliary cost, as in the authors'
+    code. To change a range or fix a value, pass it to the tuner in
+    `hyperparameters`, under the same name.
 
     The objective is the unweighted bound, so trials with different cost weights
     are comparable.
