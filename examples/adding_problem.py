@@ -109,7 +109,7 @@ def weights_near_numbers(arguments, model):
     steps more: the gradient takes it there. Sequences with numbers nearer to
     each other are left out.
     """
-    reader = nets.reader(arguments, model)
+    reader = nets.reader(model)
     if reader is None:
         return {}
     (x, _), *_ = make_stream(arguments, 1, arguments.seed + 2_000_000)

@@ -292,7 +292,7 @@ def main():
         ),
         views(arguments),
     )
-    reader = nets.reader(arguments, model)
+    reader = nets.reader(model)
     if reader is not None:
         print(f"\nPicture: {draw(arguments, reader)}")
 

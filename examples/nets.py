@@ -146,14 +146,15 @@ def glorot(times: float) -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(times**2, "fan_avg", "uniform")
 
 
-def reader(arguments, model):
+def reader(model):
     """A model that returns the slots and weights of all reads of a network.
 
-    None unless the network is `sab`.
+    None unless it selects slots: then its layer `sab` has a `k_top`.
     """
-    if arguments.net != "sab":
+    layers_of = {layer.name: layer for layer in model.layers}
+    layer = layers_of.get("sab")
+    if layer is None or not layer.k_top:
         return None
-    layer = model.get_layer("sab")
     reading = layers.SABLSTM.from_config(
         {**layer.get_config(), "return_attention": True}
     )

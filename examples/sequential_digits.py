@@ -38,13 +38,11 @@ common.select_backend()
 
 import keras  # noqa: E402
 import nets  # noqa: E402
-import numpy as np  # noqa: E402
 import runs  # noqa: E402
 import streams  # noqa: E402
 
 from keras_seqcredit import callbacks  # noqa: E402
 from keras_seqcredit import datasets  # noqa: E402
-from keras_seqcredit import layers  # noqa: E402
 
 RATES = (5e-3, 1e-2, 2e-2)
 # For each network, the best of these on held-out digits, with seed 0.
@@ -272,19 +270,14 @@ def draw(data, arguments: argparse.Namespace) -> pathlib.Path:
 
     _, (x_test, y_test) = data
     model = keras.models.load_model(arguments.logdir / "sab.keras")
-    layer = model.get_layer("sab")
-    config = {**layer.get_config(), "return_attention": True}
-    reader = layers.SABLSTM.from_config(config)
-    reader.build((None, *x_test.shape[1:]))
-    reader.set_weights(layer.get_weights())
-    _, slots, weights = reader(x_test[:1])
+    slots, weights = nets.reader(model).predict_on_batch(x_test[:1])
     path = arguments.logdir / "attention.png"
     utils.plot_attention(
-        np.asarray(slots)[0],
-        np.asarray(weights)[0],
+        slots[0],
+        weights[0],
         k_att=arguments.k_att,
         inputs=x_test[0, :, 0],
-        title=f"What the net reads in a digit {y_test[0]}, pixel by pixel",
+        title=f"What the network reads in a digit {y_test[0]}, pixel by pixel",
         path=path,
     )
     return path
