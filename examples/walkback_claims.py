@@ -505,6 +505,8 @@ BINARY = {
     "Walkback, 20 steps": (20, 1.4, {**STAYS, "max_logit": 12.0}),
     "Walkback, unbounded": (10, 2.0, STAYS),
     "Walkback, no state": (10, 2.0, {"max_logit": 12.0}),
+    "GSN, 0.05": (5, 0.05),
+    "GSN, 0.1": (5, 0.1),
     "GSN, 0.2": (5, 0.2),
     "GSN, 0.4": (5, 0.4),
     "GSN, 0.6": (5, 0.6),
