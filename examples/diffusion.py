@@ -18,29 +18,23 @@ import common
 import keras
 import numpy as np
 from keras import ops
+from rivals import Rival
 
 from keras_seqcredit import backend
-from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.seeds import FixedSeed
 
 
-class DDPM(GenerativeModel):
+class DDPM(Rival):
     """`network([x, step])` predicts the noise in `x`."""
 
     def __init__(self, network, num_steps, seed=None):
-        super().__init__()
-        self.network = network
+        super().__init__(network, seed)
         self.num_steps = num_steps
-        self.seed_generator = keras.random.SeedGenerator(seed)
         # The betas of 1,000 steps, spread over `num_steps`.
         betas = np.linspace(1e-4, 0.02, num_steps) * 1000 / num_steps
         betas = np.minimum(betas, 0.999)
         self.betas = betas.astype("float32")
         self.kept = np.cumprod(1 - betas).astype("float32")
-
-    def build(self, inputs_shape):
-        self.event = tuple(inputs_shape[1:])
-        self.built = True
 
     def call(self, inputs, training=False):
         x = ops.cast(inputs, "float32")
@@ -53,11 +47,6 @@ class DDPM(GenerativeModel):
         kept = ops.reshape(kept, (-1,) + (1,) * (len(shape) - 1))
         noisy = ops.sqrt(kept) * x + ops.sqrt(1 - kept) * noise
         return ops.square(self.network([noisy, step]) - noise)
-
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        return ops.mean(y_pred)
 
     def sample(self, num_samples, extra_steps=0, seed=0):
         """Samples; `extra_steps` repeats the last step of the chain."""

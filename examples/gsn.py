@@ -16,13 +16,13 @@ References:
 import keras
 import numpy as np
 from keras import ops
+from rivals import Rival
 
 from keras_seqcredit import backend
-from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.seeds import FixedSeed
 
 
-class GSN(GenerativeModel):
+class GSN(Rival):
     """`network(x)` gives logits of the data, `x` a corrupted state.
 
     Args:
@@ -33,15 +33,9 @@ class GSN(GenerativeModel):
     """
 
     def __init__(self, network, corruption=0.4, steps=5, seed=None):
-        super().__init__()
-        self.network = network
+        super().__init__(network, seed)
         self.corruption = corruption
         self.steps = steps
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def build(self, inputs_shape):
-        self.event = tuple(inputs_shape[1:])
-        self.built = True
 
     def _logits(self, state, seed):
         # One draw chooses features and the coins that replace them.
@@ -63,11 +57,6 @@ class GSN(GenerativeModel):
             state = ops.cast(chance < ops.sigmoid(logits), "float32")
             state = ops.stop_gradient(state)
         return loss / self.steps
-
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        return ops.mean(y_pred)
 
     def sample(self, num_steps, num_samples, seed=0):
         """Probabilities after `num_steps` steps from fair coins."""

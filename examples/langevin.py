@@ -13,13 +13,13 @@ References:
 import keras
 import numpy as np
 from keras import ops
+from rivals import Rival
 
 from keras_seqcredit import backend
-from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.seeds import FixedSeed
 
 
-class Langevin(GenerativeModel):
+class Langevin(Rival):
     """`network([x / sqrt(1 + level^2), step])` predicts the noise in `x`.
 
     Args:
@@ -31,17 +31,11 @@ class Langevin(GenerativeModel):
     """
 
     def __init__(self, network, levels, step_size=0.2, steps=5, seed=None):
-        super().__init__()
-        self.network = network
+        super().__init__(network, seed)
         self.levels = np.asarray(levels, "float32")
         self.step_size = step_size
         self.steps = steps
         self.num_steps = steps * len(self.levels)
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def build(self, inputs_shape):
-        self.event = tuple(inputs_shape[1:])
-        self.built = True
 
     def noise_in(self, x, step):
         level = ops.take(ops.convert_to_tensor(self.levels), step)
@@ -58,11 +52,6 @@ class Langevin(GenerativeModel):
         level = ops.take(ops.convert_to_tensor(self.levels), step)
         level = ops.reshape(level, (-1,) + (1,) * (len(shape) - 1))
         return ops.square(self.noise_in(x + level * noise, step)[0] - noise)
-
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        return ops.mean(y_pred)
 
     def sample(self, num_samples, extra_steps=0, seed=0):
         """Samples; `extra_steps` continue at the last level."""

@@ -16,7 +16,7 @@ more than their absolute results. The ways are
 
 The weight of the auxiliary cost, and with it of the backward network's
 likelihood, is chosen for `auxiliary` on the first seed, by the bound on
-recordings held out from training. `both` and `backward` use the same weight.
+recordings held out from training. All other ways that need one use it too.
 The epoch at which each network is evaluated is chosen the same way. Tests use
 other recordings. `result.json` has the results of each network, the chosen
 weights, and the differences from `plain`, or from `plain+target` for the others
@@ -219,8 +219,8 @@ def train(way, seed, data, arguments) -> dict:
 
 def baseline(way) -> str:
     """What a way is compared with: nothing else differs."""
-    both = way.endswith("+target") and way != "plain+target"
-    return "plain+target" if both else "plain"
+    start, more, _ = way.partition("+")
+    return "plain+target" if more and start != "plain" else "plain"
 
 
 def paired(results, chosen, names, seeds) -> dict:

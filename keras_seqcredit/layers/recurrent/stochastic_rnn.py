@@ -125,8 +125,8 @@ class StochasticRNN(
             Defaults to a `ClippedMLP`. Since it may run inside the loop, it
             must not draw random numbers, assign variables or add losses: no
             dropout, no batch normalization.
-        posterior_network: A Keras layer `[h; b] -> parameters`, with the same
-            restrictions. Defaults to a `ClippedMLP`.
+        posterior_network: A Keras layer `[h; b] -> parameters`, `b` all that
+            `posterior` names; same restrictions. Defaults to a `ClippedMLP`.
         auxiliary_network: A Keras layer `z -> parameters` of the state `b`,
             without restrictions: it runs after the loop. Defaults to a
             `ClippedMLP`.
