@@ -191,8 +191,12 @@ class AutoregressiveNet:
             steps: Integer, number of steps of the free run, or None for the
                 length of the sequences. Defaults to `None`.
             sample_gradient: See `run_freely`. Defaults to `False`.
+
+        Raises:
+            ValueError: if there is only one step.
         """
         values, _, mask = sequences
+        check_two_steps(values.shape)
         if steps is None:
             # One scan for both runs: a free run is a run on its own samples.
             behavior = self.run_freely(
@@ -438,6 +442,15 @@ class AutoregressiveNet:
         if self.embedding is None:
             return ops.cast(sample, self.dtype)
         return self.embedding(sample[:, None], training=False)[:, 0]
+
+
+def check_two_steps(shape: tuple) -> None:
+    """Checks that a shape `(batch, time, ...)` has at least two steps."""
+    if shape[1] is not None and shape[1] < 2:
+        raise ValueError(
+            "A free run differs only from the second step on. Expected "
+            f"sequences of at least 2 steps. Received: shape={tuple(shape)}"
+        )
 
 
 def _joined(first, second):

@@ -20,13 +20,13 @@ from keras_seqcredit.layers.recurrent.behavior_discriminator import (
 from keras_seqcredit.metrics import mean_discrepancy
 from keras_seqcredit.models import gradient_norms
 from keras_seqcredit.models.autoregressive_net import Runs
+from keras_seqcredit.models.autoregressive_net import check_two_steps
 from keras_seqcredit.models.autoregressive_rnn import AutoregressiveRNN
 from keras_seqcredit.models.discriminator_game import DiscriminatorGame
 from keras_seqcredit.models.discriminator_game import check_accuracy_range
 from keras_seqcredit.models.generative_model import GenerativeModel
 from keras_seqcredit.models.generative_model import example_weights
 from keras_seqcredit.models.readable_sequences import readable_sequences
-from keras_seqcredit.models.sequences import check_two_steps
 from keras_seqcredit.models.two_optimizers import apply_gated
 from keras_seqcredit.models.two_optimizers import combined
 from keras_seqcredit.models.two_optimizers import optimizer_pair
@@ -323,10 +323,8 @@ class ProfessorForcing(schedules.ScheduledWeights, GenerativeModel):
 
     def call(self, inputs, mask=None, training=False) -> Runs:
         net = self.generator.net
-        sequences = net.read(inputs, mask)
-        check_two_steps(sequences.values.shape)
         return net.run_both(
-            sequences,
+            net.read(inputs, mask),
             training,
             self.free_running_steps,
             self.sample_gradient and training,

@@ -137,15 +137,6 @@ def of_each_step(conditions: Tensor, length: Any) -> Tensor:
     return ops.transpose(conditions, (1, 0, 2))
 
 
-def check_two_steps(shape: tuple) -> None:
-    """Checks that a shape `(batch, time, ...)` has at least two steps."""
-    if shape[1] is not None and shape[1] < 2:
-        raise ValueError(
-            "A free run differs only from the second step on. Expected "
-            f"sequences of at least 2 steps. Received: shape={tuple(shape)}"
-        )
-
-
 def mixed(share: Tensor, own: Tensor, data: Tensor) -> Tensor:
     """Mixes frames `(..., features)` with a share `(...)` of own frames."""
     share = ops.cast(share, own.dtype)[..., None]

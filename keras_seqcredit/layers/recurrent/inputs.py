@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_seqcredit.layers.recurrent.stochastic_arguments import check_targets
+from keras_seqcredit.checks import check_steps
+from keras_seqcredit.checks import check_tensors
+from keras_seqcredit.checks import fits
 from keras_seqcredit.sequence_ops import infinite_to_nan
 from keras_seqcredit.sequence_ops import time_first
 from keras_seqcredit.sequence_ops import without_padding
@@ -23,21 +25,15 @@ class Call(NamedTuple):
         sequences: `(batch, time, features)`.
         mask: Boolean `(batch, time)`, or None.
         targets: `(batch, time, features)`, or None.
+        inputs: The sequences, `(time, batch, features)`.
+        time_mask: The mask, `(time, batch)`, or `()`.
     """
 
     sequences: Tensor
-    mask: Any = None
-    targets: Any = None
-
-    @property
-    def inputs(self) -> Tensor:
-        """The sequences, `(time, batch, features)`."""
-        return time_first(self.sequences)
-
-    @property
-    def time_mask(self) -> Any:
-        """The mask, `(time, batch)`, or `()`."""
-        return () if self.mask is None else ops.transpose(self.mask)
+    mask: Any
+    targets: Any
+    inputs: Tensor
+    time_mask: Any
 
 
 def read_call(
@@ -68,5 +64,35 @@ def read_call(
             x = ops.flip(x, axis=1)
         return without_padding(infinite_to_nan(x), mask)
 
+    sequences = read(sequences)
     targets = None if targets is None else read(targets)
-    return Call(read(sequences), mask, targets)
+    time_mask = () if mask is None else ops.transpose(mask)
+    return Call(sequences, mask, targets, time_first(sequences), time_mask)
+
+
+def check_targets(layer, sequences, targets, mask) -> None:
+    """Raises a ValueError if call arguments do not match the sequences."""
+    check_tensors("sequences", [sequences])
+    check_tensors("targets", [] if targets is None else [targets])
+    check_tensors("mask", [] if mask is None else [mask])
+    if len(sequences.shape) != 3:
+        raise ValueError(
+            f"Expected inputs of layer '{layer.name}' to have the shape "
+            f"(batch, time, features). Received: shape {tuple(sequences.shape)}"
+        )
+    check_steps(layer.name, sequences.shape)
+    if targets is not None and (
+        len(targets.shape) != 3
+        or not fits(targets.shape[:2], sequences.shape[:2])
+    ):
+        raise ValueError(
+            f"`targets` of layer '{layer.name}' need one step for each step of "
+            f"the input: expected shape {(*sequences.shape[:2], 'features')}. "
+            f"Received: shape {tuple(targets.shape)}"
+        )
+    if mask is not None and not fits(mask.shape, sequences.shape[:2]):
+        raise ValueError(
+            f"`mask` of layer '{layer.name}' does not fit its input. Expected "
+            f"shape (batch, time)={tuple(sequences.shape[:2])}. Received: "
+            f"mask.shape={tuple(mask.shape)}"
+        )

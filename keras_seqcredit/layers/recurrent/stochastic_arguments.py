@@ -5,7 +5,6 @@ from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.checks import check_layer
 from keras_seqcredit.checks import check_share
-from keras_seqcredit.checks import check_steps
 from keras_seqcredit.checks import check_tensors
 from keras_seqcredit.checks import fits
 from keras_seqcredit.layers.recurrent.drop_in_arguments import check_cell_type
@@ -158,31 +157,3 @@ def check_samples(sample_from, sample) -> None:
     """Raises a ValueError for an unknown choice other than None."""
     check_choice("sample_from", sample_from, (*SOURCES, None))
     check_choice("sample", sample, (*SAMPLES, None))
-
-
-def check_targets(layer, sequences, targets, mask) -> None:
-    """Raises a ValueError if call arguments do not match the sequences."""
-    check_tensors("sequences", [sequences])
-    check_tensors("targets", [] if targets is None else [targets])
-    check_tensors("mask", [] if mask is None else [mask])
-    if len(sequences.shape) != 3:
-        raise ValueError(
-            f"Expected inputs of layer '{layer.name}' to have the shape "
-            f"(batch, time, features). Received: shape {tuple(sequences.shape)}"
-        )
-    check_steps(layer.name, sequences.shape)
-    if targets is not None and (
-        len(targets.shape) != 3
-        or not fits(targets.shape[:2], sequences.shape[:2])
-    ):
-        raise ValueError(
-            f"`targets` of layer '{layer.name}' need one step for each step of "
-            f"the input: expected shape {(*sequences.shape[:2], 'features')}. "
-            f"Received: shape {tuple(targets.shape)}"
-        )
-    if mask is not None and not fits(mask.shape, sequences.shape[:2]):
-        raise ValueError(
-            f"`mask` of layer '{layer.name}' does not fit its input. Expected "
-            f"shape (batch, time)={tuple(sequences.shape[:2])}. Received: "
-            f"mask.shape={tuple(mask.shape)}"
-        )

@@ -22,6 +22,7 @@ from keras_seqcredit.layers.recurrent.auxiliary_state_loss import (
 from keras_seqcredit.layers.recurrent.drop_in_arguments import (
     check_keras_arguments,
 )
+from keras_seqcredit.layers.recurrent.inputs import check_targets
 from keras_seqcredit.layers.recurrent.inputs import read_call
 from keras_seqcredit.layers.recurrent.outputs import RecurrentLayer
 from keras_seqcredit.layers.recurrent.outputs import empty
@@ -35,7 +36,6 @@ from keras_seqcredit.layers.recurrent.stochastic_arguments import (
     check_arguments,
 )
 from keras_seqcredit.layers.recurrent.stochastic_arguments import check_samples
-from keras_seqcredit.layers.recurrent.stochastic_arguments import check_targets
 from keras_seqcredit.layers.recurrent.stochastic_inference import (
     StochasticOutputs,
 )
