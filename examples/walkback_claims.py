@@ -14,7 +14,8 @@ same first and last noise in 5 to 30 steps. *balance*: how a chain rotates on a
 ring of modes, before and after training. *training*: whole walks, an update
 after each step, and walkers that persist from batch to batch. *binary*: MNIST
 in black and white, 14 x 14 pixels, by binary operators, diffusion models and a
-generative stochastic network (GSN). *gray*: the same in gray levels.
+generative stochastic network (GSN). *gray*: the same in gray levels. Both also
+fill in the lower half of test images.
 All networks of an experiment have the same size, and all are trained for the
 same time, with averaged weights. Writes `<experiment>.json` and grids of images
 to `--logdir`. An interrupted run continues with the missing cases.
@@ -33,10 +34,11 @@ import common
 common.select_backend()
 
 import diffusion  # noqa: E402
+import equal_time  # noqa: E402
 import frechet  # noqa: E402
-import gsn  # noqa: E402
 import keras  # noqa: E402
 import langevin  # noqa: E402
+import mnist_chains  # noqa: E402
 import numpy as np  # noqa: E402
 import runs  # noqa: E402
 import walkback_images  # noqa: E402
@@ -50,7 +52,6 @@ EXPERIMENTS = "chains", "steps", "balance", "training", "binary", "gray"
 LENGTHS = 1, 10, 100
 NUM_STEPS = 5, 10, 14, 20, 30
 MODES = 6
-SAMPLES = 1024
 ANGLE = 0.5  # By which the operator turns before training.
 # Size of the data as the chain sees it, first noise, last noise, steps.
 LADDERS = {
@@ -126,7 +127,7 @@ class Digits:
         del name
         self.units = arguments.image_units
         self.size, *self.ladder = LADDERS["digits"]
-        self.shape, self.dequantize, self.samples = (8, 8, 1), True, SAMPLES
+        self.shape, self.dequantize, self.samples = (8, 8, 1), True, 1024
         (x, y), (test, test_y) = datasets.sequential_digits()
         x, test = (
             np.round(15 * 16 * a).reshape(-1, 8, 8, 1).astype("uint8")
@@ -166,69 +167,6 @@ class Digits:
 
 def make_data(name, arguments):
     return (Digits if name == "digits" else Plane)(name, arguments)
-
-
-class StopAfter(diffusion.StopAfter):
-    """Ends training after `seconds` of CPU time; others may share the CPU.
-
-    The learning rate decays to 0 along a cosine, epoch by epoch.
-    """
-
-    def on_train_begin(self, logs=None):
-        self.rate = float(self.model.optimizer.learning_rate)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self.steps:
-            share = (time.process_time() - self.start) / self.seconds
-            rate = self.rate * (1 + np.cos(np.pi * min(share, 1))) / 2
-            self.model.optimizer.learning_rate = rate
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.steps == 0:  # The first one compiles.
-            self.start = time.process_time()
-        self.steps += 1
-        if time.process_time() - self.start > self.seconds:
-            self.model.stop_training = True
-
-
-class Draws(keras.utils.PyDataset):
-    """Batches of random rows, 100 per epoch: the rate falls after each."""
-
-    def __init__(self, x, size, seed):
-        super().__init__()
-        self.x, self.size = x, size
-        self.rng = np.random.default_rng(seed)
-
-    def __len__(self):
-        return 100
-
-    def __getitem__(self, index):
-        return (self.x[self.rng.integers(0, len(self.x), self.size)],)
-
-
-def optimizer(arguments):
-    return keras.optimizers.Adam(
-        arguments.learning_rate,
-        clipnorm=100.0,
-        use_ema=True,
-        ema_momentum=arguments.average,
-    )
-
-
-def fit(model, x, arguments, folder, batch_size=None):
-    """Trains for the given seconds; returns the number of updates."""
-    model.compile(optimizer(arguments), jit_compile=True)
-    stop = StopAfter(arguments.seconds)
-    if not isinstance(x, Draws):
-        batch_size = batch_size or arguments.batch_size
-    model.fit(
-        x,
-        batch_size=batch_size,
-        epochs=100_000,
-        verbose=0,
-        callbacks=[stop, *common.tensorboard(folder)],
-    )
-    return stop.steps
 
 
 def network(data, num_steps):
@@ -295,7 +233,9 @@ def chains(data, arguments, seed, folder):
                 extra_steps=0 if data.dequantize else arguments.extra_steps,
             )
             x, steps = data.states(), model.num_steps
-        updates = fit(model, x, arguments, folder / way, None if scaled else 32)
+        updates = equal_time.fit(
+            model, x, arguments, folder / way, None if scaled else 32
+        )
         result = {"updates": updates, "steps": steps}
         for length in LENGTHS:
             given = {} if scaled else {"denoise": True}
@@ -317,7 +257,7 @@ def steps_of_walk(data, arguments, seed, folder):
     found = {}
     for num_steps in NUM_STEPS:
         model = walkback(data, seed, num_steps, num_walkers=arguments.walkers)
-        updates = fit(
+        updates = equal_time.fit(
             model, data.states(), arguments, folder / str(num_steps), 32
         )
         samples = model.sample(data.samples, seed=seed, denoise=True)
@@ -340,7 +280,9 @@ def training(data, arguments, seed, folder):
     found = {}
     for way, (how, batch_size) in ways.items():
         model = walkback(data, seed, **how)
-        updates = fit(model, data.states(), arguments, folder / way, batch_size)
+        updates = equal_time.fit(
+            model, data.states(), arguments, folder / way, batch_size
+        )
         samples = model.sample(data.samples, seed=seed, denoise=True)
         test = data.test if data.dequantize else data.states()[:500]
         bound = model.log_likelihood_bound(test, 5, 100, seed=seed)
@@ -383,7 +325,7 @@ def balance(arguments, seed, folder):
     x = ring(25_600, seed)
     model.build(x.shape)
     before = currents(model, x, seed)
-    updates = fit(model, x, arguments, folder, 56)
+    updates = equal_time.fit(model, x, arguments, folder, 56)
     found = {
         "before": before,
         "after": currents(model, x, seed),
@@ -453,170 +395,6 @@ class Turned(keras.layers.Layer):
         )
 
 
-class Mnist:
-    """MNIST with 14 x 14 pixels from 0 to 255, or in black and white."""
-
-    def __init__(self, arguments, gray):
-        (x, y), (test, test_y) = datasets.sequential_mnist(
-            path=arguments.data_dir
-        )
-        x, test = (
-            a.reshape(-1, 14, 2, 14, 2).mean((2, 4))[..., None]
-            for a in (x, test)
-        )
-        x, test = (
-            np.round(255 * (a if gray else a > 0.4)).astype("uint8")
-            for a in (x, test)
-        )
-        self.gray = gray
-        self.features = frechet.Features(x, y, epochs=2)
-        if arguments.validate:
-            x, y, test, test_y = x[:-5000], y[:-5000], x[-5000:], y[-5000:]
-        self.x, self.test = x, test
-        self.accuracy = self.features.accuracy(test, test_y)
-
-    def states(self, images):
-        """Images as the states of a chain."""
-        return images if self.gray else np.float32(images) / 255
-
-    def measure(self, samples, path):
-        """Measures samples with values from 0 to 1, or gray levels."""
-        if samples.dtype != np.uint8:
-            samples = np.clip(samples, 0, 1)
-            samples = 255 * (samples if self.gray else np.round(samples))
-            samples = np.round(samples).astype("uint8")
-        walkback_images.draw({path.stem: samples[:64]}, path)
-        return {
-            "frechet": self.features.distance(samples, self.test[:5000]),
-            "nearest_training_image": frechet.nearest(
-                samples[:256], self.x[:20_000]
-            ),
-            "confidence": self.features.confidence(samples),
-            "classes": self.features.classes(samples),
-        }
-
-
-# For Walkback: steps, the temperature factor and the operator. For a GSN: steps
-# of the training walk. For a diffusion model: steps.
-STAYS = {"alpha": 0.5, "residual": 0.01}
-BINARY = {
-    "Walkback, 10 steps": (10, 2.0, {**STAYS, "max_logit": 12.0}),
-    "Walkback, 5 steps": (5, 4.0, {**STAYS, "max_logit": 12.0}),
-    "Walkback, 20 steps": (20, 1.4, {**STAYS, "max_logit": 12.0}),
-    "Walkback, unbounded": (10, 2.0, STAYS),
-    "Walkback, no state": (10, 2.0, {"max_logit": 12.0}),
-    "GSN, 0.05": (5, 0.05),
-    "GSN, 0.1": (5, 0.1),
-    "GSN, 0.2": (5, 0.2),
-    "GSN, 0.4": (5, 0.4),
-    "GSN, 0.6": (5, 0.6),
-    "DDPM, 100 steps": (100,),
-    "DDPM, 10 steps": (10,),
-}
-# For Walkback: steps, the first and the last standard deviation of the noise.
-GRAY = {
-    "Walkback, 10 steps": (10, 0.02, 1.8),
-    "Walkback, 14 steps": (14, 0.02, 1.8),
-    "Walkback, 30 steps": (30, 0.02, 1.8),
-    "DDPM, 100 steps": (100,),
-}
-
-
-def mnist(data, arguments, way, seed, folder):
-    """Walkback, or a rival, on images of MNIST."""
-    keras.utils.set_random_seed(seed)
-    steps, *how = (GRAY if data.gray else BINARY)[way]
-    if way.startswith("DDPM"):
-        return diffusion_of_images(data, arguments, steps, seed, folder)
-    if way.startswith("GSN"):
-        return gsn_of_images(data, arguments, steps, *how, seed, folder)
-    if data.gray:
-        operator, factor = gaussian(data, arguments, steps, *how)
-    else:
-        factor, given = how
-        operator = layers.BernoulliTransition(
-            image_network(data, arguments, num_steps=steps),
-            num_steps=steps,
-            use_bias=True,
-            **given,
-        )
-        operator.adapt(data.states(data.x))
-    model = models.VariationalWalkback(
-        operator,
-        steps,
-        temperature_factor=factor,
-        num_walkers=arguments.walkers,
-        dequantize=data.gray,
-        seed=seed,
-    )
-    size = max(arguments.walkers // steps, 1)
-    draws = Draws(data.states(data.x), size, seed)
-    result = {"updates": fit(model, draws, arguments, folder)}
-    test = data.states(data.test)
-    bound = model.log_likelihood_bound(test[:500], 4, 100, seed)
-    result["bound"] = float(bound.mean())
-    for label, more in [
-        ("samples", {}),
-        ("3 repeats", {"repeats": 3}),
-        ("30 extra steps", {"extra_steps": 30}),
-    ]:
-        samples = model.sample(SAMPLES, denoise=True, seed=seed, **more)
-        result[label] = data.measure(samples, folder / f"{label}.png")
-    # Is it the start, or the ladder?
-    walked = model.walk(test[:SAMPLES], seed=seed)
-    samples = model.sample(start=walked, denoise=True, seed=seed)
-    label = "from walked test images"
-    result[label] = data.measure(samples, folder / f"{label}.png")
-    return result
-
-
-def image_network(data, arguments, **given):
-    units = (arguments.image_units, arguments.image_units)
-    return models.transition_mlp(
-        data.x.shape[1:], units, learned_scale=False, residual=False, **given
-    )
-
-
-def gaussian(data, arguments, steps, first, last):
-    """A Gaussian operator scaled by level, and the temperature factor."""
-    factor = (last / first) ** (2 / (steps - 1))
-    operator = layers.GaussianTransition(
-        image_network(data, arguments, num_steps=steps),
-        scale=first,
-        num_steps=steps,
-        level_temperatures=factor ** np.arange(steps),
-    )
-    return operator, factor
-
-
-def diffusion_of_images(data, arguments, steps, seed, folder):
-    network = image_network(data, arguments, num_steps=steps)
-    model = diffusion.DDPM(network, steps, seed)
-    x = np.float32(data.x) / 127.5 - 1
-    draws = Draws(x, arguments.batch_size, seed)
-    result = {"updates": fit(model, draws, arguments, folder)}
-    samples = (model.sample(SAMPLES, seed=seed) + 1) / 2
-    result["samples"] = data.measure(samples, folder / "samples.png")
-    if steps > 10:
-        samples = model.sample_in(10, SAMPLES, seed, limit=1)
-        samples = (samples + 1) / 2
-        label = "10 steps of DDIM"
-        result[label] = data.measure(samples, folder / f"{label}.png")
-    return result
-
-
-def gsn_of_images(data, arguments, steps, corruption, seed, folder):
-    model = gsn.GSN(image_network(data, arguments), corruption, steps, seed)
-    # As many images and states per update as Walkback has.
-    draws = Draws(data.states(data.x), arguments.walkers // steps, seed)
-    result = {"updates": fit(model, draws, arguments, folder)}
-    for num_steps in (10, 30, 100, 1000):
-        samples = model.sample(num_steps, SAMPLES, seed)
-        label = f"{num_steps} steps"
-        result[label] = data.measure(samples, folder / f"{label}.png")
-    return result
-
-
 def main():
     arguments = parse_arguments()
     settings = {
@@ -631,7 +409,7 @@ def main():
     if name == "balance":
         cases = [f"ring, seed {s}" for s in seeds]
     if name in ("binary", "gray"):
-        ways = GRAY if name == "gray" else BINARY
+        ways = mnist_chains.GRAY if name == "gray" else mnist_chains.BINARY
         ways = [w for w in ways if w.startswith(tuple(arguments.ways))]
         cases = [f"{way}, seed {s}" for way in ways for s in seeds]
     loaded = {}
@@ -645,8 +423,10 @@ def main():
             result = balance(arguments, int(seed), place)
         elif name in ("binary", "gray"):
             if not loaded:
-                loaded["mnist"] = Mnist(arguments, name == "gray")
-            result = mnist(loaded["mnist"], arguments, data, int(seed), place)
+                loaded["mnist"] = mnist_chains.Mnist(arguments, name == "gray")
+            result = mnist_chains.run(
+                loaded["mnist"], arguments, data, int(seed), place
+            )
         else:
             if data not in loaded:
                 loaded[data] = make_data(data, arguments)
@@ -673,7 +453,7 @@ def main():
         data = loaded["mnist"]
         results["real mnist"] = {
             "classifier_accuracy": data.accuracy,
-            **data.measure(data.x[:SAMPLES], folder / "data.png"),
+            **data.measure(data.x[:1024], folder / "data.png"),
         }
     for data in set(loaded) - {"digits", "mnist"}:
         points = walkback_toy.draw_points(data, 2000, seed=54321)

@@ -190,12 +190,13 @@ def test_claims(tmp_path):
 def test_claims_of_images(experiment, ways, toy, monkeypatch, tmp_path):
     del toy  # Examples can be imported.
     claims = importlib.import_module("walkback_claims")
-    monkeypatch.setattr(claims, "SAMPLES", 16)
+    chains = importlib.import_module("mnist_chains")
+    monkeypatch.setattr(chains, "SAMPLES", 16)
     images = np.zeros((40, 784), "float32")
     images[::2, 200:600] = 0.8
     given = (images, np.arange(40) % 2)
     monkeypatch.setattr(
-        claims.datasets, "sequential_mnist", lambda path: (given, given)
+        chains.datasets, "sequential_mnist", lambda path: (given, given)
     )
     flags = [f"--backend={keras.backend.backend()}", "--image-units=8"]
     flags += ["--seconds=0.01", "--seeds=0", f"--logdir={tmp_path}"]
@@ -207,3 +208,11 @@ def test_claims_of_images(experiment, ways, toy, monkeypatch, tmp_path):
     for case in found.values():
         figures = case.get("samples", case.get("10 steps", case))
         assert figures["frechet"] > -0.01 and len(figures["classes"]) == 10
+        # Not more than a kernel of the least width around the image itself.
+        assert figures["parzen"] < 196 * -np.log(0.1 * (2 * np.pi) ** 0.5)
+        if "inpainting" in case:
+            filled = case["inpainting"]
+            lower = images.reshape(-1, 14, 2, 14, 2).mean((2, 4))[:, 7:]
+            expected = lower.var(0).mean()
+            assert filled["error_of_mean"] == pytest.approx(expected, rel=0.01)
+            assert list(tmp_path.rglob("inpainting.png"))
