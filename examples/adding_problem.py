@@ -6,7 +6,11 @@ squared error on others. A network that always answers 1 has an error of 1/6.
 ```bash
 python examples/adding_problem.py --length 200
 python examples/adding_problem.py --length 200 --net truncated
+python examples/adding_problem.py --length 400 --shortest 10
 ```
+
+With `--shortest`, each training sequence draws its own length, log-uniformly
+from there to `--length`.
 
 Run the same command again to resume an interrupted run. `--logdir` gets logs
 for TensorBoard, the metrics of each epoch, the trained model, and
@@ -43,6 +47,11 @@ def parse_arguments(argv=None):
         "--length", type=nets.positive, default=200, help="steps per sequence"
     )
     parser.add_argument(
+        "--shortest",
+        type=nets.positive,
+        help="shortest sequence to train on (default: --length)",
+    )
+    parser.add_argument(
         "--evaluate-lengths",
         type=nets.positive,
         nargs="*",
@@ -54,17 +63,25 @@ def parse_arguments(argv=None):
     nets.add_arguments(parser, attention="additive", k_top=10, k_trunc=10)
     streams.add_arguments(parser, learning_rate=6e-3, epochs=30, views=False)
     arguments = streams.parse(parser, argv)
+    if arguments.shortest is not None and not (
+        2 <= arguments.shortest <= arguments.length
+    ):
+        parser.error(
+            "argument --shortest: expected 2 to --length "
+            f"{arguments.length}, received {arguments.shortest}"
+        )
     if arguments.logdir is None:
         arguments.logdir = pathlib.Path(
             "runs/adding_problem",
             f"{arguments.net}-{arguments.read_into}-length{arguments.length}"
+            f"-shortest{arguments.shortest or arguments.length}"
             f"-seed{arguments.seed}",
         )
     return arguments
 
 
 def make_stream(arguments, batches, seed, initial_epoch=0, length=None):
-    """Fresh sequences, of the training length by default."""
+    """Fresh sequences, of the longest training length by default."""
     return datasets.adding_problem_stream(
         arguments.batch_size,
         length or arguments.length,
@@ -140,7 +157,11 @@ def main():
         arguments,
         lambda: build_model(arguments),
         lambda initial_epoch: make_stream(
-            arguments, arguments.steps_per_epoch, arguments.seed, initial_epoch
+            arguments,
+            arguments.steps_per_epoch,
+            arguments.seed,
+            initial_epoch,
+            arguments.shortest and (arguments.shortest, arguments.length),
         ),
     )
     lengths = sorted({arguments.length, *arguments.evaluate_lengths})

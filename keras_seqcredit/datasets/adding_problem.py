@@ -7,13 +7,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_seqcredit.checks import check_integer
 from keras_seqcredit.datasets.streams import Stream
+from keras_seqcredit.datasets.streams import check_length
 from keras_seqcredit.datasets.streams import draw
+from keras_seqcredit.datasets.streams import draw_lengths
 
 
 def adding_problem(
-    num_samples: int, length: int = 200, seed: int | None = None
+    num_samples: int,
+    length: int | tuple[int, int] = 200,
+    seed: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Generates the adding problem: sum the two marked numbers of a sequence.
 
@@ -24,19 +27,24 @@ def adding_problem(
 
     Args:
         num_samples: Integer, the number of sequences.
-        length: Integer, the number of steps, at least 2. Defaults to `200`.
+        length: Integer, the number of steps, at least 2. Or a pair `(shortest,
+            longest)`, both included: each sequence draws its own length,
+            log-uniformly, and starts with as many steps of zeros as it lacks to
+            the longest. Defaults to `200`.
         seed: Integer or `None`. The same seed gives the same data; `None` gives
             different data at each call. Defaults to `None`.
 
     Returns:
         Tuple of NumPy arrays `(x, y)`:
 
-        - `x`: float32, shape `(num_samples, length, 2)`; `x[..., 0]` are the
-            numbers, `x[..., 1]` the marks.
+        - `x`: float32, shape `(num_samples, length, 2)`, with the longest
+            length of a pair; `x[..., 0]` are the numbers and `x[..., 1]` the
+            marks.
         - `y`: float32, shape `(num_samples, 1)`.
 
     Raises:
-        ValueError: if an argument is not an integer or is too small.
+        ValueError: if an argument is not an integer or is too small, or
+            `length` is neither an integer nor such a pair.
 
     Example:
 
@@ -57,7 +65,7 @@ def adding_problem(
 
 def adding_problem_stream(
     batch_size: int,
-    length: int = 200,
+    length: int | tuple[int, int] = 200,
     batches_per_epoch: int = 100,
     seed: int | None = None,
     initial_epoch: int = 0,
@@ -69,7 +77,9 @@ def adding_problem_stream(
 
     Args:
         batch_size: Integer, the number of sequences per batch.
-        length: Integer, the number of steps, at least 2. Defaults to `200`.
+        length: Integer, the number of steps, at least 2, or a pair; see
+            `adding_problem`. Networks that fail on long sequences alone may
+            learn them beside short ones. Defaults to `200`.
         batches_per_epoch: Integer, the length of the dataset. Defaults to
             `100`.
         seed: Integer or `None`. `None` draws a seed at random. Defaults to
@@ -82,7 +92,8 @@ def adding_problem_stream(
         `adding_problem`.
 
     Raises:
-        ValueError: if an argument is not an integer or is too small.
+        ValueError: if an argument is not an integer or is too small, or
+            `length` is neither an integer nor such a pair.
 
     Example:
 
@@ -110,19 +121,24 @@ def adding_problem_stream(
 def _sampler(
     length: Any,
 ) -> Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]:
-    return functools.partial(
-        _sample, length=check_integer("length", length, minimum=2)
-    )
+    return functools.partial(_sample, length=check_length(length, minimum=2))
 
 
 def _sample(
-    rng: np.random.Generator, num_samples: int, length: int
+    rng: np.random.Generator, num_samples: int, length: tuple[int, int] | int
 ) -> tuple[np.ndarray, np.ndarray]:
-    half = length // 2
+    if isinstance(length, tuple):
+        longest = length[1]
+        lengths = draw_lengths(rng, num_samples, length)[:, 0]
+    else:
+        longest, lengths = length, np.full(num_samples, length)
+    start = longest - lengths
+    half = start + lengths // 2
     rows = np.arange(num_samples)
-    x = np.zeros((num_samples, length, 2), dtype="float32")
-    x[..., 0] = rng.random((num_samples, length), dtype="float32")
-    x[rows, rng.integers(0, half, num_samples), 1] = 1
-    x[rows, rng.integers(half, length, num_samples), 1] = 1
+    x = np.zeros((num_samples, longest, 2), dtype="float32")
+    x[..., 0] = rng.random((num_samples, longest), dtype="float32")
+    x[rows, rng.integers(start, half), 1] = 1
+    x[rows, rng.integers(half, longest), 1] = 1
+    x[np.arange(longest) < start[:, None]] = 0
     y = np.sum(x[..., 0] * x[..., 1], axis=1, keepdims=True)
     return x, y

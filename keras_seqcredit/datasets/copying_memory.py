@@ -10,7 +10,9 @@ import numpy as np
 from keras_seqcredit.checks import check_flag
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.datasets.streams import Stream
+from keras_seqcredit.datasets.streams import check_length
 from keras_seqcredit.datasets.streams import draw
+from keras_seqcredit.datasets.streams import draw_lengths
 
 
 def copying_memory(
@@ -183,26 +185,11 @@ def _sampler(
 ) -> Callable[[np.random.Generator, int], tuple[np.ndarray, ...]]:
     return functools.partial(
         _sample,
-        length=_check_length(length),
+        length=check_length(length),
         num_symbols=check_integer("num_symbols", num_symbols),
         vocabulary=check_integer("vocabulary", vocabulary),
         one_hot=check_flag("one_hot", one_hot),
     )
-
-
-def _check_length(length: Any) -> tuple[int, int] | int:
-    if not isinstance(length, (tuple, list)):
-        return check_integer("length", length)
-    try:
-        shortest, longest = (check_integer("length", n) for n in length)
-    except ValueError:
-        shortest = longest = 0
-    if not 0 < shortest <= longest:
-        raise ValueError(
-            "Expected `length` to be a positive integer or a pair of them, "
-            f"`(shortest, longest)`. Received: length={length!r}"
-        )
-    return shortest, longest
 
 
 def _sample(
@@ -215,12 +202,8 @@ def _sample(
 ) -> tuple[np.ndarray, ...]:
     symbols = rng.integers(1, vocabulary + 1, (num_samples, num_symbols))
     if isinstance(length, tuple):
-        shortest, longest = length
-        start, end = np.log([shortest, longest + 1])
-        lengths = np.exp(rng.uniform(start, end, (num_samples, 1)))
-        lengths = lengths.astype("int32")
-        # Rounding may reach the end.
-        lengths = np.clip(lengths, shortest, longest)
+        longest = length[1]
+        lengths = draw_lengths(rng, num_samples, length)
     else:
         longest = length
         lengths = np.full((num_samples, 1), length)

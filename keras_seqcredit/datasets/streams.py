@@ -37,6 +37,36 @@ def draw(
     return sample(np.random.default_rng(seed), num_samples)
 
 
+def check_length(length: Any, minimum: int = 1) -> tuple[int, int] | int:
+    """Returns a valid `length`: an integer, or a pair of the limits of it."""
+    if not isinstance(length, (tuple, list)):
+        return check_integer("length", length, minimum)
+    try:
+        shortest, longest = (check_integer("length", n) for n in length)
+    except ValueError:
+        shortest = longest = 0
+    if not minimum <= shortest <= longest:
+        least = (
+            f"an integer >= {minimum}" if minimum > 1 else "a positive integer"
+        )
+        raise ValueError(
+            f"Expected `length` to be {least} or a pair of them, "
+            f"`(shortest, longest)`. Received: length={length!r}"
+        )
+    return shortest, longest
+
+
+def draw_lengths(
+    rng: np.random.Generator, num_samples: int, limits: tuple[int, int]
+) -> np.ndarray:
+    """Draws lengths `(num_samples, 1)` log-uniformly, both limits included."""
+    shortest, longest = limits
+    start, end = np.log([shortest, longest + 1])
+    lengths = np.exp(rng.uniform(start, end, (num_samples, 1)))
+    # Rounding may reach the end.
+    return np.clip(lengths.astype("int32"), shortest, longest)
+
+
 class Stream(keras.utils.PyDataset):
     """Batches that depend only on `(seed, epoch, index)`.
 

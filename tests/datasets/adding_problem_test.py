@@ -22,6 +22,35 @@ def test_constant_answer_has_the_documented_error():
     assert np.mean((y - 1) ** 2) == pytest.approx(1 / 6, abs=0.005)
 
 
+def test_each_sequence_has_its_own_length():
+    x, y = datasets.adding_problem(400, length=(4, 30), seed=0)
+    assert x.shape == (400, 30, 2)
+    numbers, marks = x[..., 0], x[..., 1]
+    np.testing.assert_allclose(y[:, 0], (numbers * marks).sum(axis=1))
+    starts = np.argmax(numbers > 0, axis=1)
+    assert starts.min() == 0 and starts.max() == 26
+    # As many below 11 as above: logarithms are drawn uniformly.
+    assert np.mean(30 - starts < 11) == pytest.approx(0.5, abs=0.07)
+    for row, start in zip(marks, starts, strict=True):
+        half = start + (30 - start) // 2
+        assert row[:half].sum() == row[start:half].sum() == 1
+        assert row[half:].sum() == 1
+    same = datasets.adding_problem(8, length=(30, 30), seed=0)[0]
+    assert same[:, :, 0].all()
+
+
+@pytest.mark.parametrize("length", [(1, 9), (5, 4), (2, 3, 4), (2, None)])
+@pytest.mark.parametrize(
+    "function", [datasets.adding_problem, datasets.adding_problem_stream]
+)
+def test_wrong_pair_of_lengths(function, length):
+    with pytest.raises(
+        ValueError,
+        match=r"an integer >= 2 or .*\(shortest, longest\).* Received: length=",
+    ):
+        function(8, length)
+
+
 def test_seed_decides_the_data():
     x, y = datasets.adding_problem(8, seed=3)
     x_again, y_again = datasets.adding_problem(8, seed=3)
