@@ -1,4 +1,4 @@
-"""What stands in padded steps changes nothing at all."""
+"""What stands in padded steps changes nothing at all, nor does their number."""
 
 import numpy as np
 import pytest
@@ -47,14 +47,22 @@ def test_values_are_the_same(row):
     clean = np.where(MASK[..., None], inputs, np.float32(0))
     expected = call(layer, clean, mask=MASK)
     inputs, mask = padded(inputs)
-    outputs = cut_like(expected)(call(layer, inputs, mask=mask))
+    outputs = call(layer, inputs, mask=mask)
+    zeros = call(layer, np.nan_to_num(inputs), mask=mask)
+    shorter = cut_like(expected)(outputs)
     if row.hands_on_its_input:
         # It hands on its input, padding too.
-        outputs, expected = (
-            [np.where(MASK[..., None], x, 0) for x in arrays]
-            for arrays in (outputs, expected)
+        outputs, zeros = (
+            [np.where(mask[..., None], x, 0) for x in arrays]
+            for arrays in (outputs, zeros)
         )
-    for a, b in zip(outputs, expected, strict=True):
+        shorter, expected = (
+            [np.where(MASK[..., None], x, 0) for x in arrays]
+            for arrays in (shorter, expected)
+        )
+    for a, b in zip(outputs, zeros, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(shorter, expected, strict=True):
         assert_equal(row, a, b)
         assert np.isfinite(a).all()
 
@@ -103,13 +111,15 @@ def test_a_mask_of_ones_is_no_mask(row):
     mask = np.ones(inputs.shape[:2], bool)
     outputs = call(layer, inputs, mask=mask)
     for a, b in zip(outputs, call(layer, inputs), strict=True):
-        assert_equal(row, a, b)
+        if row.sees_the_future:
+            # Another program, without the selections.
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(a, b)
 
 
 def assert_equal(row, a, b):
-    if row.sees_the_future:
-        # What is batched over time, and Keras' own backward layer, are other
-        # programs for another length, and round otherwise.
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    else:
-        np.testing.assert_array_equal(a, b)
+    # Products that are batched over time, and Keras' own backward layer, are
+    # other programs for another length, which round otherwise on some CPUs.
+    rtol, atol = (1e-5, 1e-6) if row.sees_the_future else (1e-6, 1e-7)
+    np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
