@@ -12,6 +12,7 @@ same number of steps, to compare how it behaves on its own samples:
 import argparse
 
 import keras
+import numpy as np
 import ways
 
 from keras_seqcredit import callbacks
@@ -109,6 +110,58 @@ def measure(generator, x, arguments) -> dict:
     return {name: found[name] for name in ("nll", "free_running_gap")}
 
 
+def draw_states(x, arguments, path, number=300):
+    """Draws states on data and of free runs in a plane, a panel for each way.
+
+    t-SNE of `number` states of each kind, from the second half of sequences. In
+    the paper's figure, Professor Forcing makes the two overlap.
+    """
+    import matplotlib
+    from sklearn.manifold import TSNE
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(
+        1,
+        len(arguments.ways),
+        figsize=(3 * len(arguments.ways), 3.2),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, way in zip(axes[0], arguments.ways, strict=True):
+        generator = keras.saving.load_model(
+            arguments.logdir / way / "generator.keras"
+        )
+        runs = models.ProfessorForcing(generator, matching="mse")(x)
+        hidden = keras.ops.convert_to_numpy(runs.hidden).astype("float32")
+        on_data, free = np.split(hidden, 2)
+        batch, steps = on_data.shape[:2]
+        valid = np.ones((batch, steps), bool)
+        if runs.mask is not None:
+            valid = np.array(runs.mask[:batch])
+        valid[:, : steps // 2] = False
+        rows = np.argwhere(valid)
+        rng = np.random.default_rng(arguments.seed)
+        rows = rng.permutation(rows)[:number]
+        states = np.concatenate([a[tuple(rows.T)] for a in (on_data, free)])
+        # Neighbors cannot be more than there are states.
+        perplexity = min(30, (len(states) - 1) / 3)
+        points = TSNE(
+            perplexity=perplexity, random_state=arguments.seed
+        ).fit_transform(states)
+        for part, label in zip(
+            np.split(points, 2), ("data", "free"), strict=True
+        ):
+            axis.scatter(*part.T, s=4, alpha=0.6, label=label)
+        axis.set_title(way, fontsize=10)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    axes[0, 0].legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def run(
     name, make_generator, data, arguments, more, samples, columns=None, **look
 ):
@@ -126,7 +179,8 @@ def run(
         **look: Arguments for `callbacks.DynamicsProjector`.
 
     Returns:
-        Dictionary of the figures of each way.
+        Dictionary of the figures of each way. Also draws `states.png`; see
+        `draw_states`.
     """
     x, x_test = data
     x, steps = ways.whole_batches(x, arguments.batch_size)
@@ -148,7 +202,7 @@ def run(
         more(generator, figures, folder)
         return figures
 
-    return ways.run(
+    results = ways.run(
         name,
         train,
         arguments,
@@ -158,3 +212,7 @@ def run(
             **(columns or {}),
         },
     )
+    draw_states(
+        ways.some_of(x_test), arguments, arguments.logdir / "states.png"
+    )
+    return results

@@ -36,6 +36,7 @@ def test_pixels(run_example):
     check(result["results"]["professor"])
     folder = logdir / "professor"
     assert (folder / "images.png").stat().st_size > 1000
+    assert (logdir / "states.png").stat().st_size > 1000
     assert isinstance(
         keras.saving.load_model(folder / "generator.keras"), AutoregressiveRNN
     )
