@@ -16,6 +16,8 @@ Every backend module has the same functions:
 - `train(model, function, ...)`: a training step in which `function(data)`
   updates variables itself, the weights by `apply_gradients(optimizer,
   gradients, variables)`;
+- `release_gradients()`: lets go of traced programs that only their own
+  gradients hold;
 - `num_replicas()`, `replica_mean(x)`, `replica_seed(seed)`: the number of
   replicas that share a batch, the mean over them, and a seed for each;
 - `num_batch_shards(model)`, `check_replicas(model)`: the number of devices that
@@ -58,6 +60,7 @@ if keras.backend.backend() == "tensorflow":
     from keras_seqcredit.backend.tensorflow import train
     from keras_seqcredit.backend.tensorflow import train_in_steps
     from keras_seqcredit.backend.tensorflow import vjp
+    from keras_seqcredit.backend.traced_gradients import release_gradients
 elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import add_rows
     from keras_seqcredit.backend.jax import apply_gradients
@@ -71,6 +74,7 @@ elif keras.backend.backend() == "jax":
     from keras_seqcredit.backend.jax import process_count
     from keras_seqcredit.backend.jax import process_index
     from keras_seqcredit.backend.jax import read
+    from keras_seqcredit.backend.jax import release_gradients
     from keras_seqcredit.backend.jax import replica_mean
     from keras_seqcredit.backend.jax import replica_seed
     from keras_seqcredit.backend.jax import runs_on_cpu
@@ -100,6 +104,7 @@ __all__ = [
     "process_count",
     "process_index",
     "read",
+    "release_gradients",
     "replica_mean",
     "replica_seed",
     "runs_on_cpu",

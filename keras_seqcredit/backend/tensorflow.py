@@ -6,6 +6,7 @@ import contextvars
 import tensorflow as tf
 
 from keras_seqcredit.backend.keras_private import distribution_strategy
+from keras_seqcredit.backend.traced_gradients import release_gradients
 
 _COMPILES = contextvars.ContextVar("compiles", default=True)
 # Whether TensorFlow may differentiate a loop.
@@ -171,6 +172,8 @@ def custom_gradient(
         return flat_outputs, gradient
 
     flat_outputs = call(*tf.nest.flatten(operands))
+    if not tf.executing_eagerly():
+        release_gradients()
     return tf.nest.pack_sequence_as(structure, flat_outputs)
 
 

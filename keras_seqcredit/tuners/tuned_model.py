@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import keras
 
+from keras_seqcredit import backend
 from keras_seqcredit.callbacks.schedule_logger import ScheduleLogger
 from keras_seqcredit.checks import check_integer
 from keras_seqcredit.models.finite_loss import FiniteLoss
@@ -159,6 +160,7 @@ class TunedModel(keras_tuner.HyperModel):
         Raises:
             FailedTrialError: of KerasTuner, if there is not enough memory.
         """
+        backend.release_gradients()
         keras.utils.clear_session()  # Also collects garbage.
         keras.config.set_dtype_policy(self._dtype_policy)
         if self._distribution is not None:

@@ -10,19 +10,34 @@ from tests.tuners.conftest import small
 from tests.tuners.conftest import statuses
 
 
+class Noting(keras.layers.Layer):
+    """Notes the graphs in which it is traced, which hold handles of weights."""
+
+    def __init__(self, found):
+        super().__init__()
+        self.note = lambda graph: found.append(weakref.ref(graph))
+
+    def call(self, x):
+        graph = getattr(x, "graph", None)
+        if graph is not None:
+            self.note(graph)
+        return x
+
+
 class Watched(SmallSpace):
-    """Counts the models before that are left, whenever one is made."""
+    """Counts what is left of models before, whenever one is made."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.models = []
+        self.found = []
         self.num_left = []
 
     def make_model(self, hp):
-        left = [found for found in self.models if found() is not None]
+        left = [found for found in self.found if found() is not None]
         self.num_left.append(len(left))
         model = super().make_model(hp)
-        self.models.append(weakref.ref(model))
+        model.add(Noting(self.found))
+        self.found += map(weakref.ref, [model, *model.variables])
         return model
 
 
@@ -48,8 +63,8 @@ class Failing(Watched):
 def test_models_are_gone(make_tuner, points, space, status):
     space = small(space)
     tuner = make_tuner(space, max_consecutive_failed_trials=3)
-    built = len(space.models)
+    built = len(space.num_left)
     tuner.search(*points, validation_data=points, verbose=0)
     assert statuses(tuner) == [status] * 2
-    assert len(space.models) == built + 2
+    assert len(space.num_left) == built + 2
     assert set(space.num_left) == {0}
