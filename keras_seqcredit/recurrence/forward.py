@@ -58,9 +58,11 @@ def forward_scan(settings, operands, constants) -> tuple[Outputs, Tensor]:
             known = _known(settings, clock, taken, count, mask)
             place = count % clock.capacity
             writes = clock.writes_at(index) if settings.k_att > 1 else True
-            # Writing waits for reading: a content known earlier would make XLA
-            # copy the whole memory at every step.
-            content = taken.content + 0 * taken.read.summary
+            content = taken.content
+            if settings.remember_provisional:
+                # Writing waits for reading: a content known earlier would make
+                # XLA copy the whole memory at every step.
+                content = content + 0 * taken.read.summary
             store = _remember(
                 settings, operands, store, content, place, writes, mask
             )
