@@ -139,11 +139,15 @@ BINARY = {
     "DDPM, 100 steps": (100,),
     "DDPM, 10 steps": (10,),
 }
-# For Walkback: steps, the first and the last standard deviation of the noise.
+# For Walkback: steps, the first and the last standard deviation of the noise,
+# and `level_alpha`.
 GRAY = {
-    "Walkback, 10 steps": (10, 0.02, 1.8),
-    "Walkback, 14 steps": (14, 0.02, 1.8),
-    "Walkback, 30 steps": (30, 0.02, 1.8),
+    "Walkback, 10 steps": (10, 0.02, 1.8, 0.0),
+    "Walkback, 14 steps": (14, 0.02, 1.8, 0.0),
+    "Walkback, 30 steps": (30, 0.02, 1.8, 0.0),
+    "Walkback, half kept": (14, 0.02, 1.8, 0.5),
+    "Walkback, 0.8 kept": (14, 0.02, 1.8, 0.8),
+    "Walkback, 0.9 kept": (14, 0.02, 1.8, 0.9),
     "DDPM, 100 steps": (100,),
 }
 
@@ -204,7 +208,7 @@ def image_network(data, arguments, **given):
     )
 
 
-def gaussian(data, arguments, steps, first, last):
+def gaussian(data, arguments, steps, first, last, level_alpha):
     """A Gaussian operator scaled by level, and the temperature factor."""
     factor = (last / first) ** (2 / (steps - 1))
     operator = layers.GaussianTransition(
@@ -212,6 +216,7 @@ def gaussian(data, arguments, steps, first, last):
         scale=first,
         num_steps=steps,
         level_temperatures=factor ** np.arange(steps),
+        level_alpha=level_alpha,
     )
     return operator, factor
 

@@ -261,6 +261,7 @@ CASES = {
             "scale": 0.5,
             "num_steps": 2,
             "level_temperatures": [1.0, 2.0],
+            "level_alpha": 0.5,
         },
         _on_states,
     ),

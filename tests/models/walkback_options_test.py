@@ -62,29 +62,36 @@ def of_levels(**arguments):
 # Scaling by level.
 
 
-def by_level(factor, s, step, mean, variances):
+def by_level(factor, s, step, mean, variances, alpha):
     """One state, feature by feature."""
     sd2 = sum(variances) / len(variances)
-    v = 0.5**2 * 2.0**step
+    v = sum(
+        0.5**2 * 2.0**t * alpha ** (2 * (step - t)) for t in range(step + 1)
+    )
     found = []
     for x, m in zip(s, mean, strict=True):
         seen = (x - m) / (sd2 + v) ** 0.5
         f = factor * ops.tanh(seen + step)
         kept = sd2 / (sd2 + v) * (x - m)
-        found.append(m + kept + sd2**0.5 * (v / (sd2 + v)) ** 0.5 * f)
+        clean = m + kept + sd2**0.5 * (v / (sd2 + v)) ** 0.5 * f
+        found.append(alpha * x + (1 - alpha) * clean)
     return found
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.7])
 @pytest.mark.parametrize("mode", sorted({FASTEST, "jit"}))
-def test_scaling_by_level_is_its_formula(mode):
-    operator = of_levels()
+def test_scaling_by_level_is_its_formula(mode, alpha):
+    operator = of_levels(level_alpha=alpha)
     x, steps = make_points(4), np.int32([0, 1, 2, 2])
     operator.build(x.shape)
     mean, variances = [0.5, -1.0], [2.0, 0.7]
     operator.data_mean.assign(mean)
     operator.data_variance.assign(variances)
     expected = [
-        [float(e) for e in by_level(0.3, list(s), int(t), mean, variances)]
+        [
+            float(e)
+            for e in by_level(0.3, list(s), int(t), mean, variances, alpha)
+        ]
         for s, t in zip(x, steps, strict=True)
     ]
     found = to_numpy(operator(x, steps))
@@ -99,7 +106,7 @@ def test_scaling_by_level_is_its_formula(mode):
         total = 0.0
         for i, t in enumerate(steps):
             s = [arrays[1][i, 0], arrays[1][i, 1]]
-            row = by_level(arrays[0], s, int(t), mean, variances)
+            row = by_level(arrays[0], s, int(t), mean, variances, alpha)
             total = total + sum(e**2 for e in row)
         return total
 
@@ -111,19 +118,26 @@ def test_scaling_by_level_is_its_formula(mode):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("how", [{}, {"num_walkers": 6}])
-def test_moments_of_the_data_are_fitted_and_saved(how, tmp_path):
+@pytest.mark.parametrize(
+    ("how", "alpha"), [({}, 0.0), ({"num_walkers": 6}, 0.5)]
+)
+def test_moments_of_the_data_are_fitted_and_saved(how, alpha, tmp_path):
     network = transition_mlp(
         2, (3,), learned_scale=False, num_steps=3, residual=False
     )
     operator = GaussianTransition(
-        network, scale=0.5, num_steps=3, level_temperatures=TEMPERATURES
+        network,
+        scale=0.5,
+        num_steps=3,
+        level_temperatures=TEMPERATURES,
+        level_alpha=alpha,
     )
     model = VariationalWalkback(operator, 3, seed=0, **how)
     model.compile("sgd", **QUICKLY)
     x = 3 + 2 * make_points()
     # It starts as the best linear estimate: 0 and 1 are the moments so far.
-    np.testing.assert_allclose(operator(x), x / 1.25, rtol=1e-5)
+    share = alpha + (1 - alpha) / 1.25
+    np.testing.assert_allclose(operator(x), share * x, rtol=1e-5)
     model.train_on_batch(x)
     model.train_on_batch(x + 2)
     mean = x.mean(0) + 1
@@ -150,6 +164,11 @@ def test_bad_levels():
         GaussianTransition(
             Scaled(2), scale=1.0, num_steps=2, level_temperatures=TEMPERATURES
         )
+    with pytest.raises(ValueError, match=r"`level_temperatures` together with"):
+        GaussianTransition(Scaled(), level_alpha=0.5)
+    for bad in (1.0, -0.1, float("nan"), "half"):
+        with pytest.raises((ValueError, TypeError), match="in .0, 1."):
+            of_levels(level_alpha=bad)
     with pytest.raises(ValueError, match="those of the walk, .1.0, 3.0, 9.0"):
         VariationalWalkback(of_levels(), 3, temperature_factor=3.0)
 

@@ -36,7 +36,14 @@ class GaussianTransition(Transition):
     with `m` the mean of each feature of the data and `sd^2` the mean of their
     variances, which `VariationalWalkback` fits as it does `p*`. If the network
     outputs 0, what remains is the best linear estimate of the data without
-    noise.
+    noise. A walk of such steps soon forgets where it began, since each removes
+    what noise has hidden. With `level_alpha`, `a` below, a step goes only part
+    of that way, and `v` is the noise that has accumulated:
+
+    ```
+    mean_a = a s + (1 - a) mean
+    v_t = a^2 v_(t - 1) + scale^2 T_t
+    ```
 
     Args:
         network: A Keras layer or model from states `(batch, ..., features)` to
@@ -62,6 +69,10 @@ class GaussianTransition(Transition):
             no scaling. Requires a number as `scale`, replaces `alpha`, and
             suits a network that does not add the states to its output
             (`residual=False`). Defaults to `None`.
+        level_alpha: Float in `[0, 1)`, the share of a state that is kept as it
+            is with `level_temperatures`. More of it preserves images better,
+            and leaves more noise to further steps: sample with `repeats=3`.
+            Defaults to `0.0`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -118,6 +129,7 @@ class GaussianTransition(Transition):
         num_steps: int | None = None,
         num_classes: int | None = None,
         level_temperatures: Any = None,
+        level_alpha: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(network, num_steps, num_classes, **kwargs)
@@ -139,6 +151,17 @@ class GaussianTransition(Transition):
         self.level_temperatures = check_levels(
             level_temperatures, num_steps, self.scale
         )
+        self.level_alpha = check_number(
+            "level_alpha",
+            level_alpha,
+            "a number in [0, 1)",
+            lambda x: 0 <= x < 1,
+        )
+        if self.level_alpha and self.level_temperatures is None:
+            raise ValueError(
+                "Expected `level_temperatures` together with `level_alpha`. "
+                f"Received: level_alpha={level_alpha}, level_temperatures=None"
+            )
         self.data_mean: Any = None
         self.data_variance: Any = None
 
@@ -161,6 +184,7 @@ class GaussianTransition(Transition):
             [self.scale**2 * t for t in self.level_temperatures],
             self.data_mean,
             self.data_variance,
+            self.level_alpha,
         )
 
     @property
@@ -213,6 +237,7 @@ class GaussianTransition(Transition):
             "min_scale": self.min_scale,
             "max_scale": self.max_scale,
             "level_temperatures": levels and list(levels),
+            "level_alpha": self.level_alpha,
         }
 
     def _reason(self) -> str:

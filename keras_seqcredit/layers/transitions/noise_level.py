@@ -1,6 +1,7 @@
 """Scaling of a network's inputs and outputs by the noise of a state."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -23,25 +24,33 @@ class NoiseLevel:
             of the states.
         mean: Mean of each feature of the data.
         variance: Scalar, variance of the data.
+        alpha: Share of the states that a step keeps as it is.
     """
 
     noise: Tensor
     mean: Tensor
     variance: Tensor
+    alpha: float = 0.0
 
     def seen(self, states: Tensor) -> Tensor:
         """The states as input of the network."""
         return (states - self.mean) / ops.sqrt(self.variance + self.noise)
 
     def mean_of(self, states: Tensor, outputs: Tensor) -> Tensor:
-        """The states without their noise, from the network's outputs."""
+        """The states without their noise, from the network's outputs.
+
+        With `alpha`, only that part of the way.
+        """
         total = self.variance + self.noise
         kept = self.variance / total * (states - self.mean)
-        return (
+        found = (
             self.mean
             + kept
             + ops.sqrt(self.variance * self.noise / total) * outputs
         )
+        if self.alpha:
+            found = self.alpha * states + (1 - self.alpha) * found
+        return found
 
 
 class NoiseLevels:
@@ -51,10 +60,17 @@ class NoiseLevels:
         noises: List of numbers, the variance of the noise of each step.
         mean: Variable, mean of each feature of the data.
         variance: Variable, variance of each feature of the data.
+        alpha: Float, share of the states that each step keeps.
     """
 
-    def __init__(self, noises: list[float], mean: Any, variance: Any) -> None:
-        self.noises = noises
+    def __init__(
+        self, noises: list[float], mean: Any, variance: Any, alpha: float
+    ) -> None:
+        self.alpha = alpha
+        # A step keeps that share of the noise before it, too.
+        self.noises = list(
+            itertools.accumulate(noises, lambda v, more: alpha**2 * v + more)
+        )
         # Training updates them, as it does the moments of `p*`.
         self.moments = mean, variance
 
@@ -67,7 +83,7 @@ class NoiseLevels:
             noise = ops.take(noises, ops.cast(steps, "int32"))
             noise = ops.reshape(noise, (-1, *axes))
         mean, variance = (ops.cast(x, states.dtype) for x in self.moments)
-        return NoiseLevel(noise, mean, ops.mean(variance))
+        return NoiseLevel(noise, mean, ops.mean(variance), self.alpha)
 
 
 def check_levels(
