@@ -80,8 +80,10 @@ def make_stochastic():
     return layers.StochasticRNN(3, 2)
 
 
-@pytest.mark.parametrize("make_layer", [make_attentive, make_stochastic])
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("make_layer", "jit_compile"),
+    [(make_attentive, True), (make_stochastic, False)],
+)
 def test_a_trained_layer_is_freed_with_its_weights(make_layer, jit_compile):
     x = np.ones((2, 4, 3), "float32")
 

@@ -34,12 +34,10 @@ class SmallSpace(TunedModel):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def frozen_modules():
+def frozen_models():
     """Garbage is collected several times a trial: only that of the tests."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
