@@ -71,7 +71,7 @@ class GaussianTransition(Transition):
             (`residual=False`). Defaults to `None`.
         level_alpha: Float in `[0, 1)`, the share of a state that is kept as it
             is with `level_temperatures`. More of it preserves images better,
-            and leaves more noise to further steps: sample with `repeats=3`.
+            and leaves more noise to further steps: sample with `extra_steps`.
             Defaults to `0.0`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
