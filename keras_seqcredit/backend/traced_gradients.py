@@ -19,7 +19,12 @@ def release_gradients():
     registry = ops.gradient_registry._registry
     for name, entry in list(registry.items()):
         function = entry["type"]
-        if name.startswith("CustomGradient-") and inspect.isfunction(function):
+        if isinstance(function, _HeldByItsGraph):
+            if function.graph() is None:
+                registry.pop(name, None)
+        elif name.startswith("CustomGradient-") and inspect.isfunction(
+            function
+        ):
             graph = _graph_of(function)
             if graph is not None:
                 entry["type"] = _HeldByItsGraph(name, function, graph)

@@ -14,6 +14,7 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("Graphs are TensorFlow's.", allow_module_level=True)
 
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 
 @tf.custom_gradient
@@ -41,9 +42,13 @@ def test_a_graph_is_freed():
     gc.collect()
     # This is what TensorFlow does: if it no longer does, the release can go.
     assert graph() is not None
+    known = set(ops.gradient_registry.list())
     backend.release_gradients()
     gc.collect()
     assert graph() is None
+    # Nor does the registry grow.
+    backend.release_gradients()
+    assert set(ops.gradient_registry.list()) < known
 
 
 def test_a_graph_that_is_used_keeps_its_gradient():
